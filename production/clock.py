@@ -1,0 +1,74 @@
+"""Time as an argument: the manager's clock can be woken, and a test's clock needs no waiting."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import select
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the house knows of time."""
+
+    def now(self) -> datetime.datetime:
+        """The wall clock, UTC, aware."""
+        ...
+
+    def boottime(self) -> float:
+        """Seconds that also pass while the machine sleeps; only differences mean anything."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Until ``seconds`` have passed, ``wake`` was called, or a watched descriptor is readable."""
+        ...
+
+    def wake(self) -> None:
+        """End the present or next ``wait``; from any thread or signal handler."""
+        ...
+
+    def watch(self, descriptor: int) -> None:
+        """Let ``wait`` end when ``descriptor`` is readable."""
+        ...
+
+
+def text(instant: datetime.datetime) -> str:
+    """The instant as the database has it: UTC, six digits, fixed width, so that text order is time order."""
+    return instant.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def instant(text: str) -> datetime.datetime:
+    """The inverse of ``text``."""
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.UTC)
+
+
+class SystemClock:
+    """The real one."""
+
+    def __init__(self) -> None:
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._bell, select.POLLIN)
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
+
+    def boottime(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def wait(self, seconds: float) -> None:
+        self._poll.poll(max(0.0, seconds) * 1000)
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            pass  # the time was up, or a job ended
+
+    def wake(self) -> None:
+        os.eventfd_write(self._bell, 1)
+
+    def watch(self, descriptor: int) -> None:
+        self._poll.register(descriptor, select.POLLIN)
+
+    def close(self) -> None:
+        os.close(self._bell)

@@ -1,0 +1,87 @@
+"""The tree of errors. Each says whether to try again (``transient``) and how the process ends (``exit_code``).
+
+    ProductionError                 1
+    ├── UsageError                  2   a bad option or setting: nothing was touched
+    ├── LostLease                   1   somebody took over: leave, touching nothing
+    ├── CatalogueError              1
+    │   ├── CatalogueBusy           transient: somebody else holds the lock
+    │   └── CatalogueFull           transient: no disk left under the database
+    ├── BatchError                  1
+    │   ├── SubmitRefused           the batch system said no: there is no job
+    │   └── BatchUnanswered         transient: it can't be told what became of the call
+    ├── TransferError               a file didn't come; ``transient`` is set for each
+    │   └── InputMissing            the archive has no such file
+    ├── OutputError                 an output is missing, broken or in the way
+    └── DiskFull                    transient: no room for our own small files
+
+The message is for the person on shift: it names the run, file, key or command, and the mend.
+"""
+
+
+class ProductionError(Exception):
+    """Something that is told to the user in one line, never as a traceback."""
+
+    transient = False
+    exit_code = 1
+
+
+class UsageError(ProductionError):
+    """A bad option, setting or name; nothing has been touched."""
+
+    exit_code = 2
+
+
+class LostLease(ProductionError):
+    """Another manager took over our runs while we were asleep."""
+
+
+class CatalogueError(ProductionError):
+    """The database can't be used as it is."""
+
+
+class CatalogueBusy(CatalogueError):
+    """Somebody else holds the database's lock; wait and try again."""
+
+    transient = True
+
+
+class CatalogueFull(CatalogueError):
+    """The disk under the database is full; wait and keep the jobs."""
+
+    transient = True
+
+
+class BatchError(ProductionError):
+    """The batch system can't be used."""
+
+
+class SubmitRefused(BatchError):
+    """The batch system refused the submission: it is certain that there is no job."""
+
+
+class BatchUnanswered(BatchError):
+    """The call failed, hung or can't be read: nothing is known, so nothing changes."""
+
+    transient = True
+
+
+class TransferError(ProductionError):
+    """A file did not come; trying again may help."""
+
+    transient = True
+
+
+class InputMissing(TransferError):
+    """The archive has no such file; a human has to look."""
+
+    transient = False
+
+
+class OutputError(ProductionError):
+    """An output is missing, broken, or another file stands where it should go."""
+
+
+class DiskFull(ProductionError):
+    """No room for a ticket, directory or log; wait and keep the jobs."""
+
+    transient = True

@@ -1,0 +1,50 @@
+"""What the corridor asks before it believes a job: look at its outputs, hash them, say what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from production import run as runs
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """How one output is checked."""
+
+    output: runs.Output
+    check: str = "exists"
+    """``exists``, ``root`` (opens the file and reads its keys), or ``command``."""
+    minimum: int = 0
+    """Smallest plausible size, bytes."""
+    command: tuple[str, ...] = ()
+    """For ``command``: an argv, run with the output's temporary path appended; exit 0 means whole."""
+    optional: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found for one attempt."""
+
+    outputs: tuple[runs.Output, ...]
+    """With size and checksum; on the final path's file system under ``temporary``."""
+    problem: str = ""
+    """Empty if all is well, else one line naming the file and what is wrong."""
+
+
+class Inspector(Protocol):
+    """Looks at outputs in threads."""
+
+    def start(self, mark: str, rules: Sequence[Rule]) -> None:
+        """Queue one attempt's outputs; wakes the clock when done."""
+        ...
+
+    def verdict(self, mark: str) -> Verdict | None:
+        """None while it is being looked at; tells an ended one once.
+
+        Raises: KeyError: never started (this process was started after).
+        """
+        ...
+
+    def close(self) -> None: ...

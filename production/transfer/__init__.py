@@ -1,0 +1,1 @@
+"""How bytes come from the archive to our disk; ``steps.stage`` says which and when."""
