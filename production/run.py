@@ -107,6 +107,8 @@ class Run:
     """Where the input is, or will be, on our disk."""
     user: str | None
     """Unix user whose job it is."""
+    submitted: str | None
+    """Instant of the submission."""
 
     def __str__(self) -> str:
         return self.label or str(self.run)

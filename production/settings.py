@@ -1,9 +1,18 @@
-"""One frozen Settings from files and flags, checked once, at the door."""
+"""One frozen Settings from files and flags, checked once, at the door.
+
+Files and flags come in as layers (``layer``), each value is read by its reader (``values``), the programs are
+looked at together (``definition``). What leaves is absolute, in seconds and bytes, and never asked again.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 from collections.abc import Mapping
+from typing import Any
+
+from production import definition, layer, template, values
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +94,8 @@ class Settings:
     data: str
     """Directory under which inputs, outputs and logs live."""
     archive: str = ""
-    """URL of the archive: ``file:/pnfs/raw``; empty: none."""
+    """Where the archive is: an absolute path (``/pnfs/raw``; a ``file:`` URL has become one) or a server's URL
+    (``ftp://host/raw``); empty: none."""
     transfers: int = 3
     """Files brought at a time."""
     batch: str = "local"
@@ -109,4 +119,199 @@ class Settings:
     calibdatabase: str = ""
     programs: Mapping[str, Program] = dataclasses.field(default_factory=dict)
     files: tuple[str, ...] = ()
-    """The files that were read, lowest first."""
+    """The files that were read, absolute, lowest first; the first is the shipped one."""
+
+
+RANGES = values.RANGES
+"""The numbers a user may set, by key; ``str(RANGES["nproc"])`` is the rule in words, for ``--help``."""
+
+BATCH_SYSTEMS = ("local", "sge", "slurm")
+
+SYSTEM = "/etc/run_production/production.toml"
+
+expand = template.expand
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+
+# fmt: off
+RESERVED_PROGRAMS = frozenset({
+    "run", "runs", "datasets", "productions", "production_run", "attempt", "submission", "input", "output", "transfer",
+    "manager", "request", "modules", "tally", "event", "catalogue",
+})
+"""Names the database has for itself."""
+
+RESERVED_OUTPUTS = frozenset({
+    "run", "status", "user", "start", "stop", "olog", "elog", "modules",
+    "version", "program", "attempt", "input", "data", "calibdatabase",
+})
+"""Columns that every production's table has, and fields of the templates."""
+# fmt: on
+
+
+def _archive(place: layer.Place, value: object) -> dict[str, Any]:
+    """Read ``archive = "URL"`` and ``archive = { url = "URL", transfers = 3 }`` alike."""
+    if isinstance(value, str):
+        return {"url": values.archive(place, value)}
+    read = values.table({"url": values.archive, "transfers": values.number("transfers")})
+    found: dict[str, Any] = read(place, value)
+    return found
+
+
+def _script(place: layer.Place, value: object) -> str:
+    """Read a script's path; those of the shipped programs stand beside the package, or in it once installed."""
+    if not place.layer.shipped:
+        return values.path(place, value)
+    name = values.text(place, value)
+    installed = os.path.join(_PACKAGE, "sge_scripts", name)
+    return installed if os.path.exists(installed) else os.path.join(os.path.dirname(_PACKAGE), "sge_scripts", name)
+
+
+_TEXTS = values.array(values.text)
+_INSIDE = values.array(values.inside)
+
+_OUTPUT = values.table(
+    {
+        "path": values.inside,
+        "written": values.inside,
+        "check": values.choice("exists", "root", "command"),
+        "minimum": values.size,
+        "command": values.command,
+        "optional": values.switch,
+    }
+)
+
+_PROGRAM = values.table(
+    {
+        "script": _script,
+        "arguments": _TEXTS,
+        "options": values.table({"calib": _TEXTS, "calibdatabase": _TEXTS}),
+        "input": values.inside,
+        "staged": values.inside,
+        "base": values.text,
+        "outputs": values.named(_OUTPUT, values.identifier("an output", RESERVED_OUTPUTS)),
+        "home": values.choice("private", "shared"),
+        "link": _INSIDE,
+        "scratch": _INSIDE,
+        "environment": values.named(values.text, values.variable),
+        "modules": values.path,
+        "resources": values.table({"time": values.time, "memory": values.memory, "cores": values.number("cores")}),
+        "retry": values.table({key: values.number(f"retry.{key}") for key in ("limit", "pause", "factor", "longest")}),
+    }
+)
+
+_NUMBERS = ("pause", "nproc", "nprep", "spacelim", "lease", "niceness", "grace", "consecutive")
+
+_COMMON = {
+    "database": values.database,
+    "data": values.directory,
+    "archive": _archive,
+    "batch": values.choice(*BATCH_SYSTEMS),
+    **{key: values.number(key) for key in _NUMBERS},
+}
+
+_FILE = values.table({**_COMMON, "programs": values.named(_PROGRAM, values.identifier("a program", RESERVED_PROGRAMS))})
+
+
+def _modules(place: layer.Place, value: object) -> str:
+    """Read ``--modules``: the file is needed now, so it is looked at now."""
+    path = values.path(place, value)
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise place.wrong(f"cannot be read: {error.strerror}") from error
+    return path
+
+
+_FLAGS = values.table(
+    {
+        **_COMMON,
+        "modules": _modules,
+        "calib": values.switch,
+        "calibdatabase": values.path,
+        "follow": values.switch,
+    }
+)
+
+
+def load(
+    *,
+    config: str | None,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: str,
+    home: str,
+    system: str = SYSTEM,
+) -> Settings:
+    """What the shipped definitions, the files and the flags say, the later over the earlier, key by key.
+
+    The files: ``system``, the user's (``$XDG_CONFIG_HOME/run_production/production.toml``), the working directory's,
+    ``config``. All but ``config`` may be absent. Flags that are None weren't given; numbers may still be text.
+
+    Raises: UsageError: one line with file, line and key, or the flag, and what is right.
+    """
+    files = _files(config, environ, cwd, home, system)
+    given = {key: value for key, value in flags.items() if value is not None}
+    layers = [*files, layer.Layer("", cwd, home, given)]
+    read = [(_FLAGS if one.is_flags else _FILE)(layer.Place(one), one.table) for one in layers]
+    merged: dict[str, Any] = functools.reduce(layer.merge, read, {})
+    programs = merged.pop("programs", {})
+    definition.check(programs, functools.partial(layer.origin, layers))
+    archive = merged.pop("archive", {})
+    if "transfers" in archive:
+        merged["transfers"] = archive["transfers"]
+    return Settings(
+        **merged,
+        archive=archive.get("url", ""),
+        programs={name: _program(name, table) for name, table in programs.items()},
+        files=tuple(one.path for one in files),
+    )
+
+
+def _files(config: str | None, environ: Mapping[str, str], cwd: str, home: str, system: str) -> list[layer.Layer]:
+    """The layers that are files, lowest first."""
+    user = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(user):  # the specification: other than absolute is as good as unset
+        user = os.path.join(home, ".config")
+    paths = [system, os.path.join(user, "run_production", "production.toml"), os.path.join(cwd, "production.toml")]
+    if config is not None:
+        paths = [path for path in paths if path != _from(cwd, home, config)]
+    shipped = os.path.join(_PACKAGE, "defaults.toml")
+    found = [layer.read(shipped, shipped, home, required=True, shipped=True)]
+    found += [layer.read(path, _shown(path, cwd, home), home) for path in paths]
+    if config is not None:
+        path = _from(cwd, home, config)
+        found.append(layer.read(path, _shown(path, cwd, home), home, required=True))
+    return [one for one in found if one is not None]
+
+
+def _from(cwd: str, home: str, path: str) -> str:
+    """``--config`` as an absolute path."""
+    return values.absolute(layer.Place(layer.Layer("", cwd, home, {"config": path}), ("config",)), path)
+
+
+def _shown(path: str, cwd: str, home: str) -> str:
+    """The path as people know it: from where they stand, or from home."""
+    for directory, before in ((cwd, ""), (home, "~/")):
+        if path.startswith(directory.rstrip("/") + "/"):
+            return before + path[len(directory.rstrip("/")) + 1 :]
+    return path
+
+
+def _program(name: str, table: Mapping[str, Any]) -> Program:
+    """A program from its checked table; keys it hasn't keep the defaults above."""
+    parts = dict(table)
+    if parts.get("input") and not parts.get("staged"):
+        parts["staged"] = f"raw/{parts['input']}"
+    if "outputs" in parts:
+        parts["outputs"] = tuple(OutputSettings(name=key, **one) for key, one in parts["outputs"].items())
+    if "resources" in parts:
+        parts["resources"] = Resources(**parts["resources"])
+    if "retry" in parts:
+        parts["retry"] = Retry(**parts["retry"])
+    return Program(name=name, **parts)
+
+
+def needs(program: Program, field: str) -> bool:
+    """Whether the program's arguments use ``{field}``: rootana needs ``modules``, so the user must name a file."""
+    return any(field in template.fields(argument) for argument in program.arguments)

@@ -1,0 +1,1 @@
+"""Looking on, never touching. Empty until the dashboard moves in."""

@@ -1,0 +1,283 @@
+"""What the corridor asks of the memory.
+
+``Catalogue`` answers questions; all changes are made through a ``Change``, inside ``with catalogue.write(owner) as
+change:``, which is one locked transaction.
+
+An instant is passed in by every caller that moves something: the database has no clock of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from production import run as runs
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DatasetRow:
+    """A run's membership of a dataset."""
+
+    run: int
+    dataset: str
+    tranche: int | None = None
+    quality: str = "gold"
+    geometry: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """An attempt's place in a submission, as it is written down."""
+
+    run: runs.Run
+    task: int
+    stdout: str
+    stderr: str
+    command: tuple[str, ...]
+    resources: Mapping[str, float | int | None]
+    modules: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ending:
+    """All that is known of an attempt that ended; ``cause`` None means that it succeeded."""
+
+    cause: runs.Cause | None
+    message: str = ""
+    counted: bool = False
+    host: str | None = None
+    exit: int | None = None
+    signal: int | None = None
+    wall: float | None = None
+    cpu: float | None = None
+    memory: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is left for a manager that has nothing in its hands."""
+
+    new: bool
+    """A wanted run is new, perhaps in back-off."""
+    waiting: bool
+    """A wanted run waits for a base run that may still finish."""
+    others: tuple[tuple[runs.Owner, int], ...]
+    """Other living managers and how many runs they have."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PathUse:
+    """Which attempt uses a fixed path, or did last."""
+
+    production: int
+    run: int
+    attempt: int
+    busy: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a run's history."""
+
+    at: str
+    attempt: int
+    before: str
+    after: str
+    why: str
+    who: str
+
+
+class Catalogue(Protocol):
+    """Questions. None of them locks anything."""
+
+    def write(self, owner: runs.Owner | None = None) -> AbstractContextManager[Change]:
+        """The only transaction: locked from its first line, committed at its end, rolled back by an exception.
+
+        Raises: CatalogueBusy, CatalogueFull (nothing was changed; try again later), LostLease.
+        """
+        ...
+
+    def production(self, program: str, version: int | None = None) -> runs.Production | None:
+        """That version, or the highest."""
+        ...
+
+    def productions(self) -> list[runs.Production]: ...
+
+    def selections(self) -> tuple[set[str], set[int], set[str]]:
+        """Names of datasets, tranches and qualities there are."""
+        ...
+
+    def counts(self, production: int) -> dict[runs.State, int]:
+        """Runs by state; every state is there."""
+        ...
+
+    def causes(self, production: int) -> list[tuple[str, str, int, int]]:
+        """(failed or held, cause, runs, lowest of them)."""
+        ...
+
+    def owned(self, owner: runs.Owner, *states: runs.State) -> list[runs.Run]:
+        """A manager's runs in these states, by number."""
+        ...
+
+    def in_flight(self, owner: runs.Owner) -> dict[runs.State, int]:
+        """How many runs a manager has in each state; absent means none."""
+        ...
+
+    def managers(self, production: int) -> list[runs.Owner]:
+        """Who has not said goodbye, nor was found dead."""
+        ...
+
+    def orphans(self, production: int) -> list[int]:
+        """Managers that are gone and still own runs."""
+        ...
+
+    def outlook(self, production: int, owner: runs.Owner, wanted: runs.Wanted) -> Outlook: ...
+
+    def claimable(self, production: int, wanted: runs.Wanted, now: datetime.datetime) -> bool:
+        """Whether a wanted run may be claimed now."""
+        ...
+
+    def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
+        """(path, bytes) of the base run's output."""
+        ...
+
+    def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
+        """(run, cause) of a manager's last ended attempts, newest first."""
+        ...
+
+    def history(self, production: int, run: int) -> list[Event]: ...
+
+    def intended(self, run: runs.Run) -> list[runs.Output]:
+        """What its attempt means to put in place."""
+        ...
+
+    def intake_due(self, production: int) -> bool:
+        """Whether runs were added since the last intake."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Change(Protocol):
+    """Changes, all within one transaction."""
+
+    def add_runs(self, rows: Iterable[DatasetRow]) -> int:
+        """Idempotent; how many were new.
+
+        Raises: UsageError, if a run is in the dataset already as something else.
+        """
+        ...
+
+    def open_production(
+        self,
+        program: str,
+        tag: str,
+        base: int | None,
+        quality: str,
+        outputs: Sequence[str],
+        user: str,
+        now: datetime.datetime,
+    ) -> runs.Production:
+        """The next version, with its runs and its view."""
+        ...
+
+    def intake(self, production: int, now: datetime.datetime) -> int:
+        """Runs added since enter an open production; how many."""
+        ...
+
+    def close_production(self, production: int, now: datetime.datetime) -> bool:
+        """Closed, once, if every run is finished."""
+        ...
+
+    def enter(
+        self, owner: runs.Owner, production: int, batch: str, nproc: int, nprep: int, now: datetime.datetime
+    ) -> runs.Owner:
+        """A manager starts; returned with its id."""
+        ...
+
+    def beat(self, owner: runs.Owner, now: datetime.datetime) -> None: ...
+
+    def lapse(self, dead: runs.Owner, now: datetime.datetime) -> bool:
+        """False if its beat is not the one we saw: it lives."""
+        ...
+
+    def adopt(self, dead: int, owner: runs.Owner, now: datetime.datetime) -> tuple[list[runs.Run], int, list[str]]:
+        """Take over from a manager that is gone: (claims given back, runs with jobs now ours, half-brought files)."""
+        ...
+
+    def leave(self, owner: runs.Owner, message: str, now: datetime.datetime) -> None: ...
+
+    def claim(
+        self, production: int, number: int, owner: runs.Owner, wanted: runs.Wanted, now: datetime.datetime
+    ) -> list[runs.Run]: ...
+
+    def move(
+        self,
+        run: runs.Run,
+        to: runs.State,
+        why: str,
+        now: datetime.datetime,
+        *,
+        failures: int | None = None,
+        not_before: datetime.datetime | None = None,
+    ) -> bool:
+        """False if somebody else has moved the run since it was read: leave it."""
+        ...
+
+    def submission(
+        self,
+        owner: runs.Owner,
+        batch: str,
+        production: runs.Production,
+        places: Sequence[Place],
+        now: datetime.datetime,
+    ) -> str:
+        """Write down what will be sent; its name."""
+        ...
+
+    def job(self, run: runs.Run, job: str) -> None: ...
+
+    def end(self, run: runs.Run, ending: Ending, now: datetime.datetime) -> None:
+        """The run's attempt is over; its fixed paths are free, its intents forgotten unless it succeeded."""
+        ...
+
+    def keep_modules(self, text: str) -> str:
+        """Once; its digest."""
+        ...
+
+    def need(self, run: runs.Run, path: str, source: str, size: int | None, ours: bool) -> None: ...
+
+    def drop_inputs(self, run: runs.Run) -> list[str]:
+        """The run needs its inputs no more; the files that nobody needs and we brought."""
+        ...
+
+    def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> bool:
+        """False if somebody is bringing that file already."""
+        ...
+
+    def progress(self, owner: runs.Owner, path: str, size: int | None, so_far: int) -> None: ...
+
+    def end_transfer(self, path: str, owner: runs.Owner) -> None: ...
+
+    def intend(self, run: runs.Run, outputs: Iterable[runs.Output]) -> None: ...
+
+    def record(self, run: runs.Run, now: datetime.datetime) -> None: ...
+
+    def path_use(self, path: str) -> PathUse | None:
+        """Who has a fixed path or had it last; None if nobody ever did."""
+        ...
+
+    def take_path(self, run: runs.Run, path: str) -> None:
+        """The attempt has a fixed path until it ends."""
+        ...
+
+    def earlier_log(self, run: runs.Run, log: str) -> int | None:
+        """The earlier attempt of the run that wrote this log."""
+        ...
+
+    def keep_log(self, run: runs.Run, attempt: int, olog: str, elog: str) -> None:
+        """An earlier attempt's logs have been moved."""
+        ...

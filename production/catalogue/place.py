@@ -1,0 +1,80 @@
+"""Where a database stands: its real path, who shares it, and which journal is safe there.
+
+WAL needs a file system of this machine alone, and shared files that every user of the database can create and
+write: the directory must be as open as the database, with setgid, or the second user gets "unable to open database
+file". Elsewhere the rollback journal is used, kept as a file so that its mode stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "glusterfs", "pvfs2"}
+)
+"""File system types on which neither WAL nor ``flock`` can be trusted between machines; ``fuse.*`` likewise."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A database file, looked at once when it is opened."""
+
+    path: str
+    """Without symbolic links: its lock and journal stand beside the real file."""
+    network: bool
+    shared: bool
+    """More users than its owner may write the database."""
+    open_directory: bool
+    """Whoever may write the database may also create files beside it, in its group."""
+
+    @property
+    def journal(self) -> str:
+        return "WAL" if not self.network and self.open_directory else "TRUNCATE"
+
+    @property
+    def advice(self) -> str:
+        """One line when the place is worse than it could be, else empty."""
+        if self.network:
+            return f"{self.path} is on a network file system: slower journal, longer waits"
+        if not self.open_directory:
+            directory = os.path.dirname(self.path)
+            return (
+                f"others may write {self.path} but not its directory: slower journal; mend: chmod g+rws '{directory}'"
+            )
+        return ""
+
+
+def look(path: str) -> Place:
+    """The place of an existing database.
+
+    Raises: OSError.
+    """
+    real = os.path.realpath(path)
+    file, directory = os.stat(real), os.stat(os.path.dirname(real))
+    shared = bool(file.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    same_group = file.st_gid == directory.st_gid and bool(directory.st_mode & stat.S_ISGID)
+    group = not file.st_mode & stat.S_IWGRP or (bool(directory.st_mode & stat.S_IWGRP) and same_group)
+    other = not file.st_mode & stat.S_IWOTH or bool(directory.st_mode & stat.S_IWOTH)
+    return Place(real, on_network(real), shared, group and other)
+
+
+def mode_for(directory: str) -> int | None:
+    """Permissions of a new database: shared with the group if its directory is; None leaves it to the umask."""
+    state = os.stat(directory)
+    both = stat.S_ISGID | stat.S_IWGRP
+    return 0o664 if state.st_mode & both == both else None
+
+
+def on_network(path: str, mounts: str = "/proc/self/mounts") -> bool:
+    """Whether the longest mount point above ``path`` is a network file system (proc(5), fstab format)."""
+    best, kind = "", ""
+    with open(mounts, encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            _device, point, type_, *_ = line.split(" ")
+            point = point.encode("latin-1", "backslashreplace").decode("unicode_escape") if "\\" in point else point
+            inside = path == point or path.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best):
+                best, kind = point, type_
+    return kind in NETWORK or kind.startswith("fuse.")

@@ -1,0 +1,337 @@
+-- Every query of the house. A name, one sentence saying which transition or question it is, the query with :named
+-- parameters. SQLite 3.34 and later: nothing newer is used.
+
+-- catalogue_id --
+-- Which database this is.
+SELECT id FROM catalogue
+
+-- new_catalogue --
+-- The one row of a new database.
+INSERT INTO catalogue (id, created) VALUES (:id, :now)
+
+-- ── datasets and productions ────────────────────────────────────────────────────────────────────────────────────
+
+-- add_run --
+-- A run is known; again changes nothing.
+INSERT OR IGNORE INTO run (run) VALUES (:run)
+
+-- add_dataset --
+-- A run is in a dataset; again changes nothing.
+INSERT OR IGNORE INTO datasets (run, dataset, tranche, quality, geometry)
+  VALUES (:run, :dataset, :tranche, :quality, :geometry)
+
+-- dataset_of_run --
+-- What the database has of a run in a dataset already.
+SELECT tranche, quality, geometry FROM datasets WHERE run = :run AND dataset = :dataset
+
+-- selections --
+-- What --dataset, --tranche and --quality may name.
+SELECT DISTINCT dataset, tranche, quality FROM datasets ORDER BY dataset, tranche, quality
+
+-- production --
+-- One production, with its base.
+SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, (SELECT id FROM catalogue)
+  FROM productions AS p LEFT JOIN productions AS b ON b.id = p.base
+  WHERE p.program = :program AND p.version = :version
+
+-- latest_version --
+-- The highest version of a program, null if it has none.
+SELECT max(version) FROM productions WHERE program = :program
+
+-- productions --
+-- All of them, oldest first.
+SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, (SELECT id FROM catalogue)
+  FROM productions AS p LEFT JOIN productions AS b ON b.id = p.base ORDER BY p.id
+
+-- open_production --
+-- A new production.
+INSERT INTO productions (program, version, tag, base, quality, user, start)
+  VALUES (:program, :version, :tag, :base, :quality, :user, :now)
+
+-- open_output --
+-- A column of the new production's view.
+INSERT INTO production_output (production, name) VALUES (:production, :name)
+
+-- enter_runs --
+-- – → new: runs of the wanted quality that no intake has seen yet enter a production without a base.
+INSERT OR IGNORE INTO production_run (production, run, state, moved_at, moved_by)
+  SELECT p.id, d.run, 'new', :now, :me FROM productions AS p JOIN datasets AS d ON d.quality = p.quality AND d.id > p.intake
+  WHERE p.id = :production AND p.stop IS NULL AND p.base IS NULL
+
+-- enter_based_runs --
+-- – → new or waiting: the runs of the base production enter a production based on it.
+INSERT OR IGNORE INTO production_run (production, run, state, moved_at, moved_by)
+  SELECT p.id, r.run, CASE r.state WHEN 'finished' THEN 'new' ELSE 'waiting' END, :now, :me
+  FROM productions AS p JOIN production_run AS r ON r.production = p.base
+  WHERE p.id = :production
+    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = r.run AND d.quality = p.quality)
+
+-- intake_done --
+-- All datasets up to now have been looked at for this production.
+UPDATE productions SET intake = coalesce((SELECT max(id) FROM datasets), 0) WHERE id = :production
+
+-- intake_due --
+-- Whether datasets came since.
+SELECT 1 FROM productions AS p
+  WHERE p.id = :production AND p.stop IS NULL AND p.base IS NULL AND EXISTS (SELECT 1 FROM datasets WHERE id > p.intake)
+
+-- close_production --
+-- Open → closed, once, when every run is finished.
+UPDATE productions SET stop = :now WHERE id = :production AND stop IS NULL
+  AND NOT EXISTS (SELECT 1 FROM tally WHERE production = :production AND state <> 'finished' AND runs > 0)
+
+-- counts --
+-- Runs by state.
+SELECT state, runs FROM tally WHERE production = :production
+
+-- ── managers and leases ─────────────────────────────────────────────────────────────────────────────────────────
+
+-- enter_manager --
+-- A manager starts.
+INSERT INTO manager (user, host, boot, pid, ticks, production, batch, nproc, nprep, start, beat_at)
+  VALUES (:user, :host, :boot, :pid, :ticks, :production, :batch, :nproc, :nprep, :now, :now)
+
+-- alive --
+-- Whether a manager still has its lease.
+SELECT 1 FROM manager WHERE id = :owner AND stop IS NULL AND lapsed IS NULL
+
+-- beat --
+-- A manager lives.
+UPDATE manager SET beat = beat + 1, beat_at = :now WHERE id = :owner
+
+-- managers --
+-- Who works on a production, or left without saying so.
+SELECT id, user, host, boot, pid, ticks, beat FROM manager
+  WHERE production = :production AND stop IS NULL AND lapsed IS NULL
+
+-- lapse --
+-- A lease lapses, if the beat is still the one that was seen.
+UPDATE manager SET lapsed = :now WHERE id = :owner AND beat = :beat AND stop IS NULL AND lapsed IS NULL
+
+-- leave --
+-- A manager ends.
+UPDATE manager SET stop = :now, message = :message WHERE id = :owner AND stop IS NULL
+
+-- orphans --
+-- What managers that are gone still own in a production.
+SELECT DISTINCT r.owner FROM manager AS m JOIN production_run AS r ON r.owner = m.id
+  WHERE m.production = :production AND (m.stop IS NOT NULL OR m.lapsed IS NOT NULL)
+
+-- adopt --
+-- A run with a job changes hands; its state stays.
+UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = :why
+  WHERE owner = :owner AND state IN ('submitting', 'submitted', 'ended')
+
+-- transfers_of --
+-- Files that a manager was bringing.
+SELECT path FROM transfer WHERE manager = :owner
+
+-- end_transfers_of --
+-- The transfers of a manager that is gone are nobody's.
+DELETE FROM transfer WHERE manager = :owner
+
+-- holdings --
+-- What other living managers hold: for the farewell and for knowing when to end.
+SELECT m.id, m.user, m.host, m.pid, count(*) FROM manager AS m JOIN production_run AS r ON r.owner = m.id
+  WHERE m.production = :production AND m.stop IS NULL AND m.lapsed IS NULL AND m.id <> :me GROUP BY m.id
+
+-- ── a run's way ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- claimable --
+-- New runs that may be taken now, the most important first.
+SELECT p.run, r.label, p.attempt, p.failures FROM production_run AS p JOIN run AS r USING (run)
+  WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
+  ORDER BY p.priority DESC, p.run LIMIT :number
+
+-- claimable_wanted --
+-- The same, of chosen datasets and tranches (JSON lists; empty means any).
+SELECT p.run, r.label, p.attempt, p.failures FROM production_run AS p JOIN run AS r USING (run)
+  WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
+    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
+      AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
+      AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches))))
+  ORDER BY p.priority DESC, p.run LIMIT :number
+
+-- claim --
+-- new → claimed.
+UPDATE production_run
+  SET state = 'claimed', owner = :owner, attempt = :attempt, not_before = NULL, moved_at = :now, moved_by = :owner, why = ''
+  WHERE production = :production AND run = :run AND state = 'new'
+
+-- begin_attempt --
+-- The claim begins an attempt.
+INSERT INTO attempt (production, run, attempt, manager, user, claimed_at)
+  VALUES (:production, :run, :attempt, :owner, :user, :now)
+
+-- move --
+-- Any state → any other that run.MOVES allows, only by its owner and from the state that was seen.
+UPDATE production_run
+  SET state = :to, owner = :new_owner, failures = :failures, not_before = :not_before,
+      moved_at = :now, moved_by = :owner, why = :why
+  WHERE production = :production AND run = :run AND attempt = :attempt AND state = :state AND owner IS :owner
+
+-- runs --
+-- A manager's runs in one state.
+SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.moved_at, p.why,
+       s.name, a.job, i.path, a.user, a.submitted_at
+  FROM production_run AS p JOIN run AS r ON r.run = p.run
+  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  LEFT JOIN submission AS s ON s.id = a.submission
+  LEFT JOIN input AS i ON i.production = p.production AND i.run = p.run
+  WHERE p.owner = :owner AND p.state = :state ORDER BY p.run
+
+-- in_flight --
+-- How many runs a manager has in each state.
+SELECT state, count(*) FROM production_run WHERE owner = :owner GROUP BY state
+
+-- last_new --
+-- Whether a wanted run is new, in back-off or not.
+SELECT 1 FROM production_run AS p WHERE p.production = :production AND p.state = 'new'
+    AND (:datasets = '[]' AND :tranches = '[]' OR EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
+      AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
+      AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))))
+  LIMIT 1
+
+-- last_waiting --
+-- Whether a wanted run waits for a base run that may still finish.
+SELECT 1 FROM production_run AS p JOIN productions AS me ON me.id = p.production
+  JOIN productions AS base ON base.id = me.base AND base.stop IS NULL
+  JOIN production_run AS b ON b.production = base.id AND b.run = p.run AND b.state NOT IN ('failed', 'held')
+  WHERE p.production = :production AND p.state = 'waiting'
+    AND (:datasets = '[]' AND :tranches = '[]' OR EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
+      AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
+      AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))))
+  LIMIT 1
+
+-- last_ends --
+-- How a manager's last attempts ended, newest first.
+SELECT run, cause FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL AND cause IS NOT 'released'
+  ORDER BY ended_at DESC LIMIT :number
+
+-- causes --
+-- Failed and held runs by cause.
+SELECT p.state, coalesce(a.cause, ''), count(*), min(p.run) FROM production_run AS p
+  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  WHERE p.production = :production AND p.state IN ('failed', 'held') GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2
+
+-- history --
+-- What has happened to a run.
+SELECT e.at, e.attempt, e.from_state, e.to_state, e.why, m.user, m.host, m.pid FROM event AS e
+  LEFT JOIN manager AS m ON m.id = e.manager
+  WHERE e.production = :production AND e.run = :run ORDER BY e.id
+
+-- ── attempts and submissions ────────────────────────────────────────────────────────────────────────────────────
+
+-- next_submission --
+-- The number that the next submission's name ends in.
+SELECT coalesce(max(id), 0) + 1 FROM submission
+
+-- open_submission --
+-- What will be sent is written down first.
+INSERT INTO submission (id, name, production, manager, user, host, batch, digest, tasks, at)
+  VALUES (:id, :name, :production, :manager, :user, :host, :batch, :digest, :tasks, :now)
+
+-- submit_attempt --
+-- An attempt's place in a submission.
+UPDATE attempt SET submission = :submission, task = :task, user = :user, submitted_at = :now, resources = :resources,
+    olog = :olog, elog = :elog, modules = :modules, command = :command
+  WHERE production = :production AND run = :run AND attempt = :attempt
+
+-- log_of --
+-- Which earlier attempt of a run wrote a log.
+SELECT attempt FROM attempt WHERE production = :production AND run = :run AND attempt < :attempt AND olog = :log
+
+-- keep_log --
+-- An earlier attempt's logs are kept under another name.
+UPDATE attempt SET olog = :olog, elog = :elog WHERE production = :production AND run = :run AND attempt = :attempt
+
+-- attempt_job --
+-- The batch system has given the attempt's job an id.
+UPDATE attempt SET job = :job WHERE production = :production AND run = :run AND attempt = :attempt
+
+-- end_attempt --
+-- An attempt ends, with all that is known of it.
+UPDATE attempt SET ended_at = :now, cause = :cause, counted = :counted, message = :message,
+    host = coalesce(:host, host), exit = coalesce(:exit, exit), signal = coalesce(:signal, signal),
+    wall = coalesce(:wall, wall), cpu = coalesce(:cpu, cpu), memory = coalesce(:memory, memory)
+  WHERE production = :production AND run = :run AND attempt = :attempt
+
+-- keep_modules --
+-- A configuration text, once.
+INSERT OR IGNORE INTO modules (digest, text) VALUES (:digest, :text)
+
+-- ── inputs and transfers ────────────────────────────────────────────────────────────────────────────────────────
+
+-- base_output --
+-- Where the base run's output lies.
+SELECT o.path, o.bytes FROM productions AS p
+  JOIN output AS o ON o.production = p.base AND o.run = :run AND o.name = :name AND o.recorded IS NOT NULL AND o.deleted IS NULL
+  WHERE p.id = :production
+
+-- need_input --
+-- A run needs a file on our disk; if another run's need of it is ours to remove, so is this one.
+INSERT OR REPLACE INTO input (production, run, path, source, bytes, ours)
+  VALUES (:production, :run, :path, :source, :bytes,
+          max(:ours, coalesce((SELECT max(ours) FROM input WHERE path = :path), 0)))
+
+-- input_needed --
+-- Whether a run needs a file.
+SELECT 1 FROM input WHERE path = :path LIMIT 1
+
+-- inputs_of --
+-- What a run needs.
+SELECT path, ours FROM input WHERE production = :production AND run = :run
+
+-- drop_inputs --
+-- A run needs its files no more.
+DELETE FROM input WHERE production = :production AND run = :run
+
+-- transfer_of --
+-- Who is bringing a file.
+SELECT manager FROM transfer WHERE path = :path
+
+-- begin_transfer --
+-- A file is on its way.
+INSERT INTO transfer (path, source, manager, size, start) VALUES (:path, :source, :manager, :size, :now)
+
+-- progress_transfer --
+-- How far it is.
+UPDATE transfer SET bytes = :bytes, size = coalesce(:size, size) WHERE path = :path AND manager = :manager
+
+-- end_transfer --
+-- It has come, or will not.
+DELETE FROM transfer WHERE path = :path AND manager = :manager
+
+-- ── outputs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- intend_output --
+-- Where a checked output will be moved to.
+INSERT OR REPLACE INTO output (production, run, name, attempt, temporary, path, bytes, checksum)
+  VALUES (:production, :run, :name, :attempt, :temporary, :path, :bytes, :checksum)
+
+-- intended --
+-- What a run's attempt meant to put in place.
+SELECT name, temporary, path, bytes, checksum FROM output
+  WHERE production = :production AND run = :run AND attempt = :attempt AND recorded IS NULL ORDER BY name
+
+-- record_outputs --
+-- The run's outputs are in place.
+UPDATE output SET recorded = :now WHERE production = :production AND run = :run AND attempt = :attempt
+
+-- forget_intents --
+-- The attempt failed; nothing was put in place.
+DELETE FROM output WHERE production = :production AND run = :run AND recorded IS NULL
+
+-- ── fixed paths ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- fixed_path --
+-- Who uses a fixed path, or did last.
+SELECT production, run, attempt, busy FROM fixed_path WHERE path = :path
+
+-- take_path --
+-- An attempt takes a fixed path.
+INSERT OR REPLACE INTO fixed_path (path, production, run, attempt, busy) VALUES (:path, :production, :run, :attempt, 1)
+
+-- free_paths --
+-- The attempt's job is gone; what it left there is known.
+UPDATE fixed_path SET busy = 0 WHERE production = :production AND run = :run AND busy = 1

@@ -1,0 +1,176 @@
+"""The catalogue in one SQLite file, shared by all managers and users.
+
+``Database.write`` holds the only ``BEGIN IMMEDIATE … COMMIT``. (``with connection:`` alone locks nothing until the first
+change: that is how the old scripts gave one run to two people.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import random
+import secrets
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+
+from production import clock, errors
+from production import run as runs
+from production.catalogue import line, place, sql
+
+APPLICATION_ID = 1919971430
+"""Marks our files (SQLite file format 1.3.14); also in schema.sql."""
+
+PATIENCE = 20.0
+"""Seconds that one transaction waits for its turn, below a quarter of any sensible lease."""
+
+
+def create(path: str, now: datetime.datetime) -> None:
+    """Make a new, empty database; never over anything that is there.
+
+    Raises: UsageError.
+    """
+    directory = os.path.dirname(os.path.realpath(path)) or "."
+    making = f"{os.path.realpath(path)}.making-{os.getpid()}"
+    try:
+        if os.path.lexists(path):
+            raise errors.UsageError(f"{path} exists already; nothing was changed")
+        with contextlib.closing(sqlite3.connect(making, isolation_level=None)) as connection:
+            connection.executescript("BEGIN;" + sql.read("schema.sql") + "COMMIT;")
+            connection.execute(sql.SQL.new_catalogue, {"id": secrets.token_hex(4), "now": clock.text(now)})
+        mode = place.mode_for(directory)
+        if mode is not None:
+            os.chmod(making, mode)
+        os.link(making, os.path.realpath(path))  # fails if somebody was faster
+    except FileExistsError:
+        raise errors.UsageError(f"{path} exists already; nothing was changed") from None
+    except OSError as cause:
+        raise errors.UsageError(f"{path} can't be made: {cause.strerror or cause}") from cause
+    except sqlite3.Error as cause:
+        raise errors.UsageError(f"{path} can't be made: {cause}") from cause
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(making)
+
+
+class Database(sql.Reading):
+    """An open database; see ``base.Catalogue``."""
+
+    def __init__(self, path: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+        """Raises: UsageError, if it isn't there or isn't ours."""
+        if not os.path.isfile(path):
+            what = "is not a file" if os.path.exists(path) else "is not there"
+            raise errors.UsageError(f"database {path} {what}; make one with: production init {path}")
+        self.place = place.look(path)
+        self._patience = patience
+        try:
+            self._connection: sqlite3.Connection = _connect(self.place, read_only, patience)
+            _check(path, self._connection)
+            if not read_only:
+                self._connection.execute(f"PRAGMA journal_mode = {self.place.journal}")
+        except sqlite3.Error as cause:
+            raise errors.UsageError(_plain(path, cause)) from cause
+        super().__init__(self._connection)
+        self._line = None if read_only or self.place.network else line.Line(self.place.path)
+
+    @contextlib.contextmanager
+    def write(self, owner: runs.Owner | None = None) -> Iterator[sql.Change]:
+        """See ``base.Catalogue.write``. A Ctrl-Z waits for its end: who sleeps with the lock stops everybody."""
+        end = time.monotonic() + self._patience
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        try:
+            with self._line.turn(self._patience) if self._line else contextlib.nullcontext():
+                self._begin(end)
+                try:
+                    self._check_lease(owner)
+                    yield sql.Change(self._connection)
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                    raise
+        except sqlite3.Error as cause:
+            raise self._error(cause) from cause
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _begin(self, end: float) -> None:
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as cause:
+                if not _is(cause, sqlite3.SQLITE_BUSY) or time.monotonic() > end:
+                    raise
+                time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  jitter, not a secret
+
+    def _check_lease(self, owner: runs.Owner | None) -> None:
+        if owner is not None and self._first(sql.SQL.alive, owner=owner.id) is None:
+            raise errors.LostLease("another manager took over our runs while we were asleep; leaving them alone")
+
+    def _all(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
+        try:
+            return super()._all(query, **parameters)
+        except sqlite3.Error as cause:
+            raise self._error(cause) from cause
+
+    def _error(self, cause: sqlite3.Error) -> errors.CatalogueError:
+        message = _plain(self.place.path, cause)
+        if _is(cause, sqlite3.SQLITE_BUSY) or _is(cause, sqlite3.SQLITE_LOCKED):
+            return errors.CatalogueBusy(message)
+        disk = os.statvfs(os.path.dirname(self.place.path))
+        if _is(cause, sqlite3.SQLITE_FULL) or (
+            _is(cause, sqlite3.SQLITE_IOERR) and disk.f_bavail * disk.f_frsize < 1 << 20
+        ):
+            return errors.CatalogueFull(f"{self.place.path}: no disk left for the database")
+        return errors.CatalogueError(message)
+
+    def close(self) -> None:
+        self._connection.close()
+        if self._line:
+            self._line.close()
+
+
+def _connect(where: place.Place, read_only: bool, patience: float) -> sqlite3.Connection:
+    name = where.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    uri = f"file:{name}?mode={'ro' if read_only else 'rw'}"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=min(1.0, patience), check_same_thread=False
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _check(path: str, connection: sqlite3.Connection) -> None:
+    application, version = (
+        connection.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in ("application_id", "user_version")
+    )
+    if application != APPLICATION_ID:
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "productions" in tables or any(name.endswith("datasets") for name in tables):
+            raise errors.UsageError(
+                f"{path} is a database of the old scripts; bring it over with: production import {path} NEW.db"
+            )
+        raise errors.UsageError(f"{path} is not a production database; make one with: production init FILE")
+    if version != 1:
+        raise errors.UsageError(f"{path} has schema version {version}, this program knows 1; update run_production")
+
+
+def _is(cause: sqlite3.Error, code: int) -> bool:
+    """Primary result codes are the low byte of the extended ones."""
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF == code
+
+
+def _plain(path: str, cause: sqlite3.Error) -> str:
+    if _is(cause, sqlite3.SQLITE_CANTOPEN):
+        return f"{path}: can't be opened; its directory must be writable: chmod g+rws '{os.path.dirname(path)}'"
+    if _is(cause, sqlite3.SQLITE_READONLY):
+        return f"{path}: may not be written by you; mend: chmod g+w '{path}'"
+    if _is(cause, sqlite3.SQLITE_NOTADB) or _is(cause, sqlite3.SQLITE_CORRUPT):
+        return f"{path}: {cause}; restore it from a copy"
+    if _is(cause, sqlite3.SQLITE_BUSY):
+        return f"{path}: somebody else holds the database's lock"
+    return f"{path}: {cause}"

@@ -1,0 +1,272 @@
+"""From an order to an exit code: which production it is, the site for it, the manager's work, the farewell."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+from production import clock, errors, layout, lease, manager, process, settings, site
+from production import run as runs
+from production.batch import local
+from production.catalogue import base, sqlite
+from production.cli import farewell, options, terminal
+from production.journal import log
+from production.outputs import inspect
+from production.transfer import copy, porter
+
+INTERRUPTED = 130
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for on the command line."""
+
+    program: str
+    version: int | None
+    tag: str | None
+    quality: str | None
+    datasets: tuple[str, ...]
+    tranches: tuple[int, ...]
+
+
+def run(chosen: settings.Settings, order: Order) -> int:
+    """Do it all; the exit code.
+
+    Raises: ProductionError: UsageError before anything was touched.
+    """
+    program = chosen.programs.get(order.program)
+    if program is None:
+        known = ", ".join(sorted(chosen.programs))
+        raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
+    if chosen.batch != "local":
+        options.not_built(f"--batch={chosen.batch}")
+    modules = _modules_text(chosen, program)
+    with contextlib.ExitStack() as stack:
+        ticking = clock.SystemClock()
+        stack.callback(ticking.close)
+        catalogue = sqlite.Database(chosen.database)
+        stack.callback(catalogue.close)
+        wanted = _wanted(catalogue, order)
+        archive = _archive(chosen, program)
+        production = _production(catalogue, program, order, ticking)
+        stack.enter_context(terminal.shown(catalogue, production.id))
+        if catalogue.place.advice:
+            log.warning(catalogue.place.advice)
+        if production.stop is not None:
+            log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
+            return 0
+        digest = _keep_modules(catalogue, chosen, modules)
+        plan = layout.Layout(chosen, program, production, digest)
+        here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
+        return _work(here)
+
+
+def _modules_text(chosen: settings.Settings, program: settings.Program) -> str | None:
+    path = chosen.modules or program.modules
+    if not path:
+        if settings.needs(program, "modules"):
+            raise errors.UsageError(f"{program.name} needs its configuration: --modules=FILE")
+        return None
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as cause:
+        raise errors.UsageError(f"modules file {path}: {cause.strerror}") from cause
+
+
+def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:
+    """Raises: UsageError, listing what there is."""
+    datasets, tranches, qualities = catalogue.selections()
+    for flag, given, known in (
+        ("dataset", order.datasets, datasets),
+        ("tranche", order.tranches, tranches),
+        ("quality", (order.quality,) if order.quality else (), qualities),
+    ):
+        for name in given:
+            if name not in known:
+                there = ", ".join(str(one) for one in sorted(known, key=str)) or "none"
+                raise errors.UsageError(f"--{flag}={name}: no such {flag} in the database; there are: {there}")
+    return runs.Wanted(order.datasets, order.tranches)
+
+
+def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy | None:
+    if not program.input:
+        return None
+    if not chosen.archive:
+        raise errors.UsageError(
+            f'{program.name} has an input, but the settings name no archive; e.g. archive = "file:/mnt/raw"'
+        )
+    scheme, _, _ = chosen.archive.partition("://")
+    if scheme in ("ftp", "ftps", "sftp"):
+        options.not_built(f"an archive over {scheme}")
+    return copy.Copy(chosen.archive)
+
+
+def _production(
+    catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock
+) -> runs.Production:
+    """The production that is meant, opened if it is to be new."""
+    if order.tag is not None:
+        return _open(catalogue, program, order, ticking)
+    if order.quality is not None:
+        raise errors.UsageError("--quality chooses the runs of a new production: use it with --new=TAG")
+    found = catalogue.production(program.name, order.version)
+    if found is not None:
+        return found
+    versions = [production.version for production in catalogue.productions() if production.program == program.name]
+    if not versions:
+        based = " --version=N (of its base)" if program.base else ""
+        raise errors.UsageError(f"there is no {program.name} production yet; start one with --new=TAG{based}")
+    there = ", ".join(str(version) for version in versions)
+    raise errors.UsageError(
+        f"--version={order.version}: there is no such {program.name} production; there are: {there}"
+    )
+
+
+def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock) -> runs.Production:
+    tag, quality, base_program = str(order.tag), order.quality or "gold", program.base.partition(".")[0]
+    if not tag.strip() or not tag.isprintable():
+        raise errors.UsageError("--new=TAG: the tag says which software it is, e.g. --new=v5-2")
+    if not base_program and order.version is not None:
+        raise errors.UsageError(f"--new makes the version itself, and {program.name} has no base: leave out --version")
+    base_id = None
+    if base_program:
+        if order.version is None:
+            raise errors.UsageError(f"{program.name} is based on {base_program}: say on which with --version=N")
+        on = catalogue.production(base_program, order.version)
+        if on is None:
+            there = (
+                ", ".join(str(one.version) for one in catalogue.productions() if one.program == base_program) or "none"
+            )
+            raise errors.UsageError(
+                f"--version={order.version}: there is no such {base_program} production; there are: {there}"
+            )
+        base_id = on.id
+    names = [output.name for output in program.outputs]
+    with catalogue.write() as change:
+        opened = change.open_production(program.name, tag, base_id, quality, names, process.user(), ticking.now())
+        if not sum(catalogue.counts(opened.id).values()):
+            raise errors.UsageError(f"no {quality} runs for {program.name}; add some: production datasets add --help")
+    return opened
+
+
+def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, text: str | None) -> str:
+    """The configuration text in the database, and beside the data for the jobs to read: as it is now."""
+    if text is None:
+        return ""
+    with catalogue.write() as change:
+        digest = change.keep_modules(text)
+    path = os.path.join(chosen.data, "modules", digest)
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        making = f"{path}.{os.getpid()}"
+        with open(making, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        os.rename(making, path)
+    return digest
+
+
+def _site(
+    stack: contextlib.ExitStack,
+    chosen: settings.Settings,
+    plan: layout.Layout,
+    wanted: runs.Wanted,
+    catalogue: sqlite.Database,
+    archive: copy.Copy | None,
+    ticking: clock.SystemClock,
+) -> site.Site:
+    """The neighbours, for a manager that has entered itself in the database."""
+    batch = local.Local()
+    stack.callback(batch.close)
+    ticking.watch(batch.fileno())
+    carrying = porter.Threads(archive or copy.Copy(chosen.data), ticking, chosen.transfers)
+    stack.callback(carrying.close)
+    looking = inspect.Inspect(ticking, 2)
+    stack.callback(looking.close)
+    with catalogue.write() as change:
+        entered = change.enter(
+            process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
+        )
+    keeping = lease.Lease(entered, chosen.lease, ticking)
+    # A local job's witness is written on this machine: nothing is late.
+    here = dataclasses.replace(chosen, grace=0.0)
+    return site.Site(here, plan.production, plan, wanted, keeping, catalogue, batch, carrying, looking, ticking)
+
+
+def _work(here: site.Site) -> int:
+    """Go round; however it ends, what was in our hands is given back or named."""
+    with _signals(here.clock) as stop:
+        try:
+            manager.run(here, stop.wanted)
+        except errors.LostLease as lost:
+            log.error("%s", lost)
+            return lost.exit_code
+        except errors.ProductionError as error:
+            log.error("%s", error)
+            _leave(here, stop)
+            return error.exit_code
+        if stop.wanted():
+            _leave(here, stop)
+            return INTERRUPTED
+        with here.catalogue.write(here.lease.owner) as change:
+            change.leave(here.lease.owner, "done", here.clock.now())
+            if change.close_production(here.production.id, here.clock.now()):
+                log.info("Finished production: %s", here.production.name)
+        return farewell.done(here)
+
+
+def _leave(here: site.Site, stop: Stop) -> None:
+    stop.begin_leaving()
+    try:
+        survivors = manager.leave(here, stop.again)
+        with here.catalogue.write(here.lease.owner) as change:
+            change.leave(here.lease.owner, "interrupted", here.clock.now())
+    except errors.ProductionError as error:
+        log.error("%s", error)
+        survivors = None
+    farewell.interrupted(here, survivors)
+
+
+class Stop:
+    """What signals asked for. Handlers only count, and wake the loop."""
+
+    def __init__(self, clock_: clock.Clock) -> None:
+        self._clock = clock_
+        self._count = 0
+        self._leaving = 0
+
+    def handle(self, _number: int, _frame: object) -> None:
+        """The signal handler."""
+        self._count += 1
+        self._clock.wake()
+
+    def wanted(self) -> bool:
+        """Somebody said stop."""
+        return self._count > 0
+
+    def begin_leaving(self) -> None:
+        """What was said so far has been heard."""
+        self._leaving = max(1, self._count)
+
+    def again(self) -> bool:
+        """Somebody said stop once more while we were leaving."""
+        return self._count > self._leaving
+
+
+@contextlib.contextmanager
+def _signals(ticking: clock.Clock) -> Iterator[Stop]:
+    """Ctrl-C, TERM and HUP ask for a stop while this lasts."""
+    stop = Stop(ticking)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,54 @@
+"""What both commands share: an argument parser that says one line, and never touches anything before all is well."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from production import errors, settings
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains in one line on stderr, exit 2."""
+
+    def __init__(self, **keywords: object) -> None:
+        super().__init__(allow_abbrev=False, **keywords)  # type: ignore[arg-type]  # argparse's own keywords
+
+    def error(self, message: str) -> NoReturn:
+        """Raises: UsageError."""
+        raise errors.UsageError(f"{message}; see {self.prog} --help")
+
+
+def not_built(what: str) -> NoReturn:
+    """Say that a part of the plan isn't there yet.
+
+    Raises: UsageError.
+    """
+    raise errors.UsageError(f"{what}: not built yet")
+
+
+def load_settings(config: str | None, flags: Mapping[str, object]) -> settings.Settings:
+    """Settings of this process's surroundings."""
+    home = os.path.expanduser("~")
+    return settings.load(config=config, flags=flags, environ=os.environ, cwd=os.getcwd(), home=home)
+
+
+def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
+    """Run a command; its errors become one line and an exit code, never a traceback."""
+    try:
+        code = command(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
+    except errors.ProductionError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the reader went away: nothing to say, nothing lost
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,174 @@
+"""``production``: the command for setting a campaign up and asking how it goes."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from production import clock, errors
+from production.catalogue import base, sqlite
+from production.cli import farewell, options
+
+_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+LONGEST = 10_000_000
+"""Runs that one range may have: more is a slip of the finger."""
+
+
+def _parser() -> options.Parser:
+    parser = options.Parser(prog="production", description="Set up a production database, and ask how it goes.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
+    init = commands.add_parser("init", help="make a new, empty database")
+    init.add_argument("file", metavar="DB", help="the file to make; an existing one is never touched")
+    init.set_defaults(command=_init)
+    datasets = commands.add_parser("datasets", help="the runs there are").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    add = datasets.add_parser(
+        "add",
+        help="add runs to a dataset",
+        description="Add runs; those that are there already stay as they are.",
+        epilog="A CSV file has a header line: run, dataset and, if you like, tranche, quality, geometry.",
+    )
+    add.add_argument("runs", metavar="FILE.csv | RANGE", nargs="+", help="a table, or runs: 2091-2103 2119-2172 2190")
+    add.add_argument("--dataset", metavar="SET", help="for ranges: the dataset they are")
+    add.add_argument("--tranche", metavar="N", help="for ranges: the tranche of the dataset")
+    add.add_argument("--quality", metavar="Q", help="for ranges: gold (default), silver, …")
+    add.add_argument("--geometry", metavar="G", help="for ranges: the geometry")
+    add.set_defaults(command=_add)
+    status = commands.add_parser("status", help="how many runs are where, in each production")
+    status.set_defaults(command=_status)
+    for command in (add, status):
+        command.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
+        command.add_argument("--config", metavar="FILE", help="settings file")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return options.ending("production", _command, arguments)
+
+
+def _command(arguments: Sequence[str]) -> int:
+    parser = _parser()
+    if not arguments:
+        parser.print_help()
+        return 0
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit as end:  # argparse's own --help
+        return int(end.code or 0)
+    code: int = given.command(given)
+    return code
+
+
+def _database(given: argparse.Namespace) -> str:
+    return options.load_settings(given.config, {"database": given.database}).database
+
+
+def _init(given: argparse.Namespace) -> int:
+    sqlite.create(given.file, clock.SystemClock().now())
+    print(f"made {given.file}; next: production datasets add --help")
+    return 0
+
+
+def _add(given: argparse.Namespace) -> int:
+    path = _database(given)
+    rows = list(_rows(given))  # all of it is read and checked before anything is touched
+    catalogue = sqlite.Database(path)
+    try:
+        with catalogue.write() as change:
+            added = change.add_runs(rows)
+    finally:
+        catalogue.close()
+    print(f"{added} runs added, {len(rows) - added} were there already")
+    return 0
+
+
+def _rows(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
+    tables = [name for name in given.runs if not _RANGE.fullmatch(name)]
+    if not tables:
+        yield from _ranges(given)
+        return
+    if len(given.runs) > 1:
+        wrong = tables[0] if not tables[0].endswith(".csv") else given.runs[1]
+        raise errors.UsageError(f"{wrong}: give one CSV file, or ranges such as 2091-2103 2119")
+    if given.dataset or given.tranche or given.quality or given.geometry:
+        raise errors.UsageError(
+            f"{tables[0]} says datasets itself: leave out --dataset, --tranche, --quality, --geometry"
+        )
+    yield from _table(tables[0])
+
+
+def _ranges(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
+    if not given.dataset or not given.dataset.strip():
+        raise errors.UsageError("ranges need --dataset=SET: which dataset are these runs?")
+    tranche = None if given.tranche is None else _number(given.tranche, "--tranche")
+    for text in given.runs:
+        found = _RANGE.fullmatch(text)
+        assert found  # seen in _rows
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first or last - first >= LONGEST:
+            raise errors.UsageError(f"{text}: a range goes up, by at most {LONGEST:,} runs")
+        for run in range(first, last + 1):
+            yield base.DatasetRow(run, given.dataset, tranche, given.quality or "gold", given.geometry)
+
+
+def _table(path: str) -> Iterator[base.DatasetRow]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = {"run", "dataset", "tranche", "quality", "geometry"}
+            unknown = [str(name) for name in reader.fieldnames or () if name not in columns]
+            if unknown or not {"run", "dataset"} <= set(reader.fieldnames or ()):
+                raise errors.UsageError(
+                    f"{path}:1: the header must have run and dataset, and may have tranche, quality, geometry"
+                    + (f"; {unknown[0]!r} is none of them" if unknown else "")
+                )
+            for row in reader:
+                yield _row(f"{path}:{reader.line_num}", row)
+    except OSError as cause:
+        raise errors.UsageError(f"{path}: {cause.strerror}; give a CSV file, or runs such as 2091-2103") from cause
+    except (UnicodeDecodeError, csv.Error) as cause:
+        raise errors.UsageError(f"{path}: not a CSV text in UTF-8: {cause}") from cause
+
+
+def _row(where: str, row: dict[str, str | None]) -> base.DatasetRow:
+    if None in row or None in row.values():
+        raise errors.UsageError(f"{where}: not as many fields as the header has")
+    text = {name: (value or "").strip() for name, value in row.items()}
+    if not text["dataset"]:
+        raise errors.UsageError(f"{where}: dataset is empty")
+    tranche = _number(text["tranche"], f"{where}: tranche") if text.get("tranche") else None
+    run = _number(text["run"], f"{where}: run")
+    return base.DatasetRow(run, text["dataset"], tranche, text.get("quality") or "gold", text.get("geometry") or None)
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise errors.UsageError(
+            f"{what}={text}: not a whole number" if what.startswith("--") else f"{what} {text!r}: not a whole number"
+        )
+    return int(text)
+
+
+def _status(given: argparse.Namespace) -> int:
+    path = _database(given)
+    catalogue = sqlite.Database(path, read_only=True)
+    try:
+        productions = catalogue.productions()
+        if not productions:
+            print(
+                f"{os.path.basename(path)}: no productions yet; start one with run_production --production=TYPE --new=TAG"
+            )
+        for production in productions:
+            base_ = f", on v{production.base_version} of its base" if production.base_version else ""
+            state = "finished" if production.stop else "open"
+            counts = farewell.summary(catalogue.counts(production.id))
+            print(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
+    finally:
+        catalogue.close()
+    return 0

@@ -1,0 +1,49 @@
+"""One manager: goes round the corridor until there is nothing left or somebody says stop. The smallest room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from production import errors
+from production import run as runs
+from production import site as site_
+from production.journal import once, over
+from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
+
+CYCLE = (keep.step, intake.step, follow.step, finish.step, claim.step, stage.step, submit.step)
+"""See what ended and give its room back, then walk forward."""
+
+
+def run(site: site_.Site, stop: Callable[[], bool]) -> None:
+    """Carry runs until none is left for us, or ``stop`` says so. Errors that don't pass come out of here."""
+    while not stop() and not _cycle(site):
+        site.clock.wait(site.settings.pause)
+
+
+def _cycle(site: site_.Site) -> bool:
+    """Whether that was the last one. Bad weather (a locked database, a full disk) is waited out."""
+    try:
+        for step in CYCLE:
+            step(site)
+        done = rest.done(site)
+    except errors.ProductionError as trouble:
+        if not trouble.transient:
+            raise
+        once("weather", f"{trouble}; waiting")
+        return False
+    over("weather", "It goes on")
+    return done
+
+
+def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
+    """Cancel, clean and give back; runs whose jobs survived. ``again`` tells of a second Ctrl-C."""
+    while True:
+        try:
+            follow.step(site)
+            finish.step(site)
+            return release.step(site, again)
+        except errors.ProductionError as trouble:
+            if not trouble.transient or again():
+                raise
+            once("weather", f"{trouble}; waiting (Ctrl-C again leaves at once)")
+            site.clock.wait(1.0)

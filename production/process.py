@@ -1,0 +1,53 @@
+"""Who a process is: a pid with its start time and the kernel's boot id, so that a used-again pid is never mistaken."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+import socket
+
+from production import run as runs
+
+
+@functools.cache
+def boot_id() -> str:
+    """The kernel's boot id (proc(5), random/boot_id)."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+@functools.cache
+def host() -> str:
+    """This machine's name, as jobs and people see it."""
+    return socket.gethostname()
+
+
+def user() -> str:
+    """The Unix user we work as; its number if it has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def start_ticks(pid: int) -> int | None:
+    """Clock ticks between boot and the start of a living process, None if there is none (proc(5), stat field 22)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def myself() -> runs.Owner:
+    """This process as an owner, before the catalogue has given it an id."""
+    pid = os.getpid()
+    return runs.Owner(0, user(), host(), boot_id(), pid, start_ticks(pid) or 0)
+
+
+def seen_dead(owner: runs.Owner) -> bool:
+    """Certain, and only then: same user (others may hide theirs from us), host and boot, and no such process."""
+    here = owner.host == host() and owner.boot == boot_id() and owner.user == user()
+    return here and start_ticks(owner.pid) != owner.ticks

@@ -1,0 +1,166 @@
+"""Done means verified: outputs are looked at, their way written down, put in place, and recorded.
+
+Killed between the second and the last, the next manager finds the intent: a file that matches it is in place. A file
+that was there before is never replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import os
+import zlib
+from collections.abc import Sequence
+
+from production import attempt, errors
+from production import run as runs
+from production import site as site_
+from production.catalogue import base
+from production.journal import log, once
+from production.outputs import base as outputs
+
+State, Cause = runs.State, runs.Cause
+
+
+def step(site: site_.Site) -> None:
+    """ended → finished; or new, failed for cause ``output``; or held."""
+    ended = site.catalogue.owned(site.lease.owner, State.ENDED)
+    if not ended:
+        return
+    checked = [(run, verdict) for run in ended if (verdict := _verdict(site, run)) is not None]
+    good = _write_intents(site, checked)
+    placed = [(run, _place_all(intents)) for run, intents in good]
+    for directory in {os.path.dirname(output.final) for _, intents in good for output in intents}:
+        _sync(directory)
+    _record(site, placed)
+
+
+def _verdict(site: site_.Site, run: runs.Run) -> outputs.Verdict | None:
+    """What is known of the run's outputs; None while they are looked at."""
+    if not site.layout.program.outputs:
+        return outputs.Verdict(())
+    intents = site.catalogue.intended(run)
+    if intents:
+        return outputs.Verdict(tuple(intents))
+    if not os.access(site.layout.work(run), os.W_OK) and os.path.exists(site.layout.work(run)):
+        once(f"waits {run}", f"Run {run} waits for {run.user}: its files may not be touched by you")
+        return None
+    mark = site.layout.mark(run)
+    try:
+        return site.inspector.verdict(mark)
+    except KeyError:
+        rules = [
+            outputs.Rule(output, rule.check, rule.minimum, rule.command, rule.optional)
+            for output, rule in zip(site.layout.outputs(run), site.layout.program.outputs, strict=True)
+        ]
+        site.inspector.start(mark, rules)
+        return None
+
+
+def _write_intents(
+    site: site_.Site, checked: Sequence[tuple[runs.Run, outputs.Verdict]]
+) -> list[tuple[runs.Run, tuple[runs.Output, ...]]]:
+    """The intent of every good one is committed; the bad ones' attempts have failed."""
+    bad = [(run, verdict.problem) for run, verdict in checked if verdict.problem]
+    good = [(run, verdict.outputs) for run, verdict in checked if not verdict.problem]
+    if bad or any(intents for _, intents in good):
+        now = site.clock.now()
+        with site.catalogue.write(site.lease.owner) as change:
+            for run, intents in good:
+                change.intend(run, intents)
+            for run, problem in bad:
+                attempt.fail(site, change, run, base.Ending(Cause.OUTPUT, problem), now)
+        for run, _ in bad:
+            attempt.clear(site, run)
+    return good
+
+
+def _place_all(intents: Sequence[runs.Output]) -> str:
+    """Every output in place; else what stands in the way."""
+    try:
+        for output in intents:
+            place(output)
+    except errors.OutputError as problem:
+        return str(problem)
+    return ""
+
+
+def place(output: runs.Output) -> None:
+    """The output under its final name. Twice is as good as once; nothing is replaced.
+
+    Raises: OutputError, if another file stands there.
+    """
+    try:
+        os.makedirs(os.path.dirname(output.final), exist_ok=True)
+        _link(output)
+    except (FileNotFoundError, FileExistsError):
+        _accept(output)  # moved by whoever was killed after it; or somebody else's
+    except OSError as cause:
+        raise errors.OutputError(f"output {output.name} can't be put at {output.final}: {cause.strerror}") from cause
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(output.temporary)
+
+
+def _link(output: runs.Output) -> None:
+    try:
+        os.link(output.temporary, output.final)  # unlike a rename it never replaces
+    except OSError as cause:
+        if cause.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK) or os.path.lexists(output.final):
+            raise
+        os.rename(output.temporary, output.final)  # a file system without hard links
+
+
+def _sync(directory: str) -> None:
+    """The names in a directory survive a power cut."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _accept(output: runs.Output) -> None:
+    """The file that is there already must be ours: the same inode, or what was intended to the byte."""
+    try:
+        final = os.stat(output.final)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(final, os.stat(output.temporary)):
+                return
+        if final.st_size == output.bytes and _adler32(output.final) == output.checksum:
+            return
+    except OSError as cause:
+        raise errors.OutputError(f"output {output.name} is gone from {output.temporary}: {cause.strerror}") from cause
+    raise errors.OutputError(f"{output.final} is there already and is not this run's; move it away, then retry")
+
+
+def _adler32(path: str) -> str:
+    value = 1
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.adler32(block, value)
+    return f"adler32:{value:08x}"
+
+
+def _record(site: site_.Site, placed: Sequence[tuple[runs.Run, str]]) -> None:
+    if not placed:
+        return
+    now = site.clock.now()
+    with site.catalogue.write(site.lease.owner) as change:
+        for run, problem in placed:
+            if problem:
+                attempt.hold(change, run, Cause.OUTPUT, problem, now)
+            else:
+                _finish(change, run, now)
+    for run, _ in placed:
+        attempt.clear(site, run)
+
+
+def _finish(change: base.Change, run: runs.Run, now: datetime.datetime) -> None:
+    if not change.move(run, State.FINISHED, "", now):
+        attempt.stale(run)
+        return
+    change.record(run, now)
+    attempt.remove_inputs(change, run)
+    log.info("Finished run: %s", run)

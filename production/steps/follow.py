@@ -1,0 +1,186 @@
+"""See which jobs ended, and how: the batch system is asked once for all, the witnesses say the rest.
+
+Absence is not an answer: a job that can't be seen changes nothing until its witness speaks or its time is long over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+
+from production import attempt, clock
+from production import run as runs
+from production import site as site_
+from production.batch import base as batch
+from production.batch import witness as witness_
+from production.catalogue import base
+from production.journal import log, once
+
+State, Cause = runs.State, runs.Cause
+
+
+def step(site: site_.Site) -> None:
+    """submitting, submitted → ended; or new, failed, held for a cause.
+
+    Raises: BatchUnanswered: no run was changed.
+    """
+    _recover(site, site.catalogue.owned(site.lease.owner, State.SUBMITTING))
+    submitted = site.catalogue.owned(site.lease.owner, State.SUBMITTED)
+    if not submitted:
+        return
+    jobs = {site.layout.mark(run): run.job or "" for run in submitted}
+    reports = site.batch.query(jobs)
+    quiet = [run for run in submitted if reports[site.layout.mark(run)].phase is not batch.Phase.RUNNING]
+    witnesses = witness_.read_directory(site.layout.jobs(), [_witness_name(site, run) for run in quiet])
+    now = site.clock.now()
+    verdicts = []
+    for run in submitted:
+        report, seen = reports[site.layout.mark(run)], witnesses.get(_witness_name(site, run))
+        verdict = judge(run, report, seen, site.layout.program.resources.time, site.settings.grace, now)
+        if verdict is not None:
+            verdicts.append((run, verdict))
+    _write_down(site, verdicts, now)
+    _end_overdue(site, submitted, reports, now)
+
+
+def judge(
+    run: runs.Run,
+    report: batch.Report,
+    witness: witness_.Witness | None,
+    limit: float | None,
+    grace: float,
+    now: datetime.datetime,
+) -> base.Ending | None:
+    """How the attempt ended, from all that is known; None: it goes on, or it can't be told yet. Pure.
+
+    ``limit`` and ``grace`` are seconds. Exit 0 isn't success yet: the outputs have still to be seen.
+    """
+    elapsed = (now - clock.instant(run.submitted or run.since)).total_seconds()
+    if report.phase is batch.Phase.UNKNOWN and not (witness and witness.ended):
+        overdue = limit is not None and elapsed > limit + grace
+        return base.Ending(Cause.LOST, f"nothing was heard of its job {run.job} in time") if overdue else None
+    if report.phase in (batch.Phase.PENDING, batch.Phase.RUNNING):
+        return None
+    ending = _ending(report, witness, elapsed)
+    if ending.cause is not None and limit is not None and (ending.wall or elapsed) >= limit:
+        return dataclasses.replace(ending, cause=Cause.TIME, message=f"it took longer than {limit:.0f} s")
+    return ending
+
+
+def _ending(report: batch.Report, witness: witness_.Witness | None, elapsed: float) -> base.Ending:
+    exit_, signal = (witness.exit, witness.signal) if witness and witness.ended else (report.exit, report.signal)
+    known = base.Ending(
+        None,
+        host=report.host or (witness.host if witness else None),
+        exit=exit_,
+        signal=signal,
+        wall=witness.wall if witness and witness.ended else elapsed,
+        cpu=report.cpu if report.cpu is not None else (witness.cpu if witness else None),
+        memory=report.memory,
+    )
+    if witness is not None and witness.revoked:
+        return dataclasses.replace(known, cause=Cause.RELEASED, message="its ticket had been taken back")
+    if witness is None:
+        message = report.reason or "its job never started: no witness, and the job is gone"
+        return dataclasses.replace(known, cause=Cause.LAUNCH, message=message)
+    if exit_ == 0:
+        return known
+    if exit_ is not None:
+        return dataclasses.replace(known, cause=Cause.PROGRAM, message=f"exit {exit_}")
+    if signal is not None and witness.ended:
+        return dataclasses.replace(known, cause=Cause.PROGRAM, message=f"signal {signal}")
+    return dataclasses.replace(known, cause=Cause.KILLED, message=report.reason or "its job was killed")
+
+
+def _write_down(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]], now: datetime.datetime) -> None:
+    if not verdicts:
+        return
+    with site.catalogue.write(site.lease.owner) as change:
+        for run, ending in verdicts:
+            if ending.cause is not None:
+                attempt.fail(site, change, run, _with_last_words(run, site, ending), now)
+            elif change.move(run, State.ENDED, "exit 0", now):
+                change.end(run, ending, now)
+            else:
+                attempt.stale(run)
+    for run, ending in verdicts:
+        if ending.cause is not None:
+            attempt.clear(site, run)
+
+
+def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> base.Ending:
+    """The message with the last line of the job's error log: mostly that is all the shift wants to know."""
+    line = last_line(site.layout.log(run, "err")) or last_line(site.layout.log(run, "out"))
+    return dataclasses.replace(ending, message=f"{ending.message}: {line}") if line else ending
+
+
+def last_line(path: str) -> str:
+    """The last line of a log with something on it, at most 200 characters; empty if there is none."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 2000))
+            tail = file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    line = tail.splitlines()[-1] if tail else ""
+    return "".join(character if character.isprintable() else " " for character in line).strip()[:200]
+
+
+def _end_overdue(
+    site: site_.Site, submitted: Sequence[runs.Run], reports: Mapping[str, batch.Report], now: datetime.datetime
+) -> None:
+    """Jobs that run longer than they may, where the batch system itself doesn't mind."""
+    limit = site.layout.program.resources.time
+    if limit is None:
+        return
+    overdue = {}
+    for run in submitted:
+        mark = site.layout.mark(run)
+        elapsed = (now - clock.instant(run.submitted or run.since)).total_seconds()
+        if reports[mark].phase is batch.Phase.RUNNING and elapsed > limit:
+            overdue[mark] = run.job or ""
+            once(f"overdue {mark}", f"Run {run} takes longer than {limit:.0f} s; ending its job")
+    if overdue:
+        site.batch.cancel(overdue)
+
+
+def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
+    """Runs whose submission was written down, but not what became of it: a manager died, or the call did."""
+    if not submitting:
+        return
+    found = site.batch.find({site.layout.mark(run): site.layout.witness(run) for run in submitting})
+    now = site.clock.now()
+    never = [run for run in submitting if site.layout.mark(run) not in found and _revoke(site, run, now)]
+    with site.catalogue.write(site.lease.owner) as change:
+        for run in submitting:
+            job = found.get(site.layout.mark(run))
+            if job is not None and change.move(run, State.SUBMITTED, "found again", now):
+                change.job(run, job)
+                log.info("Found the job of run: %s", run)
+        for run in never:
+            attempt.fail(site, change, run, base.Ending(Cause.RELEASED, "its job was never started"), now)
+    for run in never:
+        attempt.clear(site, run)
+
+
+def _revoke(site: site_.Site, run: runs.Run, now: datetime.datetime) -> bool:
+    """Take the ticket back, so that a late job doesn't start. False if it has started, or may still be on its way."""
+    if (now - clock.instant(run.since)).total_seconds() < site.settings.grace:
+        return False
+    ticket = site.layout.ticket(run)
+    try:
+        os.rename(ticket, ticket + ".revoked")
+    except FileNotFoundError:
+        pass  # revoked before, by somebody who was killed here
+    if os.path.exists(site.layout.witness(run)):
+        os.rename(ticket + ".revoked", ticket)  # it was faster: it will be found
+        return False
+    os.unlink(ticket + ".revoked")
+    return True
+
+
+def _witness_name(site: site_.Site, run: runs.Run) -> str:
+    return os.path.basename(site.layout.witness(run))

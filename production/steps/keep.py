@@ -1,0 +1,47 @@
+"""First of all, keep the lease: ours by beating, the others' by watching; take over from those who are gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from production import attempt
+from production import site as site_
+from production.journal import log
+
+
+def step(site: site_.Site) -> None:
+    """Beat when it is time; look at the others as often.
+
+    Raises: LostLease, if somebody took over from us.
+    """
+    if not site.lease.due():
+        return
+    now, me = site.clock.now(), site.lease.owner
+    with site.catalogue.write(me) as change:
+        change.beat(me, now)
+    site.lease.beaten()
+    others = [other for other in site.catalogue.managers(site.production.id) if other.id != me.id]
+    for dead in site.lease.lapsed(others):
+        with site.catalogue.write(me) as change:
+            lapsed = change.lapse(dead, now)
+        if lapsed:
+            log.warning("Manager %d (%s@%s) is gone; taking over", dead.id, dead.user, dead.host)
+    for orphaned in site.catalogue.orphans(site.production.id):
+        _take_over(site, orphaned)
+
+
+def _take_over(site: site_.Site, dead: int) -> None:
+    """Claims go back; runs with a job become ours to follow; half-brought files are removed."""
+    with site.catalogue.write(site.lease.owner) as change:
+        given_back, adopted, files = change.adopt(dead, site.lease.owner, site.clock.now())
+        for run in given_back:
+            attempt.remove_inputs(change, run)
+        for path in files:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                os.unlink(path + ".part")
+    for run in given_back:
+        attempt.clear(site, run)
+        log.info("Released run: %s (its manager is gone)", run)
+    if adopted:
+        log.info("Following %d runs of manager %d", adopted, dead)

@@ -1,0 +1,61 @@
+"""Stop: cancel our jobs in one go, see that they are gone, remove what is partial, and give the claims back last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from production import attempt
+from production import run as runs
+from production import site as site_
+from production.batch import base as batch
+from production.journal import log
+
+PATIENCE = 30.0
+"""Seconds to wait for cancelled jobs to be gone."""
+
+
+def step(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
+    """Everything in our hands → new, but for runs whose job survives: those are returned, and stay ours.
+
+    ``again`` tells of a second Ctrl-C: then it ends at once.
+    """
+    site.porter.stop()
+    jobs = site.catalogue.owned(site.lease.owner, runs.State.SUBMITTING, runs.State.SUBMITTED)
+    survivors = _cancel(site, jobs, again)
+    gone = [run for run in jobs if run not in survivors]
+    rest = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED, runs.State.ENDED)
+    _give_back(site, gone, runs.Cause.CANCELLED)
+    _give_back(site, rest, runs.Cause.RELEASED)
+    return survivors
+
+
+def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool]) -> list[runs.Run]:
+    """Those whose jobs are still there at the end."""
+    if not jobs:
+        return []
+    log.warning("Cancelling %d jobs: %s", len(jobs), [run.run for run in jobs])
+    by_mark = {site.layout.mark(run): run for run in jobs}
+    unsure = {mark: site.layout.witness(run) for mark, run in by_mark.items() if not run.job}
+    known = {mark: run.job for mark, run in by_mark.items() if run.job} | dict(site.batch.find(unsure))
+    living = {mark: by_mark[mark] for mark in known}
+    end = site.clock.boottime() + PATIENCE
+    if known:
+        site.batch.cancel(known)
+    while living and not again() and site.clock.boottime() < end:
+        reports = site.batch.query({mark: known[mark] for mark in living})
+        living = {mark: run for mark, run in living.items() if reports[mark].phase is not batch.Phase.GONE}
+        if living:
+            site.clock.wait(0.1)
+    return list(living.values())
+
+
+def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause) -> None:
+    if not leaving:
+        return
+    now = site.clock.now()
+    with site.catalogue.write(site.lease.owner) as change:
+        for run in leaving:
+            attempt.give_back(change, run, cause, f"{cause} by {site.lease.owner.user}", now)
+    for run in leaving:
+        attempt.clear(site, run)
+        log.info("Released run: %s", run)

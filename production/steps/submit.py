@@ -1,0 +1,166 @@
+"""Submit staged runs, as many as may compute at a time, in one call.
+
+The submission is written down before it is made: whoever is killed between finds it by its name and looks for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+
+from production import attempt, errors
+from production import run as runs
+from production import site as site_
+from production.batch import base as batch
+from production.catalogue import base
+from production.journal import log, once, over
+
+State, Cause = runs.State, runs.Cause
+
+
+def step(site: site_.Site) -> None:
+    """staged → submitting → submitted; or new, failed for cause ``launch``; or held."""
+    hands = site.catalogue.in_flight(site.lease.owner)
+    slots = site.settings.nproc - hands.get(State.SUBMITTING, 0) - hands.get(State.SUBMITTED, 0)
+    if slots <= 0 or not hands.get(State.STAGED):
+        return
+    staged = site.catalogue.owned(site.lease.owner, State.STAGED)
+    ready = [run for run in staged[:slots] if _prepared(site, run)]
+    if not ready:
+        return
+    name, sent = _write_down(site, ready)
+    if sent:
+        _submit(site, name, sent)
+
+
+def _prepared(site: site_.Site, run: runs.Run) -> bool:
+    """The attempt's files are made, and nothing stands where its outputs go.
+
+    Raises: DiskFull.
+    """
+    in_the_way = [output.final for output in site.layout.outputs(run) if os.path.lexists(output.final)]
+    try:
+        if not in_the_way:
+            attempt.prepare(site, run)
+            return True
+    except OSError as cause:
+        ending = base.Ending(Cause.LAUNCH, f"{cause.filename}: {cause.strerror}")
+        with site.catalogue.write(site.lease.owner) as change:
+            attempt.fail(site, change, run, ending, site.clock.now())
+        return False
+    with site.catalogue.write(site.lease.owner) as change:
+        why = f"{in_the_way[0]} is there already and is not recorded; move it away, then retry"
+        attempt.hold(change, run, Cause.OUTPUT, why, site.clock.now())
+    return False
+
+
+def _write_down(site: site_.Site, ready: Sequence[runs.Run]) -> tuple[str, list[runs.Run]]:
+    """The intent: (name of the submission, its runs), committed."""
+    now, sent = site.clock.now(), []
+    with site.catalogue.write(site.lease.owner) as change:
+        for run in ready:
+            if not _take_paths(site, change, run, now):
+                continue
+            if run.attempt > 1:
+                _keep_earlier_logs(site, change, run)
+            if change.move(run, State.SUBMITTING, "", now):
+                sent.append(run)
+            else:
+                attempt.stale(run)
+        if not sent:
+            return "", []
+        places = [_place(site, number, run) for number, run in enumerate(sent, 1)]
+        name = change.submission(site.lease.owner, site.settings.batch, site.production, places, now)
+    return name, [dataclasses.replace(run, state=State.SUBMITTING) for run in sent]
+
+
+def _place(site: site_.Site, number: int, run: runs.Run) -> base.Place:
+    resources = site.layout.program.resources
+    asked = {"time": resources.time, "memory": resources.memory, "cores": resources.cores}
+    return base.Place(
+        run, number, site.layout.log(run, "out"), site.layout.log(run, "err"),
+        site.layout.command(run), asked, site.layout.modules or None,
+    )  # fmt: skip
+
+
+def _take_paths(site: site_.Site, change: base.Change, run: runs.Run, now: datetime.datetime) -> bool:
+    """The fixed paths of an old script are this attempt's. False: somebody else's attempt has one, or one is in the way."""
+    uses = {path: change.path_use(path) for path in site.layout.fixed(run)}
+    for path, use in uses.items():
+        if use is not None and use.busy:
+            once(f"path {path}", f"Run {run} waits for {path}: run {use.run}, attempt {use.attempt}, writes there")
+            return False
+        if os.path.lexists(path) and use is None:
+            attempt.hold(change, run, Cause.OUTPUT, f"{path} is in the way and unknown; move it away, then retry", now)
+            return False
+    for path, use in uses.items():
+        over(f"path {path}")
+        if use is not None and os.path.lexists(path):
+            aside = f"{path}.left-{use.production}-{use.run}-{use.attempt}"
+            os.rename(path, aside)
+            log.info("Put aside %s, left by an earlier attempt, as %s", path, os.path.basename(aside))
+        change.take_path(run, path)
+    return True
+
+
+def _keep_earlier_logs(site: site_.Site, change: base.Change, run: runs.Run) -> None:
+    """The plain names are for the last attempt's logs; those of the one before are kept beside."""
+    earlier = change.earlier_log(run, site.layout.log(run, "out"))
+    if earlier is None:
+        return
+    kept = {stream: site.layout.earlier_log(run, stream, earlier) for stream in ("out", "err")}
+    for stream, path in kept.items():
+        if os.path.exists(site.layout.log(run, stream)):
+            os.rename(site.layout.log(run, stream), path)
+    change.keep_log(run, earlier, kept["out"], kept["err"])
+
+
+def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
+    """Make the call, and write down what the batch system said.
+
+    Raises: BatchUnanswered: the runs stay ``submitting`` and are looked for.
+    """
+    for run in sent:
+        log.info("Submitting run: %s", run)
+    tasks = tuple(_task(site, run) for run in sent)
+    try:
+        jobs: Mapping[str, str] = site.batch.submit(batch.Submission(name, tasks, site.settings.niceness))
+        refusal = "the batch system didn't start it"
+    except errors.SubmitRefused as refused:
+        jobs, refusal = {}, str(refused)
+    now = site.clock.now()
+    refused_runs = []
+    with site.catalogue.write(site.lease.owner) as change:
+        for run in sent:
+            job = jobs.get(site.layout.mark(run))
+            if job is None:
+                attempt.fail(site, change, run, base.Ending(Cause.LAUNCH, refusal), now)
+                refused_runs.append(run)
+            elif change.move(run, State.SUBMITTED, "", now):
+                change.job(run, job)
+            else:
+                attempt.stale(run)
+    for run in refused_runs:
+        attempt.clear(site, run)
+
+
+def _task(site: site_.Site, run: runs.Run) -> batch.Task:
+    layout, program = site.layout, site.layout.program
+    environment = dict(program.environment)
+    if program.home == "private":
+        environment["HOME"] = layout.home(run)
+    return batch.Task(
+        run=run.run,
+        attempt=run.attempt,
+        mark=layout.mark(run),
+        argv=layout.command(run),
+        directory=layout.home(run) if program.home == "private" else layout.work(run),
+        stdout=layout.log(run, "out"),
+        stderr=layout.log(run, "err"),
+        ticket=layout.ticket(run),
+        witness=layout.witness(run),
+        environment=tuple(environment.items()),
+        scratch=layout.scratch(run),
+    )

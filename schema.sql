@@ -1,0 +1,1 @@
+production/catalogue/schema.sql

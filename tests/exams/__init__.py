@@ -1,0 +1,1 @@
+"""One exam a seam: what every implementation has to pass, whoever wrote it."""

@@ -1,0 +1,249 @@
+"""The porter: several at a time, told how far, ended when asked, and never a hang."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from production import clock, errors
+from production.transfer import base, copy, porter
+
+LONG = 30.0
+"""Seconds after which a test has failed; nothing here takes them."""
+
+Callback = Callable[[int], None]
+
+
+class Clock(clock.SystemClock):
+    """The real one, which also counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.woken = 0
+        self.closed = False
+
+    def wake(self) -> None:
+        assert not self.closed
+        self.woken += 1
+        super().wake()
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+class Gates:
+    """An archive in which each file waits at a gate after its first block."""
+
+    def __init__(self) -> None:
+        self.begun = {name: threading.Event() for name in "abcdef"}
+        self.open = {name: threading.Event() for name in "abcdef"}
+        self.left = {name: threading.Event() for name in "abcdef"}
+        self.raises: dict[str, BaseException] = {}
+        self.deaf: set[str] = set()
+        """Files whose fetch never asks whether to go on."""
+
+    def size(self, remote: str) -> int:
+        return 100
+
+    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+        try:
+            progress(10)
+            self.begun[remote].set()
+            assert self.open[remote].wait(LONG)
+            if remote in self.raises:
+                raise self.raises[remote]
+            if remote not in self.deaf:
+                progress(100)
+            return 100
+        finally:
+            self.left[remote].set()
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def bell() -> Iterator[Clock]:
+    one = Clock()
+    yield one
+    if not one.closed:
+        one.close()
+
+
+@pytest.fixture
+def gates() -> Iterator[Gates]:
+    one = Gates()
+    yield one
+    for gate in one.open.values():
+        gate.set()
+
+
+@pytest.fixture
+def carrier(gates: Gates, bell: Clock) -> Iterator[porter.Threads]:
+    one = porter.Threads(gates, bell, 2, patience=LONG)
+    yield one
+    for gate in gates.open.values():
+        gate.set()
+    one.close()
+
+
+def until(bell: Clock, met: Callable[[], bool]) -> None:
+    """Wait as the manager does: woken at each end, not by looking."""
+    for _ in range(100):
+        if met():
+            return
+        before = clock.SystemClock().boottime()
+        bell.wait(LONG)
+        assert clock.SystemClock().boottime() - before < LONG, "nobody woke us"
+    raise AssertionError("woken a hundred times for nothing")
+
+
+def ended(carrier: porter.Threads) -> Mapping[str, base.Progress]:
+    return {local: how for local, how in carrier.progress().items() if how.done}
+
+
+@pytest.mark.feature("AC-11")
+def test_files_come_and_are_told_until_forgotten(tmp_path: pathlib.Path, bell: Clock) -> None:
+    (tmp_path / "pnfs").mkdir()
+    wanted = {str(tmp_path / "raw" / f"run{number}.mid"): number * 700_000 for number in range(5)}
+    carrier = porter.Threads(copy.Copy(str(tmp_path / "pnfs")), bell, 3)
+    for number, (local, size) in enumerate(wanted.items()):
+        (tmp_path / "pnfs" / f"{number}").write_bytes(bytes(size))
+        carrier.start(str(number), local)
+    until(bell, lambda: len(ended(carrier)) == 5)
+    assert carrier.progress() == {local: base.Progress(size, size, True) for local, size in wanted.items()}
+    assert [(tmp_path / "raw" / f"run{number}.mid").stat().st_size for number in range(5)] == list(wanted.values())
+    first, *rest = wanted
+    carrier.forget([first, "never heard of"])
+    assert set(carrier.progress()) == set(rest)
+    carrier.close()
+
+
+@pytest.mark.feature("AC-11")
+def test_how_far_it_is(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
+    for name in "abc":
+        carrier.start(name, f"/{name}")
+    assert gates.begun["a"].wait(LONG)
+    assert gates.begun["b"].wait(LONG)
+    under_way, queued = base.Progress(10, 100, False), base.Progress(0, None, False)
+    assert carrier.progress() == {"/a": under_way, "/b": under_way, "/c": queued}  # two at a time
+    assert bell.woken == 0  # blocks are not worth a cycle
+    gates.open["a"].set()
+    assert gates.begun["c"].wait(LONG)
+    until(bell, lambda: bool(ended(carrier)))
+    assert ended(carrier) == {"/a": base.Progress(100, 100, True)}
+    assert bell.woken == 1
+
+
+def test_one_that_is_under_way_is_not_started_again(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
+    for _ in range(3):
+        carrier.start("a", "/a")
+    carrier.start("b", "/b")
+    assert gates.begun["b"].wait(LONG)  # or the second thread would wait in "a"
+    gates.open["a"].set()
+    until(bell, lambda: "/a" in ended(carrier))
+    carrier.start("a", "/a")
+    assert not carrier.progress()["/a"].done
+
+
+@pytest.mark.parametrize(
+    ("raised", "told", "transient"),
+    [
+        (errors.TransferError("the server is away"), "the server is away", True),
+        (errors.InputMissing("no such file"), "no such file", False),
+        (errors.DiskFull("no room"), "no room", True),
+        (ValueError("odd\nand more"), "/a: the transfer broke unexpectedly: ValueError: odd", True),
+        (SystemExit(3), "/a: the transfer broke unexpectedly: SystemExit: 3", True),
+    ],
+)
+def test_errors_are_told_not_lost(
+    gates: Gates, bell: Clock, carrier: porter.Threads, raised: BaseException, told: str, transient: bool
+) -> None:
+    gates.raises["a"] = raised
+    gates.open["a"].set()
+    carrier.start("a", "/a")
+    until(bell, lambda: bool(ended(carrier)))
+    how = carrier.progress()["/a"]
+    assert how.done
+    assert isinstance(how.error, errors.ProductionError)
+    assert (str(how.error), how.error.transient) == (told, transient)
+    gates.open["b"].set()
+    carrier.start("b", "/b")  # the thread is still good for others
+    until(bell, lambda: len(ended(carrier)) == 2)
+    assert carrier.progress()["/b"].error is None
+
+
+def test_forgetting_ends_what_has_not_ended(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
+    for name in "abcd":
+        carrier.start(name, f"/{name}")
+    assert gates.begun["a"].wait(LONG)
+    carrier.forget(["/a", "/c"])
+    assert set(carrier.progress()) == {"/b", "/d"}
+    carrier.start("a", "/a")  # its .part is still being written
+    assert isinstance(carrier.progress()["/a"].error, errors.TransferError)
+    gates.open["a"].set()
+    assert gates.left["a"].wait(LONG)
+    assert gates.begun["d"].wait(LONG)
+    assert not gates.begun["c"].is_set()
+    carrier.start("a", "/a")
+    gates.open["d"].set()
+    until(bell, lambda: {"/a", "/d"} <= set(ended(carrier)))
+    assert carrier.progress()["/a"] == base.Progress(100, 100, True)
+
+
+class Slow(copy.Copy):
+    """A mounted archive that never gets beyond the middle of a file; it does ask whether to go on."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.middle = threading.Event()
+
+    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+        def stay_in_the_middle(count: int) -> None:
+            while count == 2 << 20:
+                progress(count)
+                self.middle.set()
+            progress(count)
+
+        return super().fetch(remote, local, stay_in_the_middle)
+
+
+@pytest.mark.feature("AC-29")
+def test_stop_leaves_nothing_partial(tmp_path: pathlib.Path, bell: Clock) -> None:
+    (tmp_path / "pnfs").mkdir()
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "pnfs" / "run.mid").write_bytes(bytes(8 << 20))
+    archive = Slow(str(tmp_path / "pnfs"))
+    carrier = porter.Threads(archive, bell, 1, patience=LONG)
+    for name in ("first.mid", "second.mid"):
+        carrier.start("run.mid", str(tmp_path / "raw" / name))
+    assert archive.middle.wait(LONG)
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["first.mid.part"]
+    carrier.stop()
+    assert list((tmp_path / "raw").iterdir()) == []
+    assert carrier.progress() == {}
+    with pytest.raises(RuntimeError):
+        carrier.start("run.mid", str(tmp_path / "raw" / "third.mid"))
+    carrier.close()
+    assert bell.woken == 0
+
+
+def test_a_hanging_archive_cannot_hold_the_manager(gates: Gates, bell: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    carrier = porter.Threads(gates, bell, 1, patience=0.01)
+    gates.deaf.add("a")
+    carrier.start("a", "/data/raw/run1.mid")
+    carrier.start("b", "/data/raw/run2.mid")
+    assert gates.begun["a"].wait(LONG)
+    with caplog.at_level(logging.WARNING):
+        carrier.stop()
+    assert "/data/raw/run1.mid" in caplog.text
+    assert "run2" not in caplog.text
+    assert carrier.progress() == {}
+    bell.close()
+    gates.open["a"].set()  # it comes back much later: nobody is disturbed, least of all a closed clock
+    assert gates.left["a"].wait(LONG)
+    assert not gates.begun["b"].is_set()
