@@ -38,10 +38,12 @@ def _make_room(site: site_.Site, run: runs.Run) -> None:
     work = layout.work(run)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(work)
-    for directory in (layout.jobs(), os.path.dirname(layout.log(run, "out")), os.path.join(work, "out")):
+    for directory in (layout.jobs(), os.path.dirname(layout.log(run, "out")), work):
         os.makedirs(directory, exist_ok=True)
     if layout.program.home == "private":
         _make_home(site, run)
+    for output in layout.outputs(run):
+        os.makedirs(os.path.dirname(output.temporary), exist_ok=True)
     with open(layout.ticket(run), "w", encoding="utf-8") as ticket:
         ticket.write(f"{layout.mark(run)} {site.lease.owner.id}\n")
 
@@ -53,8 +55,6 @@ def _make_home(site: site_.Site, run: runs.Run) -> None:
     links = {os.path.join(home, name): os.path.join(real, name) for name in layout.program.link}
     if run.input and layout.program.staged:
         links[os.path.join(home, "data", os.path.relpath(layout.staged(run), site.settings.data))] = run.input
-    for output in layout.outputs(run):
-        os.makedirs(os.path.dirname(output.temporary), exist_ok=True)
     os.makedirs(home, exist_ok=True)
     for link, target in links.items():
         os.makedirs(os.path.dirname(link), exist_ok=True)

@@ -87,7 +87,7 @@ class Layout:
         final = self._under(self._expand(output.path, run))
         if output.written:
             return runs.Output(output.name, os.path.join(self.home(run), self._expand(output.written, run)), final)
-        return runs.Output(output.name, os.path.join(self.work(run), "out", os.path.basename(final)), final)
+        return runs.Output(output.name, os.path.join(self.work(run), "out", output.name, os.path.basename(final)), final)
 
     def fixed(self, run: runs.Run) -> list[str]:
         """Paths in the user's own HOME that the script writes whatever the attempt: one attempt at a time."""

@@ -42,6 +42,8 @@ def run(chosen: settings.Settings, order: Order) -> int:
     if program is None:
         known = ", ".join(sorted(chosen.programs))
         raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
+    if not os.path.isfile(program.script):
+        raise errors.UsageError(f"the script of {program.name}, {program.script}, is not there")
     if chosen.batch != "local":
         options.not_built(f"--batch={chosen.batch}")
     modules = _modules_text(chosen, program)
@@ -100,9 +102,8 @@ def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy 
         raise errors.UsageError(
             f'{program.name} has an input, but the settings name no archive; e.g. archive = "file:/mnt/raw"'
         )
-    scheme, _, _ = chosen.archive.partition("://")
-    if scheme in ("ftp", "ftps", "sftp"):
-        options.not_built(f"an archive over {scheme}")
+    if not chosen.archive.startswith("/"):
+        options.not_built(f"an archive over {chosen.archive.partition(':')[0]}")
     return copy.Copy(chosen.archive)
 
 
