@@ -11,7 +11,9 @@ import dataclasses
 import datetime
 import errno
 import os
+import re
 import shutil
+from collections.abc import Iterator
 
 from production import errors, retry
 from production import run as runs
@@ -19,33 +21,57 @@ from production import site as site_
 from production.catalogue import base
 from production.journal import log
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def make_directories(site: site_.Site, run: runs.Run) -> None:
+    """Where tickets, witnesses and logs go, for all runs of the production.
+
+    Raises: DiskFull; ProductionError, if we may not work there.
+    """
+    with _disk_full_said(site):
+        for directory in (site.layout.jobs(), os.path.dirname(site.layout.log(run, "out"))):
+            try:
+                os.makedirs(directory, exist_ok=True)
+            except OSError as cause:
+                if cause.errno in _FULL:
+                    raise
+                raise errors.ProductionError(f"{cause.filename} can't be made: {cause.strerror}") from cause
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise errors.ProductionError(
+                    f"{directory} may not be written by you; mend: chmod -R g+rwX '{site.settings.data}'"
+                )
+
 
 def prepare(site: site_.Site, run: runs.Run) -> None:
     """Ticket, work directory and private home of an attempt that is about to be submitted.
 
     Raises: DiskFull; OSError for what only concerns this run.
     """
+    layout = site.layout
+    with _disk_full_said(site):
+        if layout.has_work:
+            shutil.rmtree(layout.work(run), ignore_errors=True)
+            os.makedirs(layout.work(run))
+            if layout.program.home == "private":
+                _make_home(site, run)
+            for output in layout.outputs(run):
+                os.makedirs(os.path.dirname(output.temporary), exist_ok=True)
+        ticket = os.open(layout.ticket(run), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(ticket, f"{layout.mark(run)} {site.lease.owner.id}\n".encode())
+        finally:
+            os.close(ticket)
+
+
+@contextlib.contextmanager
+def _disk_full_said(site: site_.Site) -> Iterator[None]:
     try:
-        _make_room(site, run)
+        yield
     except OSError as cause:
-        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        if cause.errno in _FULL:
             raise errors.DiskFull(f"no room under {site.settings.data} for the files of a job") from cause
         raise
-
-
-def _make_room(site: site_.Site, run: runs.Run) -> None:
-    layout = site.layout
-    work = layout.work(run)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(work)
-    for directory in (layout.jobs(), os.path.dirname(layout.log(run, "out")), work):
-        os.makedirs(directory, exist_ok=True)
-    if layout.program.home == "private":
-        _make_home(site, run)
-    for output in layout.outputs(run):
-        os.makedirs(os.path.dirname(output.temporary), exist_ok=True)
-    with open(layout.ticket(run), "w", encoding="utf-8") as ticket:
-        ticket.write(f"{layout.mark(run)} {site.lease.owner.id}\n")
 
 
 def _make_home(site: site_.Site, run: runs.Run) -> None:
@@ -61,30 +87,33 @@ def _make_home(site: site_.Site, run: runs.Run) -> None:
         os.symlink(target, link)
 
 
-def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Ending, now: datetime.datetime) -> None:
-    """The attempt ended for a cause: once more later, or not at all."""
+def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Ending, now: datetime.datetime) -> bool:
+    """The attempt ended for a cause: once more later, or not at all. False if the run wasn't ours any more."""
     assert ending.cause is not None
     following = retry.after(run, ending.cause, site.layout.program.retry, now)
     why = f"{ending.cause}: {ending.message}" if ending.message else str(ending.cause)
     if not leave(change, run, following, why, dataclasses.replace(ending, counted=following.counted), now):
-        return
+        return False
     again = f"attempt {following.failures} of {site.layout.program.retry.limit}" if following.counted else "not counted"
     if following.state is runs.State.FAILED:
         log.error("Failed run: %s (%s)", run, why)
     elif ending.cause is not runs.Cause.RELEASED:
         log.warning("Failed attempt of run: %s (%s; %s)", run, why, again)
+    return True
 
 
-def hold(change: base.Change, run: runs.Run, cause: runs.Cause, why: str, now: datetime.datetime) -> None:
-    """The run needs a human; says so."""
+def hold(change: base.Change, run: runs.Run, cause: runs.Cause, why: str, now: datetime.datetime) -> bool:
+    """The run needs a human; says so. False if it wasn't ours any more."""
     held = retry.Next(runs.State.HELD, run.failures, False)
-    if leave(change, run, held, why, base.Ending(cause, why), now):
-        log.error("Held run: %s (%s)", run, why)
+    if not leave(change, run, held, why, base.Ending(cause, why), now):
+        return False
+    log.error("Held run: %s (%s)", run, why)
+    return True
 
 
-def give_back(change: base.Change, run: runs.Run, cause: runs.Cause, why: str, now: datetime.datetime) -> None:
-    """The run is new again, and nothing is held against it."""
-    leave(change, run, retry.Next(runs.State.NEW, run.failures, False), why, base.Ending(cause, why), now)
+def give_back(change: base.Change, run: runs.Run, cause: runs.Cause, why: str, now: datetime.datetime) -> bool:
+    """The run is new again, and nothing is held against it. False if it wasn't ours any more."""
+    return leave(change, run, retry.Next(runs.State.NEW, run.failures, False), why, base.Ending(cause, why), now)
 
 
 def leave(
@@ -101,9 +130,31 @@ def leave(
 
 def remove_inputs(change: base.Change, run: runs.Run) -> None:
     """The run needs its inputs no more; what we staged and nobody else needs is removed while we hold the lock."""
-    for path in change.drop_inputs(run):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+    for path in change.drop_inputs(run) if run.input else ():
+        _remove(path)
+
+
+def remove_partial(site: site_.Site, run: runs.Run) -> None:
+    """What a cancelled job left at its fixed paths; they are still this attempt's while we hold the lock."""
+    for path in site.layout.fixed(run):
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as cause:
+        log.warning("%s can't be removed: %s", path, cause.strerror)
+
+
+def touchable(site: site_.Site, run: runs.Run) -> bool:
+    """Whether what its job wrote may be moved by us; what another user's job wrote perhaps not."""
+    if run.user == site.lease.owner.user:
+        return True
+    places = {os.path.dirname(output.temporary) for output in site.layout.outputs(run)}
+    return all(os.access(place, os.W_OK | os.X_OK) for place in places)
 
 
 def stale(run: runs.Run) -> None:
@@ -113,8 +164,35 @@ def stale(run: runs.Run) -> None:
 
 def clear(site: site_.Site, run: runs.Run) -> None:
     """Remove ticket, witness and work directory of an attempt that is over; what isn't ours to remove stays."""
+    _clear(site, site.layout.ticket(run), site.layout.witness(run), site.layout.work(run))
+
+
+def _clear(site: site_.Site, ticket: str, witness: str, work: str) -> None:
     # The ticket first: a job that is late doesn't start without.
-    for path in (site.layout.ticket(run), site.layout.witness(run)):
+    for path in (ticket, witness):
         with contextlib.suppress(FileNotFoundError, PermissionError):
             os.unlink(path)
-    shutil.rmtree(site.layout.work(run), ignore_errors=True)
+    if site.layout.has_work:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def sweep(site: site_.Site) -> None:
+    """Remove what attempts have left that are over, by managers that were killed before they could clear them."""
+    # Listed before asked: what is there now and isn't in flight afterwards will never be needed.
+    names = {name for directory in (site.layout.jobs(), site.layout.works()) for name in _list(directory)}
+    found = {(int(match[1]), int(match[2])): match[0] for match in map(_ATTEMPT.match, names) if match}
+    living = site.catalogue.living(site.production.id) if found else set()
+    for attempt, stem in found.items():
+        if attempt not in living:
+            jobs = os.path.join(site.layout.jobs(), stem)
+            _clear(site, jobs + ".ticket", jobs + ".witness", os.path.join(site.layout.works(), stem))
+
+
+_ATTEMPT = re.compile(r"(\d+)\.(\d+)")
+
+
+def _list(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []

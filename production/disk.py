@@ -55,8 +55,19 @@ class Trouble(Exception):
 
 def shown(path: str) -> str:
     """The path as one printable line: a name may hold line ends, or bytes that are no text."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in text)
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def printable(text: str) -> str:
+    """The text in one line that any terminal, log and database takes."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def first_line(error: BaseException) -> str:
+    """The beginning of what a strange error says, printable."""
+    lines = str(error).strip().splitlines()
+    return printable(lines[0] if lines else type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ Below ``data``::
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 from production import run as runs
@@ -20,52 +19,67 @@ from production import settings as settings_
 from production import template
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
     """The names for one production."""
 
-    settings: settings_.Settings
-    program: settings_.Program
-    production: runs.Production
-    modules: str = ""
-    """Digest of the configuration text; empty if the program has none."""
+    def __init__(
+        self, settings: settings_.Settings, program: settings_.Program, production: runs.Production, modules: str = ""
+    ) -> None:
+        """``modules`` is the digest of the configuration text; empty if the program has none."""
+        self.settings = settings
+        self.program = program
+        self.production = production
+        self.modules = modules
+        self.has_work = program.home == "private" or any(not output.written for output in program.outputs)
+        """Whether an attempt has a work directory; others run in the user's HOME, as Grid Engine does it."""
+        own = f"{production.name}-{production.catalogue}"
+        self._mark = f"{own}-"
+        self._jobs = self._under("jobs", own)
+        self._work = self._under("work", own)
+        self._log = self._under("log", f"v{production.version}", f"{production.program}.run")
 
     def _under(self, *parts: str) -> str:
         return os.path.join(self.settings.data, *parts)
 
-    def _own(self) -> str:
-        return f"{self.production.name}-{self.production.catalogue}"
-
     def jobs(self) -> str:
         """Directory of tickets and witnesses."""
-        return self._under("jobs", self._own())
+        return self._jobs
 
     def ticket(self, run: runs.Run) -> str:
-        return os.path.join(self.jobs(), f"{run.run:05d}.{run.attempt}.ticket")
+        """While this file is there the job may start, and say how it ended."""
+        return f"{self._jobs}/{run.run:05d}.{run.attempt}.ticket"
 
     def witness(self, run: runs.Run) -> str:
-        return os.path.join(self.jobs(), f"{run.run:05d}.{run.attempt}.witness")
+        """What the job says of itself."""
+        return f"{self._jobs}/{run.run:05d}.{run.attempt}.witness"
 
     def mark(self, run: runs.Run) -> str:
         """Unique in the world; the job has it in its environment."""
-        return f"{self._own()}-{run.run}-{run.attempt}"
+        return f"{self._mark}{run.run}-{run.attempt}"
 
     def work(self, run: runs.Run) -> str:
-        return self._under("work", self._own(), f"{run.run:05d}.{run.attempt}")
+        """Where the attempt runs; made for it alone and removed after it, if the layout ``has_work``."""
+        return f"{self._work}/{run.run:05d}.{run.attempt}"
+
+    def works(self) -> str:
+        """Directory of the work directories."""
+        return self._work
 
     def home(self, run: runs.Run) -> str:
         """HOME of the attempt's job."""
-        return os.path.join(self.work(run), "home") if self.program.home == "private" else os.path.expanduser("~")
+        return f"{self.work(run)}/home" if self.program.home == "private" else os.path.expanduser("~")
+
+    def directory(self, run: runs.Run) -> str:
+        """Where the job starts."""
+        return self.work(run) if self.has_work and self.program.home != "private" else self.home(run)
 
     def log(self, run: runs.Run, stream: str) -> str:
         """``stream`` is ``out`` or ``err``; the last attempt's."""
-        name = f"{self.production.program}.run{run.run:05d}.{stream}"
-        return self._under("log", f"v{self.production.version}", name)
+        return f"{self._log}{run.run:05d}.{stream}"
 
     def earlier_log(self, run: runs.Run, stream: str, attempt: int) -> str:
         """Where an earlier attempt's log is kept."""
-        plain = self.log(run, stream)
-        return f"{plain[: -len(stream) - 1]}.attempt{attempt}.{stream}"
+        return f"{self._log}{run.run:05d}.attempt{attempt}.{stream}"
 
     def staged(self, run: runs.Run) -> str:
         """Where the raw input is staged; only for programs that have one."""
@@ -87,7 +101,9 @@ class Layout:
         final = self._under(self._expand(output.path, run))
         if output.written:
             return runs.Output(output.name, os.path.join(self.home(run), self._expand(output.written, run)), final)
-        return runs.Output(output.name, os.path.join(self.work(run), "out", output.name, os.path.basename(final)), final)
+        return runs.Output(
+            output.name, os.path.join(self.work(run), "out", output.name, os.path.basename(final)), final
+        )
 
     def fixed(self, run: runs.Run) -> list[str]:
         """Paths in the user's own HOME that the script writes whatever the attempt: one attempt at a time."""

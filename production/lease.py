@@ -28,7 +28,7 @@ class Lease:
         self.owner = owner
         self.seconds = seconds
         self._clock = clock
-        self._beaten = clock.boottime()
+        self._beaten = clock.boottime() - self.interval  # the first look at the others is due at once
         self._seen: dict[int, _Seen] = {}
 
     @property

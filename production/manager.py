@@ -14,6 +14,10 @@ CYCLE = (keep.step, intake.step, follow.step, finish.step, claim.step, stage.ste
 """See what ended and give its room back, then walk forward."""
 
 
+PATIENCE = 30.0
+"""Seconds that a Ctrl-C waits for the outputs of ended jobs to be looked at."""
+
+
 def run(site: site_.Site, stop: Callable[[], bool]) -> None:
     """Carry runs until none is left for us, or ``stop`` says so. Errors that don't pass come out of here."""
     while not stop() and not _cycle(site):
@@ -37,10 +41,15 @@ def _cycle(site: site_.Site) -> bool:
 
 def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     """Cancel, clean and give back; runs whose jobs survived. ``again`` tells of a second Ctrl-C."""
+    end = site.clock.boottime() + PATIENCE
     while True:
         try:
             follow.step(site)
             finish.step(site)
+            looked_at = site.catalogue.in_flight(site.lease.owner).get(runs.State.ENDED)
+            if looked_at and not again() and site.clock.boottime() < end:
+                site.clock.wait(0.2)  # what has been computed isn't thrown away
+                continue
             return release.step(site, again)
         except errors.ProductionError as trouble:
             if not trouble.transient or again():

@@ -39,7 +39,11 @@ def test_threads_are_hired_when_there_is_work_and_no_more_than_the_width() -> No
 
 def test_an_idle_thread_is_used_again() -> None:
     done = threading.Semaphore(0)
-    crew = threads.Crew("test", 8, lambda: done.release())
+
+    def wake() -> None:
+        done.release()
+
+    crew = threads.Crew("test", 8, wake)
     names = set()
     for _ in range(20):
         crew.give(lambda: names.add(threading.current_thread().name))

@@ -126,6 +126,10 @@ class Catalogue(Protocol):
         """How many runs a manager has in each state; absent means none."""
         ...
 
+    def living(self, production: int) -> set[tuple[int, int]]:
+        """(run, attempt) of everything that is in flight, whoever has it."""
+        ...
+
     def managers(self, production: int) -> list[runs.Owner]:
         """Who has not said goodbye, nor was found dead."""
         ...

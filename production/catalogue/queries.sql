@@ -180,6 +180,10 @@ SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.
   LEFT JOIN input AS i ON i.production = p.production AND i.run = p.run
   WHERE p.owner = :owner AND p.state = :state ORDER BY p.run
 
+-- living --
+-- Attempts of a production that go on.
+SELECT p.run, p.attempt FROM manager AS m JOIN production_run AS p ON p.owner = m.id WHERE p.production = :production
+
 -- in_flight --
 -- How many runs a manager has in each state.
 SELECT state, count(*) FROM production_run WHERE owner = :owner GROUP BY state
@@ -318,10 +322,6 @@ SELECT name, temporary, path, bytes, checksum FROM output
 -- The run's outputs are in place.
 UPDATE output SET recorded = :now WHERE production = :production AND run = :run AND attempt = :attempt
 
--- forget_intents --
--- The attempt failed; nothing was put in place.
-DELETE FROM output WHERE production = :production AND run = :run AND recorded IS NULL
-
 -- ── fixed paths ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- fixed_path --
@@ -331,7 +331,3 @@ SELECT production, run, attempt, busy FROM fixed_path WHERE path = :path
 -- take_path --
 -- An attempt takes a fixed path.
 INSERT OR REPLACE INTO fixed_path (path, production, run, attempt, busy) VALUES (:path, :production, :run, :attempt, 1)
-
--- free_paths --
--- The attempt's job is gone; what it left there is known.
-UPDATE fixed_path SET busy = 0 WHERE production = :production AND run = :run AND busy = 1

@@ -208,6 +208,16 @@ CREATE TABLE fixed_path (
   busy        INTEGER NOT NULL DEFAULT 1   -- 0: the attempt has ended; what still lies there is a known leftover
 ) WITHOUT ROWID;
 
+CREATE INDEX fixed_path_busy ON fixed_path (production, run) WHERE busy = 1;
+
+-- An attempt that ends has its fixed paths no more; one that failed has nothing to put in place.
+CREATE TRIGGER attempt_ends AFTER UPDATE OF ended_at ON attempt WHEN OLD.ended_at IS NULL BEGIN
+  UPDATE fixed_path SET busy = 0 WHERE production = NEW.production AND run = NEW.run AND busy = 1;
+END;
+CREATE TRIGGER attempt_fails AFTER UPDATE OF cause ON attempt WHEN NEW.cause IS NOT NULL BEGIN
+  DELETE FROM output WHERE production = NEW.production AND run = NEW.run AND recorded IS NULL;
+END;
+
 -- Configuration texts, once each: provenance.
 CREATE TABLE modules (
   digest  TEXT NOT NULL PRIMARY KEY,       -- sha256 of the text

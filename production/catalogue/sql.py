@@ -101,6 +101,9 @@ class Reading:
     def in_flight(self, owner: runs.Owner) -> dict[runs.State, int]:
         return {runs.State(state): number for state, number in self._all(SQL.in_flight, owner=owner.id)}
 
+    def living(self, production: int) -> set[tuple[int, int]]:
+        return {(row[0], row[1]) for row in self._all(SQL.living, production=production)}
+
     def managers(self, production: int) -> list[runs.Owner]:
         return [runs.Owner(*row) for row in self._all(SQL.managers, production=production)]
 
@@ -320,9 +323,6 @@ class Change:
         values |= {"counted": ending.counted, "message": ending.message or None, "host": ending.host}
         values |= {"exit": ending.exit, "signal": ending.signal, "wall": ending.wall, "cpu": ending.cpu}
         self._execute(SQL.end_attempt, values | {"memory": ending.memory})
-        self._execute(SQL.free_paths, _key(run))
-        if ending.cause is not None:
-            self._execute(SQL.forget_intents, _key(run))
 
     def keep_modules(self, text: str) -> str:
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

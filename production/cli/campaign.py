@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from production import clock, errors, layout, lease, manager, process, settings, site
+from production import attempt, clock, errors, layout, lease, manager, process, settings, site
 from production import run as runs
 from production.batch import local
 from production.catalogue import base, sqlite
@@ -201,15 +201,17 @@ def _site(
 def _work(here: site.Site) -> int:
     """Go round; however it ends, what was in our hands is given back or named."""
     with _signals(here.clock) as stop:
+        attempt.sweep(here)
         try:
             manager.run(here, stop.wanted)
         except errors.LostLease as lost:
             log.error("%s", lost)
             return lost.exit_code
-        except errors.ProductionError as error:
-            log.error("%s", error)
+        except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
+            known = isinstance(error, errors.ProductionError)
+            log.error("%s", error if known else options.unexpected(error))
             _leave(here, stop)
-            return error.exit_code
+            return errors.ProductionError.exit_code
         if stop.wanted():
             _leave(here, stop)
             return INTERRUPTED
@@ -265,7 +267,10 @@ def _signals(ticking: clock.Clock) -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop.handle) for number in numbers}
     try:
         yield stop
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
@@ -45,10 +46,20 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     except errors.ProductionError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # the reader went away: nothing to say, nothing lost
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
+        print(f"{name}: {unexpected(error)}", file=sys.stderr)
+        return 1
+
+
+def unexpected(error: Exception) -> str:
+    """One line for an error that nobody thought of, with the place where it happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+    return f"unexpected {type(error).__name__}: {error} (at {where}; please report this)"

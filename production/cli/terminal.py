@@ -27,7 +27,9 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return "".join(character if character.isprintable() else "�" for character in text)
+        if text.isprintable():
+            return text
+        return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 class _Bar(logging.Handler):

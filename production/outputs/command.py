@@ -12,6 +12,8 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
+from production import disk
+
 _TAIL = 4096
 """Bytes of its output that are kept: who prints a gigabyte is read, not remembered."""
 _GLANCE = 0.25
@@ -100,5 +102,5 @@ def _problem(status: int | None, said: bytes) -> str:
     else:
         how = f"exit {status}"
     lines = [line for line in said.decode(errors="backslashreplace").splitlines() if line.strip()]
-    last = "".join(sign for sign in lines[-1] if sign.isprintable()).strip()[:500] if lines else ""
+    last = disk.printable(" ".join(lines[-1].split())[:500]) if lines else ""
     return f"{how}: {last}" if last else how

@@ -54,7 +54,7 @@ class Inspect:
         try:
             verdict = self._judge(mark, rules)
         except BaseException as error:  # noqa: BLE001 -- an attempt without a verdict would be waited for, for ever
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            what = f"{type(error).__name__}: {disk.first_line(error)}"
             verdict = base.Verdict((), f"outputs of {mark} can't be looked at: {what}")
         with self._lock:
             self._verdicts[mark] = verdict
@@ -104,7 +104,10 @@ class Inspect:
         """Hash it where it is, or while it is copied to the final path's file system; the directory is there then."""
         directory, name = os.path.split(output.final)
         if disk.make_directory(directory) == before.st_dev:
-            return self._hash(output, output.temporary, descriptor, before, None)
+            found = self._hash(output, output.temporary, descriptor, before, None)
+            with disk.trying("sync", output.temporary):
+                os.fsync(descriptor)  # recorded means that a power cut doesn't undo it
+            return found
         with disk.new(os.path.join(directory, f".{name}.{mark}")) as copy:
             found = self._hash(output, copy.path, descriptor, before, copy)
             copy.sync()

@@ -16,6 +16,8 @@ import os
 import struct
 from typing import Any
 
+from production import disk
+
 _SMALL = struct.Struct(">4siiiiiiiBiii")
 """magic, version, fBEGIN, fEND, fSeekFree, fNbytesFree, nfree, fNbytesName, fUnits, fCompress, fSeekInfo, fNbytesInfo."""
 _BIG = struct.Struct(">4siiqqiiiBiqi")
@@ -61,7 +63,8 @@ def check(descriptor: int, size: int) -> None:
     header = _header(descriptor, size)
     first = _record(descriptor, header, header.begin, "first record")
     if not first.kind.endswith("File"):  # TFile; a file written over the network has the class that wrote it
-        raise Broken(f"is no whole ROOT file: its first record is a {first.kind or 'nameless thing'}, not a TFile")
+        kind = disk.printable(first.kind) or "nameless thing"
+        raise Broken(f"is no whole ROOT file: its first record is a {kind}, not a TFile")
     place, length = _keys(descriptor, header)
     keys = _closing(descriptor, header, "list of keys", place, length)
     _closing(descriptor, header, "list of free segments", *header.free)
@@ -88,8 +91,7 @@ def read(descriptor: int) -> None:
             with uproot.open(stream, use_threads=False, object_cache=None, array_cache=None) as file:
                 keys = file.keys(recursive=True)
         except Exception as error:
-            what = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Broken(f"ROOT file can't be read: {what}") from error
+            raise Broken(f"ROOT file can't be read: {disk.first_line(error)}") from error
     if not keys:
         raise Broken("ROOT file holds no keys")
 
@@ -158,7 +160,7 @@ def _tail(descriptor: int, header: _Header, size: int) -> None:
 
 def _key(text: bytes) -> _Key | None:
     """A record's key from its first bytes; None if they are none. A freed record has a negative length."""
-    if len(text) < _KEY.size + 8:
+    if len(text) < _KEY.size + 17:  # the shortest key is a little longer
         return None
     count, version, _, _, length, _ = _KEY.unpack_from(text)
     places = struct.Struct(">qq" if version > 1000 else ">ii")

@@ -43,7 +43,7 @@ def _verdict(site: site_.Site, run: runs.Run) -> outputs.Verdict | None:
     intents = site.catalogue.intended(run)
     if intents:
         return outputs.Verdict(tuple(intents))
-    if not os.access(site.layout.work(run), os.W_OK) and os.path.exists(site.layout.work(run)):
+    if not attempt.touchable(site, run):
         once(f"waits {run}", f"Run {run} waits for {run.user}: its files may not be touched by you")
         return None
     mark = site.layout.mark(run)
@@ -69,9 +69,10 @@ def _write_intents(
         with site.catalogue.write(site.lease.owner) as change:
             for run, intents in good:
                 change.intend(run, intents)
-            for run, problem in bad:
-                attempt.fail(site, change, run, base.Ending(Cause.OUTPUT, problem), now)
-        for run, _ in bad:
+            failed = [
+                run for run, problem in bad if attempt.fail(site, change, run, base.Ending(Cause.OUTPUT, problem), now)
+            ]
+        for run in failed:
             attempt.clear(site, run)
     return good
 
@@ -148,19 +149,20 @@ def _record(site: site_.Site, placed: Sequence[tuple[runs.Run, str]]) -> None:
         return
     now = site.clock.now()
     with site.catalogue.write(site.lease.owner) as change:
-        for run, problem in placed:
-            if problem:
-                attempt.hold(change, run, Cause.OUTPUT, problem, now)
-            else:
-                _finish(change, run, now)
-    for run, _ in placed:
+        over = [
+            run
+            for run, problem in placed
+            if (attempt.hold(change, run, Cause.OUTPUT, problem, now) if problem else _finish(change, run, now))
+        ]
+    for run in over:
         attempt.clear(site, run)
 
 
-def _finish(change: base.Change, run: runs.Run, now: datetime.datetime) -> None:
+def _finish(change: base.Change, run: runs.Run, now: datetime.datetime) -> bool:
     if not change.move(run, State.FINISHED, "", now):
         attempt.stale(run)
-        return
+        return False
     change.record(run, now)
     attempt.remove_inputs(change, run)
     log.info("Finished run: %s", run)
+    return True

@@ -28,10 +28,10 @@ def step(site: site_.Site) -> None:
     """
     _recover(site, site.catalogue.owned(site.lease.owner, State.SUBMITTING))
     submitted = site.catalogue.owned(site.lease.owner, State.SUBMITTED)
+    # Asked for no jobs, too: a batch system may have to look after what ended ones left behind.
+    reports = site.batch.query({site.layout.mark(run): run.job or "" for run in submitted})
     if not submitted:
         return
-    jobs = {site.layout.mark(run): run.job or "" for run in submitted}
-    reports = site.batch.query(jobs)
     quiet = [run for run in submitted if reports[site.layout.mark(run)].phase is not batch.Phase.RUNNING]
     witnesses = witness_.read_directory(site.layout.jobs(), [_witness_name(site, run) for run in quiet])
     now = site.clock.now()
@@ -97,17 +97,18 @@ def _ending(report: batch.Report, witness: witness_.Witness | None, elapsed: flo
 def _write_down(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]], now: datetime.datetime) -> None:
     if not verdicts:
         return
+    failed = []
     with site.catalogue.write(site.lease.owner) as change:
         for run, ending in verdicts:
             if ending.cause is not None:
-                attempt.fail(site, change, run, _with_last_words(run, site, ending), now)
+                if attempt.fail(site, change, run, _with_last_words(run, site, ending), now):
+                    failed.append(run)
             elif change.move(run, State.ENDED, "exit 0", now):
                 change.end(run, ending, now)
             else:
                 attempt.stale(run)
-    for run, ending in verdicts:
-        if ending.cause is not None:
-            attempt.clear(site, run)
+    for run in failed:
+        attempt.clear(site, run)
 
 
 def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> base.Ending:
@@ -160,9 +161,9 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
             if job is not None and change.move(run, State.SUBMITTED, "found again", now):
                 change.job(run, job)
                 log.info("Found the job of run: %s", run)
-        for run in never:
-            attempt.fail(site, change, run, base.Ending(Cause.RELEASED, "its job was never started"), now)
-    for run in never:
+        ending = base.Ending(Cause.RELEASED, "its job was never started")
+        given_back = [run for run in never if attempt.fail(site, change, run, ending, now)]
+    for run in given_back:
         attempt.clear(site, run)
 
 

@@ -24,9 +24,10 @@ def step(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     survivors = _cancel(site, jobs, again)
     gone = [run for run in jobs if run not in survivors]
     rest = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED, runs.State.ENDED)
+    stuck = [run for run in rest if not attempt.touchable(site, run)]
     _give_back(site, gone, runs.Cause.CANCELLED)
-    _give_back(site, rest, runs.Cause.RELEASED)
-    return survivors
+    _give_back(site, [run for run in rest if run not in stuck], runs.Cause.RELEASED)
+    return survivors + stuck
 
 
 def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool]) -> list[runs.Run]:
@@ -55,7 +56,10 @@ def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause)
     now = site.clock.now()
     with site.catalogue.write(site.lease.owner) as change:
         for run in leaving:
-            attempt.give_back(change, run, cause, f"{cause} by {site.lease.owner.user}", now)
-    for run in leaving:
+            if run.job:
+                attempt.remove_partial(site, run)
+        why = f"{cause} by {site.lease.owner.user}"
+        given_back = [run for run in leaving if attempt.give_back(change, run, cause, why, now)]
+    for run in given_back:
         attempt.clear(site, run)
         log.info("Released run: %s", run)

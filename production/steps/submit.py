@@ -27,6 +27,7 @@ def step(site: site_.Site) -> None:
     if slots <= 0 or not hands.get(State.STAGED):
         return
     staged = site.catalogue.owned(site.lease.owner, State.STAGED)
+    attempt.make_directories(site, staged[0])
     ready = [run for run in staged[:slots] if _prepared(site, run)]
     if not ready:
         return
@@ -156,7 +157,7 @@ def _task(site: site_.Site, run: runs.Run) -> batch.Task:
         attempt=run.attempt,
         mark=layout.mark(run),
         argv=layout.command(run),
-        directory=layout.home(run) if program.home == "private" else layout.work(run),
+        directory=layout.directory(run),
         stdout=layout.log(run, "out"),
         stderr=layout.log(run, "err"),
         ticket=layout.ticket(run),

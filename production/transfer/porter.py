@@ -126,7 +126,7 @@ class Threads:
         except errors.ProductionError as told:
             error = told
         except BaseException as unexpected:  # noqa: BLE001 -- a fetch without an end would be waited for, for ever
-            what = f"{type(unexpected).__name__}: {unexpected}".splitlines()[0]
+            what = f"{type(unexpected).__name__}: {disk.first_line(unexpected)}"
             error = errors.TransferError(f"{disk.shown(fetch.local)}: the transfer broke unexpectedly: {what}")
             error.__cause__ = unexpected
         self._end(fetch, error)

@@ -138,10 +138,11 @@ class Exam:
     def test_nothing_outside_the_archive_is_read(self, archive: Archive, disk: pathlib.Path, name: str) -> None:
         (archive.files.parent / "secret").write_text("secret")
         put(archive, "a/file", 1)
-        for call in (
+        calls: list[Callable[[], int]] = [
             lambda: archive.transfer.size(name),
             lambda: archive.transfer.fetch(name, str(disk / "local"), nothing),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(errors.TransferError) as caught:
                 call()
             one_line(caught.value)

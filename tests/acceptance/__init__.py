@@ -1,0 +1,1 @@
+"""run_production.py as a process, on real files."""
