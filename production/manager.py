@@ -41,18 +41,29 @@ def _cycle(site: site_.Site) -> bool:
 
 def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     """Cancel, clean and give back; runs whose jobs survived. ``again`` tells of a second Ctrl-C."""
-    end = site.clock.boottime() + PATIENCE
+    _finish_ended(site, again)
     while True:
         try:
-            follow.step(site)
-            finish.step(site)
-            looked_at = site.catalogue.in_flight(site.lease.owner).get(runs.State.ENDED)
-            if looked_at and not again() and site.clock.boottime() < end:
-                site.clock.wait(0.2)  # what has been computed isn't thrown away
-                continue
             return release.step(site, again)
         except errors.ProductionError as trouble:
             if not trouble.transient or again():
                 raise
             once("weather", f"{trouble}; waiting (Ctrl-C again leaves at once)")
             site.clock.wait(1.0)
+
+
+def _finish_ended(site: site_.Site, again: Callable[[], bool]) -> None:
+    """What has been computed isn't thrown away, if looking at it takes no longer than our patience."""
+    end = site.clock.boottime() + PATIENCE
+    try:
+        follow.step(site)
+        finish.step(site)
+        while site.catalogue.in_flight(site.lease.owner).get(runs.State.ENDED) and not again():
+            if site.clock.boottime() > end:
+                return
+            site.clock.wait(0.2)
+            finish.step(site)
+    except errors.ProductionError as trouble:
+        if not trouble.transient:
+            raise
+        once("weather", str(trouble))

@@ -97,6 +97,8 @@ class Local:
     """
 
     def __init__(self, grace: float = 3.0) -> None:
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: the kernel would throw exit codes away
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._grace = grace
         self._watch = process.Watch()
         self._hunt = process.Hunt(self._watch, grace)
@@ -291,7 +293,7 @@ class Local:
             try:
                 reaped, status, usage = os.wait4(pid, os.WNOHANG)
             except ChildProcessError:
-                pass  # somebody has SIGCHLD ignored: the kernel didn't wait for us
+                pass  # somebody else has waited for it
             else:
                 if not reaped:  # a debugger holds it
                     job.end = None
@@ -310,8 +312,10 @@ class Local:
         """Look for what ended jobs left behind, if it is time."""
         busy = self._hunt.marks()
         waiting = {mark: job for mark, job in self._emptying.items() if mark not in busy}
-        due = self._unswept if now >= self._next_sweep else set()
-        wanted = due | waiting.keys()
+        wanted = set(waiting)
+        if self._unswept and now >= self._next_sweep:
+            wanted |= self._unswept
+            self._next_sweep = now + SWEEP
         if not wanted:
             return
         fresh = [job for job in waiting.values() if job.identity and now - job.reaped < FRESH]
@@ -322,8 +326,6 @@ class Local:
             self._swept.clear()
         self._swept |= wanted - found
         self._unswept -= self._swept
-        if due:
-            self._next_sweep = now + SWEEP
 
     # --- find, cancel, close --------------------------------------------------------------------------------------
 

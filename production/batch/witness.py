@@ -102,7 +102,7 @@ def _ended(witness: Witness, code: int, uptime: float | None, times: list[str]) 
     if children is not None:
         minutes, seconds, system_minutes, system_seconds = children.groups()
         cpu = 60.0 * (int(minutes) + int(system_minutes)) + float(seconds) + float(system_seconds)
-    wall = None if uptime is None or witness.started is None else max(0.0, uptime - witness.started)
+    wall = None if uptime is None or witness.started is None else round(max(0.0, uptime - witness.started), 3)
     return dataclasses.replace(witness, ended=True, exit=exit_, signal=signal, wall=wall, cpu=cpu)
 
 

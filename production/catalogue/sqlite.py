@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from production import clock, errors
 from production import run as runs
-from production.catalogue import line, place, sql
+from production.catalogue import change, line, place, reading, sql
 
 APPLICATION_ID = 1919971430
 """Marks our files (SQLite file format 1.3.14); also in schema.sql."""
@@ -55,7 +55,7 @@ def create(path: str, now: datetime.datetime) -> None:
             os.unlink(making)
 
 
-class Database(sql.Reading):
+class Database(reading.Reading):
     """An open database; see ``base.Catalogue``."""
 
     def __init__(self, path: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
@@ -76,7 +76,7 @@ class Database(sql.Reading):
         self._line = None if read_only or self.place.network else line.Line(self.place.path)
 
     @contextlib.contextmanager
-    def write(self, owner: runs.Owner | None = None) -> Iterator[sql.Change]:
+    def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:
         """See ``base.Catalogue.write``. A Ctrl-Z waits for its end: who sleeps with the lock stops everybody."""
         end = time.monotonic() + self._patience
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
@@ -85,7 +85,7 @@ class Database(sql.Reading):
                 self._begin(end)
                 try:
                     self._check_lease(owner)
-                    yield sql.Change(self._connection)
+                    yield change.Change(self._connection)
                     self._connection.execute("COMMIT")
                 except BaseException:
                     with contextlib.suppress(sqlite3.Error):

@@ -31,6 +31,8 @@ class Verdict:
     """With size and checksum; on the final path's file system under ``temporary``."""
     problem: str = ""
     """Empty if all is well, else one line naming the file and what is wrong."""
+    disk_full: bool = False
+    """There was no room to look: it says nothing about the outputs; look again later."""
 
 
 class Inspector(Protocol):

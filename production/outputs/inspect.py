@@ -7,6 +7,7 @@ state is changed here. The work is done by a crew of threads.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import threading
@@ -69,7 +70,7 @@ class Inspect:
                 _remove_copies(rules, seen)
                 name, path = rule.output.name, disk.shown(rule.output.temporary)
                 what = str(error) if path in str(error) else f"{path}: {error}"
-                return base.Verdict((), f"output {name}: {what}")
+                return base.Verdict((), f"output {name}: {what}", _no_room(error))
         return base.Verdict(tuple(seen))
 
     def _examine(self, rule: base.Rule, mark: str) -> runs.Output:
@@ -136,6 +137,10 @@ class Inspect:
 
     def _leaving(self) -> bool:
         return self._crew.dismissed
+
+
+def _no_room(error: Exception) -> bool:
+    return isinstance(error, disk.Trouble) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class _LeftOut(Exception):

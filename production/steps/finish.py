@@ -29,11 +29,14 @@ def step(site: site_.Site) -> None:
     if not ended:
         return
     checked = [(run, verdict) for run in ended if (verdict := _verdict(site, run)) is not None]
-    good = _write_intents(site, checked)
+    unread = [verdict.problem for _, verdict in checked if verdict.disk_full]
+    good = _write_intents(site, [(run, verdict) for run, verdict in checked if not verdict.disk_full])
     placed = [(run, _place_all(intents)) for run, intents in good]
     for directory in {os.path.dirname(output.final) for _, intents in good for output in intents}:
         _sync(directory)
     _record(site, placed)
+    if unread:
+        raise errors.DiskFull(unread[0])
 
 
 def _verdict(site: site_.Site, run: runs.Run) -> outputs.Verdict | None:
