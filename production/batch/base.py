@@ -21,7 +21,7 @@ class Task:
     mark: str
     """``<production name>-<catalogue id>-<run>-<attempt>``; also RUN_PRODUCTION_MARK in the job's environment."""
     argv: tuple[str, ...]
-    """The job script and its arguments."""
+    """The job script and its arguments. One that isn't executable is run by what its first line names, else by sh."""
     directory: str
     """Where it runs; exists."""
     stdout: str
@@ -87,7 +87,10 @@ class BatchSystem(Protocol):
         ...
 
     def query(self, jobs: Mapping[str, str]) -> Mapping[str, Report]:
-        """One report for each {mark: job id}, asked for all at once. A job that ended has left nothing running.
+        """One report for each {mark: job id}, asked for all at once; told again if asked again.
+
+        To be called once a cycle, even for no jobs: this is also where what ended jobs left behind is ended. Of a job
+        that is gone nothing runs any more, but what left its process group may live a second longer (see ``local``).
 
         Raises: BatchUnanswered: nothing is known, so nothing may change.
         """
@@ -98,7 +101,11 @@ class BatchSystem(Protocol):
         ...
 
     def cancel(self, jobs: Mapping[str, str]) -> None:
-        """End these {mark: job id}, all in one go; returns at once. ``query`` tells when they are gone."""
+        """End these {mark: job id}, all in one go; returns at once. ``query`` tells when they are gone.
+
+        ``query`` is also what turns from asking to forcing, so it has to be called until then. Jobs of another Unix
+        user stay as they are.
+        """
         ...
 
     def close(self) -> None:

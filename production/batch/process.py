@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import re
 import resource
@@ -191,7 +192,12 @@ class Watch:
         """
         if len(self._descriptors) >= self._limit:
             return None
-        descriptor = os.pidfd_open(pid)
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                return None
+            raise
         self._epoll.register(descriptor, select.EPOLLIN)
         self._descriptors.add(descriptor)
         return descriptor

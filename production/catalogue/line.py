@@ -65,16 +65,19 @@ class Line:
         return None
 
     def _wait_in_line(self, patience: float) -> None:
+        waiting = True
+
         def ring(_signal: int, _frame: FrameType | None) -> None:
-            raise TimeoutError
+            if waiting:  # not when it rings just as our turn comes
+                raise TimeoutError
 
         before = signal.signal(signal.SIGALRM, ring)
         try:
             signal.setitimer(signal.ITIMER_REAL, patience)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            waiting = False
         except TimeoutError:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # the alarm may have rung just after our turn came
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             raise errors.CatalogueBusy(f"{self.path}: somebody has held the lock for {patience:.0f} s") from None
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -113,8 +113,11 @@ UPDATE manager SET lapsed = :now WHERE id = :owner AND beat = :beat AND stop IS 
 UPDATE manager SET stop = :now, message = :message WHERE id = :owner AND stop IS NULL
 
 -- orphans --
--- What managers that are gone still own in a production.
+-- Managers that are gone and still own something in a production: runs, or a file that they were bringing.
 SELECT DISTINCT r.owner FROM manager AS m JOIN production_run AS r ON r.owner = m.id
+  WHERE m.production = :production AND (m.stop IS NOT NULL OR m.lapsed IS NOT NULL)
+UNION
+SELECT t.manager FROM manager AS m JOIN transfer AS t ON t.manager = m.id
   WHERE m.production = :production AND (m.stop IS NOT NULL OR m.lapsed IS NOT NULL)
 
 -- adopt --
