@@ -16,7 +16,7 @@ import os
 
 from production import run as runs
 from production import settings as settings_
-from production import template
+from production.settings import template
 
 
 class Layout:

@@ -291,7 +291,7 @@ IN_THE_WHEEL = (
     "catalogue/schema.sql",
     "catalogue/queries.sql",
     "batch/wrapper.sh",
-    "defaults.toml",
+    "settings/defaults.toml",
 )
 """What an installed copy reads beside its modules, and the job scripts."""
 

@@ -244,7 +244,8 @@ def test_a_killed_manager_is_followed(ground: exam.Ground) -> None:
     """
     jobs = {task.mark: python(code).strip()}
     voice.hear()
-    batch = ground.batch()
+    batch = local.Local(GRACE)
+    ground.made.append(batch)
     assert batch.find({task.mark: task.witness}) == jobs
     report = batch.query(jobs)[task.mark]
     assert (report.phase, report.host) == (base.Phase.RUNNING, processes.host())
@@ -260,27 +261,27 @@ def test_a_killed_manager_is_followed(ground: exam.Ground) -> None:
 
 
 def test_found_before_its_witness(ground: exam.Ground) -> None:
-    """Stopped before it wrote one; the many arguments keep the shell busy until then."""
-    batch = ground.batch()
-    for attempt in range(1, 21):
-        task = ground.task("exit 6", *["argument"] * 20_000, attempt=attempt, run=1)
-        jobs = batch.submit(ground.submission(task))
-        pid = int(jobs[task.mark].partition(".")[0])
-        os.kill(pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        if not os.path.exists(task.witness):
-            break
-        os.kill(pid, signal.SIGCONT)
+    """A shell that is about to begin the wrapper looks like one that has."""
+    voice, brake = ground.fifo(), ground.fifo()
+    task = ground.task("exit 6")
+    words = ["/bin/sh", "-c", f'echo up >{voice}; read x <{brake}; . "$0"', local.WRAPPER]
+    with wrap(words, task) as wrapper:
+        voice.hear()
+        assert not os.path.exists(task.witness)
+        batch = ground.batch()
+        jobs = batch.find({task.mark: task.witness, task.mark + "1": task.witness + "1"})
+        assert jobs == {task.mark: str(process.identify(wrapper.pid))}
+        assert batch.query(jobs)[task.mark].phase is base.Phase.RUNNING
+        brake.let_go()
         exam.end(batch, jobs)
-    else:
-        pytest.fail("it was always too fast")
-    assert ground.batch().find({task.mark: task.witness, "other": task.witness + "x"}) == jobs
-    os.kill(pid, signal.SIGCONT)
-    assert exam.end(batch, jobs)[task.mark].exit == 6
+    assert wrapper.returncode == 6
+    assert ground.batch().find({task.mark: task.witness}) == jobs
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_another_users_job_is_seen_and_cannot_be_cancelled(ground: exam.Ground, need: Callable[[str, bool], bool]) -> None:
+def test_another_users_job_is_seen_and_cannot_be_cancelled(
+    ground: exam.Ground, need: Callable[[str, bool], bool]
+) -> None:
     need("root, to be somebody else", os.geteuid() == 0)
     voice, brake = ground.fifo(), ground.fifo()
     task = ground.task(f"echo up >{voice}; read x <{brake}")
@@ -298,22 +299,20 @@ def test_another_users_job_is_seen_and_cannot_be_cancelled(ground: exam.Ground, 
     assert exam.end(mine, jobs)[task.mark].exit == 0
 
 
-def test_children_that_the_kernel_waits_for(ground: exam.Ground) -> None:
-    """Under a parent that had CHLD ignored."""
+def test_a_manager_under_a_parent_that_ignores_its_children(ground: exam.Ground) -> None:
+    """An ignored CHLD is inherited, and the kernel would then throw exit codes away."""
     task = ground.task("exit 3")
     code = f"""
         import select
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        batch = local.Local()
         task = base.Task{dataclasses.astuple(task)!r}
         jobs = batch.submit(base.Submission("name", (task,)))
         while (report := batch.query(jobs)[task.mark]).phase != "gone":
             select.select([batch.fileno()], [], [], 1)
         print(report.exit)
     """
-    assert python(code) == "None\n"
-    seen = witness.read(task.witness)
-    assert seen
-    assert seen.exit == 3
+    assert python(code) == "3\n"
 
 
 # --- descriptors, priority, memory ------------------------------------------------------------------------------------
@@ -365,8 +364,11 @@ def test_more_jobs_than_descriptors(ground: exam.Ground) -> None:
 
 
 def test_niceness(ground: exam.Ground) -> None:
-    batch, task = ground.batch(), ground.task("ps -o ni= -p $$,$PPID")
-    exam.end(batch, batch.submit(ground.submission(task, niceness=7)))
+    brake = ground.fifo()
+    batch, task = ground.batch(), ground.task(f"read x <{brake}; ps -o ni= -p $$,$PPID")
+    jobs = batch.submit(ground.submission(task, niceness=7))
+    brake.let_go()
+    exam.end(batch, jobs)
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert exam.text(task.stdout).split() == [str(own + 7)] * 2
 

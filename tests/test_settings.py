@@ -87,7 +87,7 @@ def test_without_any_file_there_are_the_documented_defaults(house: House) -> Non
     assert (found.batch, found.pause, found.nproc, found.nprep, found.spacelim) == ("local", 5.0, 10, 5, 90.0)
     assert (found.archive, found.transfers, found.modules, found.calib, found.follow) == ("", 3, "", False, False)
     assert sorted(found.programs) == ["alcapana", "rootana"]
-    assert found.files == (str(ROOT / "production/defaults.toml"),)
+    assert found.files == (str(ROOT / "production/settings/defaults.toml"),)
 
 
 @pytest.mark.feature("CH-14")

@@ -6,7 +6,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from production import errors, template
+from production import errors
+from production.settings import template
 
 FIELDS = {"run": 2091, "version": 4, "tree": "/data/a b/tree.root"}
 

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from production import toml_lines
+from production.settings import toml_lines
 
 
 def keys(value: Any, key: toml_lines.Key = ()) -> set[toml_lines.Key]:

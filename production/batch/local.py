@@ -289,15 +289,15 @@ class Local:
         pid, ran = job.identity.pid, True
         job.end = base.Report(base.Phase.GONE, host=job.identity.host, cpu=job.cpu, memory=job.memory)
         if job.child:
-            process.send(pid, signal.SIGTERM)
             try:
-                reaped, status, usage = os.wait4(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass  # somebody else has waited for it
-            else:
-                if not reaped:  # a debugger holds it
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:  # a debugger holds it
                     job.end = None
                     return
+            except ChildProcessError:
+                pass  # somebody else has waited for it: the pid may be anybody's
+            else:
+                process.send(pid, signal.SIGTERM)
+                _, status, usage = os.wait4(pid, 0)
                 job.end, ran = _verdict(job, status, usage)
                 job.reaped = time.monotonic()
         self._unfollow(job)
@@ -386,7 +386,7 @@ def _verdict(job: _Job, status: int, usage: resource.struct_rusage) -> tuple[bas
                 None,
                 "its ticket was taken back" if own else "not run: no ticket, or another copy has begun",
             )
-        ran = own or (code < 0 and seen is None)
+        ran = own or (seen is None and code != NOT_RUN)
     # the kernel counts the manager's own size to a process that it spawned: less than that can't be seen
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else job.memory

@@ -10,14 +10,13 @@ from typing import Any
 
 from production import clock, errors
 from production import run as runs
-from production.catalogue import base, reading, view
-from production.catalogue.sql import SQL, Connection
+from production.catalogue import base, reading, sql, view
 
 
 class Change:
     """Changes within one transaction; see ``base.Change``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: sql.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
 
@@ -28,11 +27,11 @@ class Change:
         for row in rows:
             values = {"run": row.run, "dataset": row.dataset, "tranche": row.tranche}
             values |= {"quality": row.quality, "geometry": row.geometry}
-            self._execute(SQL.add_run, {"run": row.run})
-            if self._execute(SQL.add_dataset, values).rowcount == 1:
+            self._execute(sql.SQL.add_run, {"run": row.run})
+            if self._execute(sql.SQL.add_dataset, values).rowcount == 1:
                 added += 1
                 continue
-            there = self._execute(SQL.dataset_of_run, {"run": row.run, "dataset": row.dataset}).fetchone()
+            there = self._execute(sql.SQL.dataset_of_run, {"run": row.run, "dataset": row.dataset}).fetchone()
             if there != (row.tranche, row.quality, row.geometry):
                 raise errors.UsageError(
                     f"run {row.run} is in dataset {row.dataset} already, "
@@ -50,25 +49,29 @@ class Change:
         user: str,
         now: datetime.datetime,
     ) -> runs.Production:
-        latest = self._execute(SQL.latest_version, {"program": program}).fetchone()[0] or 0
+        latest = self._execute(sql.SQL.latest_version, {"program": program}).fetchone()[0] or 0
         values = {"program": program, "version": latest + 1, "tag": tag, "base": base, "quality": quality, "user": user}
-        self._execute(SQL.open_production, values | {"now": clock.text(now)})
-        opened = runs.Production(*self._execute(SQL.production, {"program": program, "version": latest + 1}).fetchone())
-        self._connection.executemany(SQL.open_output, [{"production": opened.id, "name": name} for name in outputs])
-        query = SQL.enter_runs if base is None else SQL.enter_based_runs
+        self._execute(sql.SQL.open_production, values | {"now": clock.text(now)})
+        opened = runs.Production(
+            *self._execute(sql.SQL.production, {"program": program, "version": latest + 1}).fetchone()
+        )
+        self._connection.executemany(sql.SQL.open_output, [{"production": opened.id, "name": name} for name in outputs])
+        query = sql.SQL.enter_runs if base is None else sql.SQL.enter_based_runs
         self._execute(query, {"production": opened.id, "now": clock.text(now), "me": None})
-        self._execute(SQL.intake_done, {"production": opened.id})
+        self._execute(sql.SQL.intake_done, {"production": opened.id})
         for statement in view.statements(opened, outputs):
             self._execute(statement)
         return opened
 
     def intake(self, production: int, now: datetime.datetime) -> int:
-        entered = self._execute(SQL.enter_runs, {"production": production, "now": clock.text(now), "me": None}).rowcount
-        self._execute(SQL.intake_done, {"production": production})
+        entered = self._execute(
+            sql.SQL.enter_runs, {"production": production, "now": clock.text(now), "me": None}
+        ).rowcount
+        self._execute(sql.SQL.intake_done, {"production": production})
         return int(entered)
 
     def close_production(self, production: int, now: datetime.datetime) -> bool:
-        closed = self._execute(SQL.close_production, {"production": production, "now": clock.text(now)})
+        closed = self._execute(sql.SQL.close_production, {"production": production, "now": clock.text(now)})
         return bool(closed.rowcount == 1)
 
     # ── managers and leases ──
@@ -78,34 +81,34 @@ class Change:
     ) -> runs.Owner:
         values = {"user": owner.user, "host": owner.host, "boot": owner.boot, "pid": owner.pid, "ticks": owner.ticks}
         values |= {"production": production, "batch": batch, "nproc": nproc, "nprep": nprep, "now": clock.text(now)}
-        id_ = self._execute(SQL.enter_manager, values).lastrowid
+        id_ = self._execute(sql.SQL.enter_manager, values).lastrowid
         return runs.Owner(id_, owner.user, owner.host, owner.boot, owner.pid, owner.ticks)
 
     def beat(self, owner: runs.Owner, now: datetime.datetime) -> None:
-        self._execute(SQL.beat, {"owner": owner.id, "now": clock.text(now)})
+        self._execute(sql.SQL.beat, {"owner": owner.id, "now": clock.text(now)})
 
     def lapse(self, dead: runs.Owner, now: datetime.datetime) -> bool:
         values = {"owner": dead.id, "beat": dead.beat, "now": clock.text(now)}
-        return bool(self._execute(SQL.lapse, values).rowcount == 1)
+        return bool(self._execute(sql.SQL.lapse, values).rowcount == 1)
 
     def adopt(self, dead: int, owner: runs.Owner, now: datetime.datetime) -> tuple[list[runs.Run], int, list[str]]:
         given_back = []
         for state in (runs.State.CLAIMED, runs.State.STAGED):
-            rows = self._execute(SQL.runs, {"owner": dead, "state": state.value}).fetchall()
+            rows = self._execute(sql.SQL.runs, {"owner": dead, "state": state.value}).fetchall()
             given_back += [reading.read_run(row) for row in rows]
         for run in given_back:
             self.end(run, base.Ending(runs.Cause.RELEASED, "its manager is gone"), now)
             self.move(run, runs.State.NEW, "its manager is gone", now)
         why = f"taken over from manager {dead}"
         values = {"owner": dead, "me": owner.id, "now": clock.text(now), "why": why}
-        adopted = self._execute(SQL.adopt, values).rowcount
-        files = [row[0] for row in self._execute(SQL.transfers_of, {"owner": dead})]
-        self._execute(SQL.end_transfers_of, {"owner": dead})
+        adopted = self._execute(sql.SQL.adopt, values).rowcount
+        files = [row[0] for row in self._execute(sql.SQL.transfers_of, {"owner": dead})]
+        self._execute(sql.SQL.end_transfers_of, {"owner": dead})
         return given_back, adopted, files
 
     def leave(self, owner: runs.Owner, message: str, now: datetime.datetime) -> None:
-        self._execute(SQL.end_transfers_of, {"owner": owner.id})
-        self._execute(SQL.leave, {"owner": owner.id, "message": message, "now": clock.text(now)})
+        self._execute(sql.SQL.end_transfers_of, {"owner": owner.id})
+        self._execute(sql.SQL.leave, {"owner": owner.id, "message": message, "now": clock.text(now)})
 
     # ── a run's way ──
 
@@ -117,8 +120,8 @@ class Change:
         rows = self._execute(query, values | choice).fetchall()
         values |= {"owner": owner.id, "user": owner.user}
         claims = [values | {"run": run, "attempt": attempt + 1} for run, _, attempt, _ in rows]
-        self._connection.executemany(SQL.claim, claims)
-        self._connection.executemany(SQL.begin_attempt, claims)
+        self._connection.executemany(sql.SQL.claim, claims)
+        self._connection.executemany(sql.SQL.begin_attempt, claims)
         return [
             runs.Run(
                 production, run, label, runs.State.CLAIMED, owner.id, attempt + 1, failures,
@@ -152,7 +155,7 @@ class Change:
             "now": clock.text(now),
             "why": why,
         }
-        return bool(self._execute(SQL.move, values).rowcount == 1)
+        return bool(self._execute(sql.SQL.move, values).rowcount == 1)
 
     # ── attempts and submissions ──
 
@@ -164,16 +167,16 @@ class Change:
         places: Sequence[base.Place],
         now: datetime.datetime,
     ) -> str:
-        number = self._execute(SQL.next_submission).fetchone()[0]
+        number = self._execute(sql.SQL.next_submission).fetchone()[0]
         name = f"{production.program}-v{production.version}-{production.catalogue}-s{number:06d}"
         manifest = json.dumps([[place.run.run, place.run.attempt, *place.command] for place in places])
         at = clock.text(now)
         values = {"id": number, "name": name, "production": production.id, "manager": owner.id, "user": owner.user}
         values |= {"host": owner.host, "batch": batch, "tasks": len(places), "now": at}
         values |= {"digest": hashlib.sha256(manifest.encode("utf-8", "surrogateescape")).hexdigest()}
-        self._execute(SQL.open_submission, values)
+        self._execute(sql.SQL.open_submission, values)
         self._connection.executemany(
-            SQL.submit_attempt,
+            sql.SQL.submit_attempt,
             [
                 _key(place.run)
                 | {"submission": number, "task": place.task, "user": owner.user, "now": at, "modules": place.modules}
@@ -185,47 +188,47 @@ class Change:
         return name
 
     def job(self, run: runs.Run, job: str) -> None:
-        self._execute(SQL.attempt_job, _key(run) | {"job": job})
+        self._execute(sql.SQL.attempt_job, _key(run) | {"job": job})
 
     def end(self, run: runs.Run, ending: base.Ending, now: datetime.datetime) -> None:
         values = _key(run) | {"now": clock.text(now), "cause": ending.cause and ending.cause.value}
         values |= {"counted": ending.counted, "message": ending.message or None, "host": ending.host}
         values |= {"exit": ending.exit, "signal": ending.signal, "wall": ending.wall, "cpu": ending.cpu}
-        self._execute(SQL.end_attempt, values | {"memory": ending.memory})
+        self._execute(sql.SQL.end_attempt, values | {"memory": ending.memory})
 
     def keep_modules(self, text: str) -> str:
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-        self._execute(SQL.keep_modules, {"digest": digest, "text": text})
+        self._execute(sql.SQL.keep_modules, {"digest": digest, "text": text})
         return digest
 
     # ── inputs and transfers ──
 
     def need(self, run: runs.Run, path: str, source: str, size: int | None, ours: bool) -> None:
-        self._execute(SQL.need_input, _key(run) | {"path": path, "source": source, "bytes": size, "ours": ours})
+        self._execute(sql.SQL.need_input, _key(run) | {"path": path, "source": source, "bytes": size, "ours": ours})
 
     def drop_inputs(self, run: runs.Run) -> list[str]:
-        ours = [path for path, ours in self._execute(SQL.inputs_of, _key(run)).fetchall() if ours]
-        self._execute(SQL.drop_inputs, _key(run))
-        return [path for path in ours if not self._execute(SQL.input_needed, {"path": path}).fetchone()]
+        ours = [path for path, ours in self._execute(sql.SQL.inputs_of, _key(run)).fetchall() if ours]
+        self._execute(sql.SQL.drop_inputs, _key(run))
+        return [path for path in ours if not self._execute(sql.SQL.input_needed, {"path": path}).fetchone()]
 
     def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> bool:
-        if self._execute(SQL.transfer_of, {"path": path}).fetchone():
+        if self._execute(sql.SQL.transfer_of, {"path": path}).fetchone():
             return False
         values = {"path": path, "source": source, "manager": owner.id, "size": None, "now": clock.text(now)}
-        self._execute(SQL.begin_transfer, values)
+        self._execute(sql.SQL.begin_transfer, values)
         return True
 
     def progress(self, owner: runs.Owner, path: str, size: int | None, so_far: int) -> None:
-        self._execute(SQL.progress_transfer, {"path": path, "manager": owner.id, "size": size, "bytes": so_far})
+        self._execute(sql.SQL.progress_transfer, {"path": path, "manager": owner.id, "size": size, "bytes": so_far})
 
     def end_transfer(self, path: str, owner: runs.Owner) -> None:
-        self._execute(SQL.end_transfer, {"path": path, "manager": owner.id})
+        self._execute(sql.SQL.end_transfer, {"path": path, "manager": owner.id})
 
     # ── outputs and fixed paths ──
 
     def intend(self, run: runs.Run, outputs: Iterable[runs.Output]) -> None:
         self._connection.executemany(
-            SQL.intend_output,
+            sql.SQL.intend_output,
             [
                 _key(run)
                 | {"name": output.name, "temporary": output.temporary, "path": output.final}
@@ -235,21 +238,21 @@ class Change:
         )
 
     def record(self, run: runs.Run, now: datetime.datetime) -> None:
-        self._execute(SQL.record_outputs, _key(run) | {"now": clock.text(now)})
+        self._execute(sql.SQL.record_outputs, _key(run) | {"now": clock.text(now)})
 
     def path_use(self, path: str) -> base.PathUse | None:
-        row = self._execute(SQL.fixed_path, {"path": path}).fetchone()
+        row = self._execute(sql.SQL.fixed_path, {"path": path}).fetchone()
         return base.PathUse(row[0], row[1], row[2], bool(row[3])) if row else None
 
     def take_path(self, run: runs.Run, path: str) -> None:
-        self._execute(SQL.take_path, _key(run) | {"path": path})
+        self._execute(sql.SQL.take_path, _key(run) | {"path": path})
 
     def earlier_log(self, run: runs.Run, log: str) -> int | None:
-        row = self._execute(SQL.log_of, _key(run) | {"log": log}).fetchone()
+        row = self._execute(sql.SQL.log_of, _key(run) | {"log": log}).fetchone()
         return row[0] if row else None
 
     def keep_log(self, run: runs.Run, attempt: int, olog: str, elog: str) -> None:
-        self._execute(SQL.keep_log, _key(run) | {"attempt": attempt, "olog": olog, "elog": elog})
+        self._execute(sql.SQL.keep_log, _key(run) | {"attempt": attempt, "olog": olog, "elog": elog})
 
 
 def _key(run: runs.Run) -> dict[str, Any]:

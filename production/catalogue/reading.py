@@ -9,8 +9,7 @@ from typing import Any
 
 from production import clock
 from production import run as runs
-from production.catalogue import base
-from production.catalogue.sql import SQL, Connection
+from production.catalogue import base, sql
 
 
 def _choice(wanted: runs.Wanted) -> dict[str, str]:
@@ -26,13 +25,13 @@ def read_run(row: Sequence[Any]) -> runs.Run:
 def claimable_query(wanted: runs.Wanted) -> tuple[str, dict[str, str]]:
     """The query for new runs, and its parameters: everything, or only what is wanted."""
     everything = not wanted.datasets and not wanted.tranches
-    return (SQL.claimable, {}) if everything else (SQL.claimable_wanted, _choice(wanted))
+    return (sql.SQL.claimable, {}) if everything else (sql.SQL.claimable_wanted, _choice(wanted))
 
 
 class Reading:
     """Questions; see ``base.Catalogue``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: sql.Connection) -> None:
         self._connection = connection
 
     def _all(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
@@ -45,45 +44,45 @@ class Reading:
 
     def production(self, program: str, version: int | None = None) -> runs.Production | None:
         if version is None:
-            version = (self._first(SQL.latest_version, program=program) or (None,))[0]
-        row = self._first(SQL.production, program=program, version=version)
+            version = (self._first(sql.SQL.latest_version, program=program) or (None,))[0]
+        row = self._first(sql.SQL.production, program=program, version=version)
         return runs.Production(*row) if row else None
 
     def productions(self) -> list[runs.Production]:
-        return [runs.Production(*row) for row in self._all(SQL.productions)]
+        return [runs.Production(*row) for row in self._all(sql.SQL.productions)]
 
     def selections(self) -> tuple[set[str], set[int], set[str]]:
-        rows = self._all(SQL.selections)
+        rows = self._all(sql.SQL.selections)
         return {row[0] for row in rows}, {row[1] for row in rows if row[1] is not None}, {row[2] for row in rows}
 
     def counts(self, production: int) -> dict[runs.State, int]:
-        return {runs.State(state): number for state, number in self._all(SQL.counts, production=production)}
+        return {runs.State(state): number for state, number in self._all(sql.SQL.counts, production=production)}
 
     def causes(self, production: int) -> list[tuple[str, str, int, int]]:
-        return [(row[0], row[1], row[2], row[3]) for row in self._all(SQL.causes, production=production)]
+        return [(row[0], row[1], row[2], row[3]) for row in self._all(sql.SQL.causes, production=production)]
 
     def owned(self, owner: runs.Owner, *states: runs.State) -> list[runs.Run]:
-        rows = [row for state in states for row in self._all(SQL.runs, owner=owner.id, state=state.value)]
+        rows = [row for state in states for row in self._all(sql.SQL.runs, owner=owner.id, state=state.value)]
         return [read_run(row) for row in rows]
 
     def in_flight(self, owner: runs.Owner) -> dict[runs.State, int]:
-        return {runs.State(state): number for state, number in self._all(SQL.in_flight, owner=owner.id)}
+        return {runs.State(state): number for state, number in self._all(sql.SQL.in_flight, owner=owner.id)}
 
     def living(self, production: int) -> set[tuple[int, int]]:
-        return {(row[0], row[1]) for row in self._all(SQL.living, production=production)}
+        return {(row[0], row[1]) for row in self._all(sql.SQL.living, production=production)}
 
     def managers(self, production: int) -> list[runs.Owner]:
-        return [runs.Owner(*row) for row in self._all(SQL.managers, production=production)]
+        return [runs.Owner(*row) for row in self._all(sql.SQL.managers, production=production)]
 
     def orphans(self, production: int) -> list[int]:
-        return [row[0] for row in self._all(SQL.orphans, production=production)]
+        return [row[0] for row in self._all(sql.SQL.orphans, production=production)]
 
     def outlook(self, production: int, owner: runs.Owner, wanted: runs.Wanted) -> base.Outlook:
         choice = _choice(wanted)
-        holders = {row[0]: row[4] for row in self._all(SQL.holdings, production=production, me=owner.id)}
+        holders = {row[0]: row[4] for row in self._all(sql.SQL.holdings, production=production, me=owner.id)}
         return base.Outlook(
-            new=self._first(SQL.last_new, production=production, **choice) is not None,
-            waiting=self._first(SQL.last_waiting, production=production, **choice) is not None,
+            new=self._first(sql.SQL.last_new, production=production, **choice) is not None,
+            waiting=self._first(sql.SQL.last_waiting, production=production, **choice) is not None,
             others=tuple((other, holders[other.id]) for other in self.managers(production) if other.id in holders),
         )
 
@@ -92,22 +91,22 @@ class Reading:
         return self._first(query, production=production, number=1, now=clock.text(now), **choice) is not None
 
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
-        row = self._first(SQL.base_output, production=run.production, run=run.run, name=name)
+        row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)
         return (row[0], row[1]) if row else None
 
     def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
-        return [(row[0], row[1]) for row in self._all(SQL.last_ends, owner=owner.id, number=number)]
+        return [(row[0], row[1]) for row in self._all(sql.SQL.last_ends, owner=owner.id, number=number)]
 
     def history(self, production: int, run: int) -> list[base.Event]:
-        rows = self._all(SQL.history, production=production, run=run)
+        rows = self._all(sql.SQL.history, production=production, run=run)
         return [
             base.Event(at, attempt, before, after, why, f"{user}@{host}:{pid}" if user else "")
             for at, attempt, before, after, why, user, host, pid in rows
         ]
 
     def intended(self, run: runs.Run) -> list[runs.Output]:
-        rows = self._all(SQL.intended, production=run.production, run=run.run, attempt=run.attempt)
+        rows = self._all(sql.SQL.intended, production=run.production, run=run.run, attempt=run.attempt)
         return [runs.Output(*row) for row in rows]
 
     def intake_due(self, production: int) -> bool:
-        return self._first(SQL.intake_due, production=production) is not None
+        return self._first(sql.SQL.intake_due, production=production) is not None

@@ -16,6 +16,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -73,11 +74,11 @@ class Ground:
         path.chmod(mode)
         return str(path)
 
-    def task(self, script: str, *arguments: str, attempt: int = 1, run: int | None = None, **more: object) -> base.Task:
+    def task(self, script: str, *arguments: str, attempt: int = 1, run: int | None = None, **more: Any) -> base.Task:
         """A task that runs this text with sh."""
         return self.task_of((self.script("#!/bin/sh\n" + script), *arguments), attempt=attempt, run=run, **more)
 
-    def task_of(self, argv: tuple[str, ...], attempt: int = 1, run: int | None = None, **more: object) -> base.Task:
+    def task_of(self, argv: tuple[str, ...], attempt: int = 1, run: int | None = None, **more: Any) -> base.Task:
         if run is None:
             self.runs += 1
         number = self.runs if run is None else run
@@ -86,9 +87,9 @@ class Ground:
         (directory / "ticket").touch()
         mark = f"{self.production}-{number}-{attempt}"
         self.marks.add(mark)
-        paths = {name: str(directory / name) for name in ("ticket", "witness", "stdout", "stderr")}
-        task = base.Task(number, attempt, mark, argv, str(directory), **paths)
-        return dataclasses.replace(task, **more)  # type: ignore[arg-type]
+        stdout, stderr, ticket, witness = (str(directory / name) for name in ("stdout", "stderr", "ticket", "witness"))
+        task = base.Task(number, attempt, mark, argv, str(directory), stdout, stderr, ticket, witness)
+        return dataclasses.replace(task, **more)
 
     def submission(self, *tasks: base.Task, niceness: int = 0) -> base.Submission:
         return base.Submission(f"{self.production}-s{tasks[0].run:06d}", tasks, niceness)
@@ -237,9 +238,10 @@ class BatchExam:
         script = directory / "-n script;\n"
         script.write_text("#!/bin/sh\npwd")
         script.chmod(0o755)
-        task = ground.task_of((str(script),))
-        moved = {name: str(directory / f" {name} '\n*") for name in ("ticket", "witness", "stdout", "stderr")}
-        task = dataclasses.replace(task, directory=str(directory), **moved)
+        moved: dict[str, Any] = {
+            name: str(directory / f" {name} '\n*") for name in ("ticket", "witness", "stdout", "stderr")
+        }
+        task = ground.task_of((str(script),), directory=str(directory), **moved)
         pathlib.Path(task.ticket).touch()
         report, seen = run(ground, task)
         assert report.exit == 0
@@ -340,7 +342,7 @@ class BatchExam:
 
     def test_twice_the_same_mark_runs_once(self, ground: Ground) -> None:
         voice, brake = ground.fifo(), ground.fifo()
-        task = ground.task(f"echo here >{voice}; echo ran; read x <{brake}; echo done")
+        task = ground.task(f"echo ran; echo here >{voice}; read x <{brake}; echo done")
         first, second = ground.batch(), ground.batch()
         jobs = first.submit(ground.submission(task))
         voice.hear()

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import hypothesis
@@ -44,7 +44,7 @@ class Subject(Protocol):
 Make = Callable[[], Subject]
 
 
-class Change(Exception):
+class Slip(Exception):
     """What goes wrong in the middle of a transaction."""
 
 
@@ -260,9 +260,7 @@ class Exam:
         assert desk.states(rootana) == {1: "new", 2: "waiting"}
         desk.walk(two, State.ENDED)
         assert desk.states(rootana)[2] == "waiting"
-        assert not desk.catalogue.claimable(rootana.id, runs.Wanted(), desk.now) or numbers(
-            desk.claim(rootana, desk.enter(rootana))
-        ) == [1]
+        assert numbers(desk.claim(rootana, desk.enter(rootana))) == [1]
         desk.clock.advance(60)
         desk.walk(dataclasses.replace(two, state=State.ENDED), State.FINISHED)
         assert desk.states(rootana)[2] == "new"
@@ -481,15 +479,15 @@ class Exam:
         assert desk.move(run, State.STAGED)
         assert not desk.move(run, State.STAGED)
 
-    @pytest.mark.parametrize(
-        ("before", "after"), [(a, b) for a in State for b in State if b not in runs.MOVES[a]], ids=str
-    )
-    def test_an_illegal_move_is_a_mistake_of_ours(self, desk: Desk, before: State, after: State) -> None:
+    def test_an_illegal_move_is_a_mistake_of_ours(self, desk: Desk) -> None:
         desk.add(1)
         production = desk.open()
         (run,) = desk.claim(production, desk.enter(production))
-        with pytest.raises(ValueError, match="is no move"):
-            desk.move(dataclasses.replace(run, state=before), after)
+        with desk.write() as change:
+            for before, after in itertools.product(State, State):
+                if after not in runs.MOVES[before]:
+                    with pytest.raises(ValueError, match=f"{before} → {after} is no move"):
+                        change.move(dataclasses.replace(run, state=before), after, "", desk.now)
         assert desk.states(production) == {1: "claimed"}
 
     def test_the_end_of_a_block_that_went_wrong_is_as_its_beginning(self, desk: Desk) -> None:
@@ -497,12 +495,12 @@ class Exam:
         production = desk.open()
         owner = desk.enter(production)
         before = desk.everything()
-        with pytest.raises(Change), desk.write(owner) as change:
+        with pytest.raises(Slip), desk.write(owner) as change:
             claimed = change.claim(production.id, 2, owner, runs.Wanted(), desk.now)
             assert change.move(claimed[0], State.STAGED, "", desk.now)
             change.add_runs([base.DatasetRow(3, "Al50")])
             change.need(claimed[0], "/raw/1", "1", 1, ours=True)
-            raise Change
+            raise Slip
         assert desk.everything() == before
         assert numbers(desk.claim(production, owner)) == [1, 2]
 
@@ -896,8 +894,8 @@ class Exam:
         alcapana = desk.open()
         rootana = desk.open("rootana", base=alcapana)
         (run,) = desk.claim(alcapana, desk.enter(alcapana))
-        tree = runs.Output("tree", "/work/1/tree", "/tree/v1/1.root", 10, "adler32:00000001")
-        hist = runs.Output("hist", "/work/1/hist", "/hist/v1/1.root", 20, "adler32:00000002")
+        tree = runs.Output("tree", "/data/work/1/tree", "/tree/v1/1.root", 10, "adler32:00000001")
+        hist = runs.Output("hist", "/data/work/1/hist", "/hist/v1/1.root", 20, "adler32:00000002")
         with desk.write() as change:
             change.intend(run, [tree, hist])
         assert desk.catalogue.intended(run) == [hist, tree]
@@ -917,7 +915,7 @@ class Exam:
         desk.add(1)
         production = desk.open()
         (run,) = desk.claim(production, desk.enter(production))
-        output = runs.Output("tree", "/work/1/tree", "/tree/v1/1.root", 10, "adler32:00000001")
+        output = runs.Output("tree", "/data/work/1/tree", "/tree/v1/1.root", 10, "adler32:00000001")
         with desk.write() as change:
             change.intend(run, [output])
         desk.end(run, None)
@@ -1056,9 +1054,9 @@ class Walk:
         elif verb == 2:
             self.gone(production, owner, lapse=bool(which % 3))
         elif verb == 3:
-            with contextlib.suppress(Change), desk.write() as change:
+            with contextlib.suppress(Slip), desk.write() as change:
                 change.claim(production.id, which, owner, runs.Wanted(), desk.now)
-                raise Change
+                raise Slip
         elif verb == 4:
             with desk.write() as change:
                 for run in desk.catalogue.owned(owner, *runs.IN_FLIGHT):
@@ -1083,10 +1081,3 @@ class Walk:
         desk.adopt(owner, heir)
         owners = self.owners[production.id]
         owners[owners.index(owner)] = heir
-
-
-@pytest.fixture
-def ends() -> Iterator[contextlib.ExitStack]:
-    """What is opened in a test and closed at its end."""
-    with contextlib.ExitStack() as stack:
-        yield stack

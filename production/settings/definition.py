@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from production import layer, template, toml_lines, values
+from production.settings import layer, template, toml_lines, values
 
 Table = Mapping[str, Any]
 Where = Callable[[toml_lines.Key], layer.Place]

@@ -13,7 +13,8 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from production import errors, toml_lines
+from production import errors
+from production.settings import toml_lines
 
 LONGEST = 4 * 1024 * 1024
 """Bytes; what is longer is no settings file."""

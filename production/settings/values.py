@@ -17,7 +17,8 @@ import urllib.parse
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from production import errors, layer, template
+from production import errors
+from production.settings import layer, template
 
 Reader = Callable[[layer.Place, object], Any]
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from production import definition, layer, template, values
+from production.settings import definition, layer, template, values
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,7 +131,8 @@ SYSTEM = "/etc/run_production/production.toml"
 
 expand = template.expand
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_ROOM = os.path.dirname(os.path.abspath(__file__))
+_PACKAGE = os.path.dirname(_ROOM)
 
 # fmt: off
 RESERVED_PROGRAMS = frozenset({
@@ -276,7 +277,7 @@ def _files(config: str | None, environ: Mapping[str, str], cwd: str, home: str, 
     paths = [system, os.path.join(user, "run_production", "production.toml"), os.path.join(cwd, "production.toml")]
     if config is not None:
         paths = [path for path in paths if path != _from(cwd, home, config)]
-    shipped = os.path.join(_PACKAGE, "defaults.toml")
+    shipped = os.path.join(_ROOM, "defaults.toml")
     found = [layer.read(shipped, shipped, home, required=True, shipped=True)]
     found += [layer.read(path, _shown(path, cwd, home), home) for path in paths]
     if config is not None:
