@@ -21,6 +21,8 @@ from production import site as site_
 from production.catalogue import base
 from production.journal import log
 
+_REVOKED = ".revoked"
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -162,6 +164,18 @@ def stale(run: runs.Run) -> None:
     log.info("Run %s has been moved by somebody else; leaving it", run)
 
 
+def revoke(site: site_.Site, run: runs.Run) -> bool:
+    """Take the ticket back, so that a late job doesn't start. False if it was faster: it has begun, and can be found."""
+    ticket = site.layout.ticket(run)
+    with contextlib.suppress(FileNotFoundError):  # taken back before, by somebody who was killed here
+        os.rename(ticket, ticket + _REVOKED)
+    if not os.path.exists(site.layout.witness(run)):
+        return True
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(ticket + _REVOKED, ticket)
+    return False
+
+
 def clear(site: site_.Site, run: runs.Run) -> None:
     """Remove ticket, witness and work directory of an attempt that is over; what isn't ours to remove stays."""
     _clear(site, site.layout.ticket(run), site.layout.witness(run), site.layout.work(run))
@@ -169,7 +183,7 @@ def clear(site: site_.Site, run: runs.Run) -> None:
 
 def _clear(site: site_.Site, ticket: str, witness: str, work: str) -> None:
     # The ticket first: a job that is late doesn't start without.
-    for path in (ticket, witness):
+    for path in (ticket, ticket + _REVOKED, witness):
         with contextlib.suppress(FileNotFoundError, PermissionError):
             os.unlink(path)
     if site.layout.has_work:

@@ -41,8 +41,8 @@ def _cycle(site: site_.Site) -> bool:
 
 def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     """Cancel, clean and give back; runs whose jobs survived. ``again`` tells of a second Ctrl-C."""
-    _finish_ended(site, again)
     while True:
+        _finish_ended(site, again)
         try:
             return release.step(site, again)
         except errors.ProductionError as trouble:

@@ -208,8 +208,13 @@ class Change(Protocol):
         """False if its beat is not the one we saw: it lives."""
         ...
 
-    def adopt(self, dead: int, owner: runs.Owner, now: datetime.datetime) -> tuple[list[runs.Run], int, list[str]]:
-        """Take over from a manager that is gone: (claims given back, runs with jobs now ours, half-brought files)."""
+    def adopt(
+        self, dead: int, production: int, owner: runs.Owner, now: datetime.datetime
+    ) -> tuple[list[runs.Run], int, list[str]]:
+        """Take over from a manager that is gone: (claims given back, runs with jobs now ours, half-brought files).
+
+        Runs of our production only; files whoever's they were.
+        """
         ...
 
     def leave(self, owner: runs.Owner, message: str, now: datetime.datetime) -> None: ...

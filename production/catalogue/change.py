@@ -91,16 +91,18 @@ class Change:
         values = {"owner": dead.id, "beat": dead.beat, "now": clock.text(now)}
         return bool(self._execute(sql.SQL.lapse, values).rowcount == 1)
 
-    def adopt(self, dead: int, owner: runs.Owner, now: datetime.datetime) -> tuple[list[runs.Run], int, list[str]]:
+    def adopt(
+        self, dead: int, production: int, owner: runs.Owner, now: datetime.datetime
+    ) -> tuple[list[runs.Run], int, list[str]]:
         given_back = []
         for state in (runs.State.CLAIMED, runs.State.STAGED):
             rows = self._execute(sql.SQL.runs, {"owner": dead, "state": state.value}).fetchall()
-            given_back += [reading.read_run(row) for row in rows]
+            given_back += [run for run in map(reading.read_run, rows) if run.production == production]
         for run in given_back:
             self.end(run, base.Ending(runs.Cause.RELEASED, "its manager is gone"), now)
             self.move(run, runs.State.NEW, "its manager is gone", now)
         why = f"taken over from manager {dead}"
-        values = {"owner": dead, "me": owner.id, "now": clock.text(now), "why": why}
+        values = {"owner": dead, "production": production, "me": owner.id, "now": clock.text(now), "why": why}
         adopted = self._execute(sql.SQL.adopt, values).rowcount
         files = [row[0] for row in self._execute(sql.SQL.transfers_of, {"owner": dead})]
         self._execute(sql.SQL.end_transfers_of, {"owner": dead})

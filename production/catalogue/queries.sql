@@ -76,8 +76,11 @@ SELECT 1 FROM productions AS p
   WHERE p.id = :production AND p.stop IS NULL AND p.base IS NULL AND EXISTS (SELECT 1 FROM datasets WHERE id > p.intake)
 
 -- close_production --
--- Open → closed, once, when every run is finished.
+-- Open → closed, once, when every run is finished and no more can come.
 UPDATE productions SET stop = :now WHERE id = :production AND stop IS NULL
+  AND CASE WHEN base IS NULL
+    THEN NOT EXISTS (SELECT 1 FROM datasets AS d WHERE d.quality = productions.quality AND d.id > productions.intake)
+    ELSE EXISTS (SELECT 1 FROM productions AS b WHERE b.id = productions.base AND b.stop IS NOT NULL) END
   AND NOT EXISTS (SELECT 1 FROM tally WHERE production = :production AND state <> 'finished' AND runs > 0)
 
 -- counts --
@@ -100,9 +103,9 @@ SELECT 1 FROM manager WHERE id = :owner AND stop IS NULL AND lapsed IS NULL
 UPDATE manager SET beat = beat + 1, beat_at = :now WHERE id = :owner
 
 -- managers --
--- Who works on a production, or left without saying so.
+-- Who works on a production, or left without saying so; and whoever brings files, which we may want as well.
 SELECT id, user, host, boot, pid, ticks, beat FROM manager
-  WHERE production = :production AND stop IS NULL AND lapsed IS NULL
+  WHERE (production = :production OR id IN (SELECT manager FROM transfer)) AND stop IS NULL AND lapsed IS NULL
 
 -- lapse --
 -- A lease lapses, if the beat is still the one that was seen.
@@ -113,17 +116,17 @@ UPDATE manager SET lapsed = :now WHERE id = :owner AND beat = :beat AND stop IS 
 UPDATE manager SET stop = :now, message = :message WHERE id = :owner AND stop IS NULL
 
 -- orphans --
--- Managers that are gone and still own something in a production: runs, or a file that they were bringing.
+-- Managers that are gone and still own something that keeps us: runs of our production, or files on their way.
 SELECT DISTINCT r.owner FROM manager AS m JOIN production_run AS r ON r.owner = m.id
   WHERE m.production = :production AND (m.stop IS NOT NULL OR m.lapsed IS NOT NULL)
 UNION
-SELECT t.manager FROM manager AS m JOIN transfer AS t ON t.manager = m.id
-  WHERE m.production = :production AND (m.stop IS NOT NULL OR m.lapsed IS NOT NULL)
+SELECT t.manager FROM transfer AS t JOIN manager AS m ON m.id = t.manager
+  WHERE m.stop IS NOT NULL OR m.lapsed IS NOT NULL
 
 -- adopt --
 -- A run with a job changes hands; its state stays.
 UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = :why
-  WHERE owner = :owner AND state IN ('submitting', 'submitted', 'ended')
+  WHERE owner = :owner AND production = :production AND state IN ('submitting', 'submitted', 'ended')
 
 -- transfers_of --
 -- Files that a manager was bringing.

@@ -210,10 +210,12 @@ CREATE TABLE fixed_path (
 
 CREATE INDEX fixed_path_busy ON fixed_path (production, run) WHERE busy = 1;
 
--- An attempt that ends has its fixed paths no more; one that failed has nothing to put in place.
-CREATE TRIGGER attempt_ends AFTER UPDATE OF ended_at ON attempt WHEN OLD.ended_at IS NULL BEGIN
+-- A run that nobody has uses its fixed paths no more: its job is gone, its outputs have been moved away.
+CREATE TRIGGER run_leaves AFTER UPDATE OF owner ON production_run WHEN OLD.owner IS NOT NULL AND NEW.owner IS NULL BEGIN
   UPDATE fixed_path SET busy = 0 WHERE production = NEW.production AND run = NEW.run AND busy = 1;
 END;
+
+-- An attempt that failed has nothing to put in place.
 CREATE TRIGGER attempt_fails AFTER UPDATE OF cause ON attempt WHEN NEW.cause IS NOT NULL BEGIN
   DELETE FROM output WHERE production = NEW.production AND run = NEW.run AND recorded IS NULL;
 END;
@@ -269,6 +271,12 @@ CREATE TRIGGER tally_opens AFTER INSERT ON productions BEGIN
   INSERT INTO tally (production, state) VALUES
     (NEW.id, 'waiting'), (NEW.id, 'new'), (NEW.id, 'claimed'), (NEW.id, 'staged'), (NEW.id, 'submitting'),
     (NEW.id, 'submitted'), (NEW.id, 'ended'), (NEW.id, 'finished'), (NEW.id, 'failed'), (NEW.id, 'held');
+END;
+
+-- Closed → so are those based on it, if all their runs are finished: no more will come.
+CREATE TRIGGER base_closes AFTER UPDATE OF stop ON productions WHEN OLD.stop IS NULL AND NEW.stop IS NOT NULL BEGIN
+  UPDATE productions SET stop = NEW.stop WHERE base = NEW.id AND stop IS NULL
+    AND NOT EXISTS (SELECT 1 FROM tally WHERE production = productions.id AND state <> 'finished' AND runs > 0);
 END;
 
 CREATE TRIGGER run_enters AFTER INSERT ON production_run BEGIN

@@ -140,6 +140,7 @@ def _connect(where: place.Place, read_only: bool, patience: float) -> sqlite3.Co
         uri, uri=True, isolation_level=None, timeout=min(1.0, patience), check_same_thread=False
     )
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA recursive_triggers = ON")  # bases of bases
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 

@@ -81,17 +81,24 @@ def _write_intents(
 
 
 def _place_all(intents: Sequence[runs.Output]) -> str:
-    """Every output in place; else what stands in the way."""
+    """Every output in place, or none; then what stands in the way."""
+    placed: list[runs.Output] = []
     try:
         for output in intents:
             place(output)
+            placed.append(output)
     except errors.OutputError as problem:
+        for output in placed:
+            _withdraw(output)
         return str(problem)
+    for output in intents:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(output.temporary)
     return ""
 
 
 def place(output: runs.Output) -> None:
-    """The output under its final name. Twice is as good as once; nothing is replaced.
+    """The output under its final name, too. Twice is as good as once; nothing is replaced.
 
     Raises: OutputError, if another file stands there.
     """
@@ -102,8 +109,14 @@ def place(output: runs.Output) -> None:
         _accept(output)  # moved by whoever was killed after it; or somebody else's
     except OSError as cause:
         raise errors.OutputError(f"output {output.name} can't be put at {output.final}: {cause.strerror}") from cause
+
+
+def _withdraw(output: runs.Output) -> None:
+    """Take back what was put in place; the run can't be finished."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(output.temporary)
+        if not os.path.lexists(output.temporary) or os.path.samefile(output.temporary, output.final):
+            os.rename(output.final, output.temporary)  # two names of one file: rename leaves both
+            os.unlink(output.final)
 
 
 def _link(output: runs.Output) -> None:

@@ -154,7 +154,7 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
         return
     found = site.batch.find({site.layout.mark(run): site.layout.witness(run) for run in submitting})
     now = site.clock.now()
-    never = [run for run in submitting if site.layout.mark(run) not in found and _revoke(site, run, now)]
+    never = [run for run in submitting if site.layout.mark(run) not in found and _never_started(site, run, now)]
     with site.catalogue.write(site.lease.owner) as change:
         for run in submitting:
             job = found.get(site.layout.mark(run))
@@ -167,20 +167,9 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
         attempt.clear(site, run)
 
 
-def _revoke(site: site_.Site, run: runs.Run, now: datetime.datetime) -> bool:
-    """Take the ticket back, so that a late job doesn't start. False if it has started, or may still be on its way."""
-    if (now - clock.instant(run.since)).total_seconds() < site.settings.grace:
-        return False
-    ticket = site.layout.ticket(run)
-    try:
-        os.rename(ticket, ticket + ".revoked")
-    except FileNotFoundError:
-        pass  # revoked before, by somebody who was killed here
-    if os.path.exists(site.layout.witness(run)):
-        os.rename(ticket + ".revoked", ticket)  # it was faster: it will be found
-        return False
-    os.unlink(ticket + ".revoked")
-    return True
+def _never_started(site: site_.Site, run: runs.Run, now: datetime.datetime) -> bool:
+    """Whether its job is not there and, from now on, will never be."""
+    return (now - clock.instant(run.since)).total_seconds() >= site.settings.grace and attempt.revoke(site, run)
 
 
 def _witness_name(site: site_.Site, run: runs.Run) -> str:

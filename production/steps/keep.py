@@ -34,7 +34,7 @@ def step(site: site_.Site) -> None:
 def _take_over(site: site_.Site, dead: int) -> None:
     """Claims go back; runs with a job become ours to follow; half-brought files are removed."""
     with site.catalogue.write(site.lease.owner) as change:
-        given_back, adopted, files = change.adopt(dead, site.lease.owner, site.clock.now())
+        given_back, adopted, files = change.adopt(dead, site.production.id, site.lease.owner, site.clock.now())
         for run in given_back:
             attempt.remove_inputs(change, run)
         for path in files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from production import attempt
 from production import run as runs
@@ -24,7 +24,8 @@ def step(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     survivors = _cancel(site, jobs, again)
     gone = [run for run in jobs if run not in survivors]
     rest = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED, runs.State.ENDED)
-    stuck = [run for run in rest if not attempt.touchable(site, run)]
+    # What is on its way to its place, or isn't ours to touch, is finished by the next manager.
+    stuck = [run for run in rest if not attempt.touchable(site, run) or site.catalogue.intended(run)]
     _give_back(site, gone, runs.Cause.CANCELLED)
     _give_back(site, [run for run in rest if run not in stuck], runs.Cause.RELEASED)
     return survivors + stuck
@@ -36,8 +37,13 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
         return []
     log.warning("Cancelling %d jobs: %s", len(jobs), [run.run for run in jobs])
     by_mark = {site.layout.mark(run): run for run in jobs}
-    unsure = {mark: site.layout.witness(run) for mark, run in by_mark.items() if not run.job}
-    known = {mark: run.job for mark, run in by_mark.items() if run.job} | dict(site.batch.find(unsure))
+    known = {mark: run.job for mark, run in by_mark.items() if run.job}
+    unsure = {mark: run for mark, run in by_mark.items() if not run.job}
+    known |= _find(site, unsure)
+    # A job that is late doesn't start without its ticket; one that just began can be found now.
+    known |= _find(
+        site, {mark: run for mark, run in unsure.items() if mark not in known and not attempt.revoke(site, run)}
+    )
     living = {mark: by_mark[mark] for mark in known}
     end = site.clock.boottime() + PATIENCE
     if known:
@@ -48,6 +54,10 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
         if living:
             site.clock.wait(0.1)
     return list(living.values())
+
+
+def _find(site: site_.Site, unsure: Mapping[str, runs.Run]) -> dict[str, str]:
+    return dict(site.batch.find({mark: site.layout.witness(run) for mark, run in unsure.items()})) if unsure else {}
 
 
 def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause) -> None:

@@ -10,6 +10,8 @@ def done(site: site_.Site) -> bool:
     """Nothing in our hands, nothing new or waiting that we may take, and all others that hold runs are seen alive."""
     if site.settings.follow or site.catalogue.in_flight(site.lease.owner):
         return False
+    if site.catalogue.intake_due(site.production.id) or site.catalogue.orphans(site.production.id):
+        return False
     outlook = site.catalogue.outlook(site.production.id, site.lease.owner, site.wanted)
     if (outlook.new or outlook.waiting) and not brake.on(site):
         return False
