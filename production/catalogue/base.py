@@ -232,8 +232,9 @@ class Change(Protocol):
         *,
         failures: int | None = None,
         not_before: datetime.datetime | None = None,
+        by: runs.Owner | None = None,
     ) -> bool:
-        """False if somebody else has moved the run since it was read: leave it."""
+        """False if somebody else has moved the run since it was read: leave it. ``by``: if not its owner moves it."""
         ...
 
     def submission(
@@ -253,8 +254,8 @@ class Change(Protocol):
         """The run's attempt is over; its fixed paths are free, its intents forgotten unless it succeeded."""
         ...
 
-    def keep_modules(self, text: str) -> str:
-        """Once; its digest."""
+    def keep_modules(self, content: bytes) -> str:
+        """A configuration text, once; its digest (SHA-256)."""
         ...
 
     def need(self, run: runs.Run, path: str, source: str, size: int | None, ours: bool) -> None: ...

@@ -100,7 +100,7 @@ class Change:
             given_back += [run for run in map(reading.read_run, rows) if run.production == production]
         for run in given_back:
             self.end(run, base.Ending(runs.Cause.RELEASED, "its manager is gone"), now)
-            self.move(run, runs.State.NEW, "its manager is gone", now)
+            self.move(run, runs.State.NEW, "its manager is gone", now, by=owner)
         why = f"taken over from manager {dead}"
         values = {"owner": dead, "production": production, "me": owner.id, "now": clock.text(now), "why": why}
         adopted = self._execute(sql.SQL.adopt, values).rowcount
@@ -118,7 +118,7 @@ class Change:
         self, production: int, number: int, owner: runs.Owner, wanted: runs.Wanted, now: datetime.datetime
     ) -> list[runs.Run]:
         query, choice = reading.claimable_query(wanted)
-        values: dict[str, object] = {"production": production, "number": number, "now": clock.text(now)}
+        values: dict[str, object] = {"production": production, "number": max(0, number), "now": clock.text(now)}
         rows = self._execute(query, values | choice).fetchall()
         values |= {"owner": owner.id, "user": owner.user}
         claims = [values | {"run": run, "attempt": attempt + 1} for run, _, attempt, _ in rows]
@@ -141,6 +141,7 @@ class Change:
         *,
         failures: int | None = None,
         not_before: datetime.datetime | None = None,
+        by: runs.Owner | None = None,
     ) -> bool:
         if to not in runs.MOVES[run.state]:
             raise ValueError(f"run {run}: {run.state} → {to} is no move")
@@ -151,6 +152,7 @@ class Change:
             "state": run.state.value,
             "owner": run.owner,
             "to": to.value,
+            "by": by.id if by else run.owner,
             "new_owner": run.owner if to in runs.IN_FLIGHT else None,
             "failures": run.failures if failures is None else failures,
             "not_before": clock.text(not_before) if not_before else None,
@@ -198,8 +200,12 @@ class Change:
         values |= {"exit": ending.exit, "signal": ending.signal, "wall": ending.wall, "cpu": ending.cpu}
         self._execute(sql.SQL.end_attempt, values | {"memory": ending.memory})
 
-    def keep_modules(self, text: str) -> str:
-        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    def keep_modules(self, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        try:
+            text: str | bytes = content.decode("utf-8")
+        except UnicodeDecodeError:
+            text = content  # an old file with a µ of its own: kept as it is
         self._execute(sql.SQL.keep_modules, {"digest": digest, "text": text})
         return digest
 

@@ -73,7 +73,7 @@ class Line:
 
         before = signal.signal(signal.SIGALRM, ring)
         try:
-            signal.setitimer(signal.ITIMER_REAL, patience)
+            signal.setitimer(signal.ITIMER_REAL, max(patience, 0.001))  # 0 would be for ever
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             waiting = False
         except TimeoutError:

@@ -24,26 +24,12 @@ class Place:
     path: str
     """Without symbolic links: its lock and journal stand beside the real file."""
     network: bool
-    shared: bool
-    """More users than its owner may write the database."""
-    open_directory: bool
-    """Whoever may write the database may also create files beside it, in its group."""
+    advice: str
+    """One line when the place is worse than it could be, else empty."""
 
     @property
     def journal(self) -> str:
-        return "WAL" if not self.network and self.open_directory else "TRUNCATE"
-
-    @property
-    def advice(self) -> str:
-        """One line when the place is worse than it could be, else empty."""
-        if self.network:
-            return f"{self.path} is on a network file system: slower journal, longer waits"
-        if not self.open_directory:
-            directory = os.path.dirname(self.path)
-            return (
-                f"others may write {self.path} but not its directory: slower journal; mend: chmod g+rws '{directory}'"
-            )
-        return ""
+        return "TRUNCATE" if self.advice else "WAL"
 
 
 def look(path: str) -> Place:
@@ -52,12 +38,25 @@ def look(path: str) -> Place:
     Raises: OSError.
     """
     real = os.path.realpath(path)
-    file, directory = os.stat(real), os.stat(os.path.dirname(real))
-    shared = bool(file.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-    same_group = file.st_gid == directory.st_gid and bool(directory.st_mode & stat.S_ISGID)
-    group = not file.st_mode & stat.S_IWGRP or (bool(directory.st_mode & stat.S_IWGRP) and same_group)
-    other = not file.st_mode & stat.S_IWOTH or bool(directory.st_mode & stat.S_IWOTH)
-    return Place(real, on_network(real), shared, group and other)
+    if on_network(real):
+        return Place(real, True, f"{real} is on a network file system: slower journal, longer waits")
+    return Place(real, False, _sharing(real, os.stat(real), os.stat(os.path.dirname(real))))
+
+
+def _sharing(path: str, file: os.stat_result, directory: os.stat_result) -> str:
+    """What is wrong between the permissions of a database and its directory; empty if nothing."""
+    of_group = file.st_gid == directory.st_gid and bool(directory.st_mode & stat.S_ISGID)
+    group, other = (bool(file.st_mode & bit) for bit in (stat.S_IWGRP, stat.S_IWOTH))
+    dir_group, dir_other = (bool(directory.st_mode & bit) for bit in (stat.S_IWGRP, stat.S_IWOTH))
+    if (group and not (dir_group and of_group)) or (other and not dir_other):
+        mend = f"chmod g+rwxs '{os.path.dirname(path)}'"
+        return f"others may write {path} but not its directory: slower journal; mend: {mend}"
+    # Who looks makes files that the owner must be able to write.
+    if ((dir_group and not group) or (dir_other and not other)) and not (group and of_group):
+        return (
+            f"others may write the directory of {path} but not the database: slower journal; mend: chmod g+rw '{path}'"
+        )
+    return ""
 
 
 def mode_for(directory: str) -> int | None:

@@ -173,17 +173,17 @@ INSERT INTO attempt (production, run, attempt, manager, user, claimed_at)
 -- Any state → any other that run.MOVES allows, only by its owner and from the state that was seen.
 UPDATE production_run
   SET state = :to, owner = :new_owner, failures = :failures, not_before = :not_before,
-      moved_at = :now, moved_by = :owner, why = :why
+      moved_at = :now, moved_by = :by, why = :why
   WHERE production = :production AND run = :run AND attempt = :attempt AND state = :state AND owner IS :owner
 
 -- runs --
 -- A manager's runs in one state.
 SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.moved_at, p.why,
-       s.name, a.job, i.path, a.user, a.submitted_at
+       s.name, a.job,
+       (SELECT min(i.path) FROM input AS i WHERE i.production = p.production AND i.run = p.run), a.user, a.submitted_at
   FROM production_run AS p JOIN run AS r ON r.run = p.run
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
   LEFT JOIN submission AS s ON s.id = a.submission
-  LEFT JOIN input AS i ON i.production = p.production AND i.run = p.run
   WHERE p.owner = :owner AND p.state = :state ORDER BY p.run
 
 -- living --

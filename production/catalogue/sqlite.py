@@ -51,7 +51,7 @@ def create(path: str, now: datetime.datetime) -> None:
     except sqlite3.Error as cause:
         raise errors.UsageError(f"{path} can't be made: {cause}") from cause
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(making)
 
 
@@ -59,26 +59,25 @@ class Database(reading.Reading):
     """An open database; see ``base.Catalogue``."""
 
     def __init__(self, path: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
-        """Raises: UsageError, if it isn't there or isn't ours."""
+        """Looks only; what writing needs is made by the first ``write``.
+
+        Raises: UsageError, if it isn't there or isn't ours; CatalogueBusy.
+        """
         if not os.path.isfile(path):
             what = "is not a file" if os.path.exists(path) else "is not there"
             raise errors.UsageError(f"database {path} {what}; make one with: production init {path}")
         self.place = place.look(path)
         self._patience = patience
-        try:
-            self._connection: sqlite3.Connection = _connect(self.place, read_only, patience)
-            _check(path, self._connection)
-            if not read_only:
-                self._connection.execute(f"PRAGMA journal_mode = {self.place.journal}")
-        except sqlite3.Error as cause:
-            raise errors.UsageError(_plain(path, cause)) from cause
+        self._line: line.Line | None = None
+        self._ready = False
+        self._connection = _open(self.place, read_only, patience)
         super().__init__(self._connection)
-        self._line = None if read_only or self.place.network else line.Line(self.place.path)
 
     @contextlib.contextmanager
     def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:
         """See ``base.Catalogue.write``. A Ctrl-Z waits for its end: who sleeps with the lock stops everybody."""
         end = time.monotonic() + self._patience
+        self._make_ready()
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
         try:
             with self._line.turn(self._patience) if self._line else contextlib.nullcontext():
@@ -95,6 +94,17 @@ class Database(reading.Reading):
             raise self._error(cause) from cause
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _make_ready(self) -> None:
+        if self._ready:
+            return
+        try:
+            self._connection.execute(f"PRAGMA journal_mode = {self.place.journal}")
+        except sqlite3.Error as cause:
+            raise self._error(cause) from cause
+        if not self.place.network:
+            self._line = line.Line(self.place.path)
+        self._ready = True
 
     def _begin(self, end: float) -> None:
         while True:
@@ -133,15 +143,36 @@ class Database(reading.Reading):
             self._line.close()
 
 
-def _connect(where: place.Place, read_only: bool, patience: float) -> sqlite3.Connection:
+def _open(where: place.Place, read_only: bool, patience: float) -> sqlite3.Connection:
+    """A connection to a database that has been seen to be ours."""
+    try:
+        try:
+            return _connect(where, f"mode={'ro' if read_only else 'rw'}", patience)
+        except sqlite3.OperationalError as cause:
+            looking = read_only and (_is(cause, sqlite3.SQLITE_READONLY) or _is(cause, sqlite3.SQLITE_CANTOPEN))
+            if not looking or os.path.exists(where.path + "-wal"):
+                raise
+            # Nobody works on it, and we may not make the files that looking needs: then it is as still as a stone.
+            return _connect(where, "mode=ro&immutable=1", patience)
+    except sqlite3.Error as cause:
+        error = errors.CatalogueBusy if _is(cause, sqlite3.SQLITE_BUSY) else errors.UsageError
+        raise error(_plain(where.path, cause)) from cause
+
+
+def _connect(where: place.Place, mode: str, patience: float) -> sqlite3.Connection:
     name = where.path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    uri = f"file:{name}?mode={'ro' if read_only else 'rw'}"
     connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, timeout=min(1.0, patience), check_same_thread=False
+        f"file:{name}?{mode}", uri=True, isolation_level=None, timeout=patience, check_same_thread=False
     )
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA recursive_triggers = ON")  # bases of bases
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA recursive_triggers = ON")  # bases of bases
+        connection.execute("PRAGMA synchronous = FULL")
+        _check(where.path, connection)
+    except BaseException:
+        connection.close()
+        raise
+    connection.execute("PRAGMA busy_timeout = 1000")  # while it works, it waits in line, or with jitter
     return connection
 
 
@@ -167,7 +198,7 @@ def _is(cause: sqlite3.Error, code: int) -> bool:
 
 def _plain(path: str, cause: sqlite3.Error) -> str:
     if _is(cause, sqlite3.SQLITE_CANTOPEN):
-        return f"{path}: can't be opened; its directory must be writable: chmod g+rws '{os.path.dirname(path)}'"
+        return f"{path}: can't be opened; its directory must be writable: chmod g+rwxs '{os.path.dirname(path)}'"
     if _is(cause, sqlite3.SQLITE_READONLY):
         return f"{path}: may not be written by you; mend: chmod g+w '{path}'"
     if _is(cause, sqlite3.SQLITE_NOTADB) or _is(cause, sqlite3.SQLITE_CORRUPT):

@@ -7,18 +7,22 @@ import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from production import attempt, clock, errors, layout, lease, manager, process, settings, site
 from production import run as runs
 from production.batch import local
 from production.catalogue import base, sqlite
 from production.cli import farewell, options, terminal
-from production.journal import log
+from production.journal import log, once, over
 from production.outputs import inspect
 from production.transfer import copy, porter
 
 INTERRUPTED = 130
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,34 +51,69 @@ def run(chosen: settings.Settings, order: Order) -> int:
     if chosen.batch != "local":
         options.not_built(f"--batch={chosen.batch}")
     modules = _modules_text(chosen, program)
+    _check_data(chosen.data)
     with contextlib.ExitStack() as stack:
+        lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
-        catalogue = sqlite.Database(chosen.database)
+        catalogue = patiently(lambda: sqlite.Database(chosen.database))
         stack.callback(catalogue.close)
         wanted = _wanted(catalogue, order)
         archive = _archive(chosen, program)
-        production = _production(catalogue, program, order, ticking)
-        stack.enter_context(terminal.shown(catalogue, production.id))
+        production = patiently(lambda: _production(catalogue, program, order, ticking))
+        lines.follow(catalogue, production.id)
         if catalogue.place.advice:
             log.warning(catalogue.place.advice)
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
-        digest = _keep_modules(catalogue, chosen, modules)
+        digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest)
         here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
         return _work(here)
 
 
-def _modules_text(chosen: settings.Settings, program: settings.Program) -> str | None:
+def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False) -> T:
+    """At the door, too, a locked database is waited for; until somebody has had enough."""
+    while True:
+        try:
+            done = deed()
+        except errors.ProductionError as trouble:
+            if not trouble.transient or enough():
+                raise
+            once("door", f"{trouble}; waiting")
+            time.sleep(1.0)
+        else:
+            over("door", "It goes on")
+            return done
+
+
+def _check_data(data: str) -> None:
+    """Whether the data directory is there or can be made; makes nothing.
+
+    Raises: UsageError.
+    """
+    try:
+        data.encode("utf-8")
+    except UnicodeEncodeError:
+        raise errors.UsageError(f"data {data!r}: the name is not UTF-8, so the database can't hold it") from None
+    there = data
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise errors.UsageError(f"data {data}: {there} is not a directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise errors.UsageError(f"data {data}: {there} may not be written by you; mend: chmod g+rwx '{there}'")
+
+
+def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes | None:
     path = chosen.modules or program.modules
     if not path:
         if settings.needs(program, "modules"):
             raise errors.UsageError(f"{program.name} needs its configuration: --modules=FILE")
         return None
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, "rb") as file:
             return file.read()
     except OSError as cause:
         raise errors.UsageError(f"modules file {path}: {cause.strerror}") from cause
@@ -155,18 +194,18 @@ def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, t
     return opened
 
 
-def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, text: str | None) -> str:
+def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content: bytes | None) -> str:
     """The configuration text in the database, and beside the data for the jobs to read: as it is now."""
-    if text is None:
+    if content is None:
         return ""
     with catalogue.write() as change:
-        digest = change.keep_modules(text)
+        digest = change.keep_modules(content)
     path = os.path.join(chosen.data, "modules", digest)
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         making = f"{path}.{os.getpid()}"
-        with open(making, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        with open(making, "wb") as file:
+            file.write(content)
         os.rename(making, path)
     return digest
 
@@ -188,14 +227,19 @@ def _site(
     stack.callback(carrying.close)
     looking = inspect.Inspect(ticking, 2)
     stack.callback(looking.close)
-    with catalogue.write() as change:
-        entered = change.enter(
-            process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
-        )
+    entered = patiently(lambda: _enter(catalogue, plan, ticking))
     keeping = lease.Lease(entered, chosen.lease, ticking)
     # A local job's witness is written on this machine: nothing is late.
     here = dataclasses.replace(chosen, grace=0.0)
     return site.Site(here, plan.production, plan, wanted, keeping, catalogue, batch, carrying, looking, ticking)
+
+
+def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock) -> runs.Owner:
+    chosen = plan.settings
+    with catalogue.write() as change:
+        return change.enter(
+            process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
+        )
 
 
 def _work(here: site.Site) -> int:
@@ -215,11 +259,16 @@ def _work(here: site.Site) -> int:
         if stop.wanted():
             _leave(here, stop)
             return INTERRUPTED
-        with here.catalogue.write(here.lease.owner) as change:
-            change.leave(here.lease.owner, "done", here.clock.now())
-            if change.close_production(here.production.id, here.clock.now()):
-                log.info("Finished production: %s", here.production.name)
+        patiently(lambda: _end(here), stop.wanted)
         return farewell.done(here)
+
+
+def _end(here: site.Site) -> None:
+    with here.catalogue.write(here.lease.owner) as change:
+        change.leave(here.lease.owner, "done", here.clock.now())
+        closed = change.close_production(here.production.id, here.clock.now())
+    if closed:
+        log.info("Finished production: %s", here.production.name)
 
 
 def _leave(here: site.Site, stop: Stop) -> None:

@@ -44,7 +44,7 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         sys.stdout.flush()
         return code
     except errors.ProductionError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {_one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -54,8 +54,13 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         )  # the reader went away: nothing to say, nothing lost
         return 1
     except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
-        print(f"{name}: {unexpected(error)}", file=sys.stderr)
+        print(f"{name}: {_one_line(unexpected(error))}", file=sys.stderr)
         return 1
+
+
+def _one_line(text: str) -> str:
+    """Printable on any terminal, whatever was typed."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def unexpected(error: Exception) -> str:

@@ -12,7 +12,7 @@ from production import clock, errors
 from production.catalogue import base, sqlite
 from production.cli import farewell, options
 
-_RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 LONGEST = 10_000_000
 """Runs that one range may have: more is a slip of the finger."""

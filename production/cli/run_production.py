@@ -108,15 +108,15 @@ def _command(arguments: Sequence[str]) -> int:
         tag=given.new,
         quality=given.quality,
         datasets=tuple(given.dataset),
-        tranches=tuple(_whole("--tranche", tranche) for tranche in given.tranche),
+        tranches=tuple(_whole("--tranche", tranche, lowest=0) for tranche in given.tranche),
     )
     os.umask(_group_mask())
     return campaign.run(chosen, order)
 
 
-def _whole(flag: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
-        raise errors.UsageError(f"{flag}={text}: a whole number from 1")
+def _whole(flag: str, text: str, lowest: int = 1) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= lowest):
+        raise errors.UsageError(f"{flag}={text}: a whole number from {lowest}")
     return int(text)
 
 

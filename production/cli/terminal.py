@@ -32,35 +32,42 @@ class _Lines(logging.Formatter):
         return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-class _Bar(logging.Handler):
-    """Writes lines; keeps a bar of the production as the last line of a terminal."""
+class Lines(logging.Handler):
+    """Writes lines; on a terminal keeps a bar of a production as the last one."""
 
-    def __init__(self, stream: TextIO, catalogue: base.Catalogue, production: int) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._catalogue = catalogue
-        self._production = production
+        self._followed: tuple[base.Catalogue, int] | None = None
+        self._is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s"))
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._stream.write("\r\x1b[K" + self.format(record) + "\n" + self._bar())
-            self._stream.flush()
-        except OSError:
-            pass  # the terminal has gone; the work goes on
+    def follow(self, catalogue: base.Catalogue, production: int) -> None:
+        """Which production the bar is of."""
+        self._followed = (catalogue, production)
 
-    def _bar(self) -> str:
-        try:
-            counts = self._catalogue.counts(self._production)
-        except errors.CatalogueError:
-            return ""
-        return bar(counts, os.get_terminal_size(self._stream.fileno()).columns)
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record) + "\n"
+        self._write(f"\r\x1b[K{text}{self._bar()}" if self._is_terminal else text)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+        if self._is_terminal:
+            self._write("\r\x1b[K")
         super().close()
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the terminal has gone; the work goes on
+            self._stream.write(text)
+            self._stream.flush()
+
+    def _bar(self) -> str:
+        if self._followed is None:
+            return ""
+        catalogue, production = self._followed
+        try:
+            return bar(catalogue.counts(production), os.get_terminal_size(self._stream.fileno()).columns)
+        except (errors.CatalogueError, OSError):
+            return ""
 
 
 def bar(counts: dict[runs.State, int], columns: int) -> str:
@@ -78,18 +85,13 @@ def bar(counts: dict[runs.State, int], columns: int) -> str:
 
 
 @contextlib.contextmanager
-def shown(catalogue: base.Catalogue, production: int) -> Iterator[None]:
+def shown() -> Iterator[Lines]:
     """While this lasts, what the house says is seen on stderr."""
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        handler: logging.Handler = _Bar(sys.stderr, catalogue, production)
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s"))
-    logging.raiseExceptions = False  # a closed stderr is no reason to stop the work
+    lines = Lines(sys.stderr)
     log.setLevel(logging.INFO)
-    log.addHandler(handler)
+    log.addHandler(lines)
     try:
-        yield
+        yield lines
     finally:
-        log.removeHandler(handler)
-        handler.close()
+        log.removeHandler(lines)
+        lines.close()

@@ -58,13 +58,14 @@ def judge(
     ``limit`` and ``grace`` are seconds. Exit 0 isn't success yet: the outputs have still to be seen.
     """
     elapsed = (now - clock.instant(run.submitted or run.since)).total_seconds()
-    if report.phase is batch.Phase.UNKNOWN and not (witness and witness.ended):
+    if report.phase is batch.Phase.UNKNOWN and not (witness and (witness.ended or witness.revoked)):
         overdue = limit is not None and elapsed > limit + grace
         return base.Ending(Cause.LOST, f"nothing was heard of its job {run.job} in time") if overdue else None
     if report.phase in (batch.Phase.PENDING, batch.Phase.RUNNING):
         return None
     ending = _ending(report, witness, elapsed)
-    if ending.cause is not None and limit is not None and (ending.wall or elapsed) >= limit:
+    took = elapsed if ending.wall is None else ending.wall
+    if ending.cause in (Cause.PROGRAM, Cause.KILLED) and limit is not None and took >= limit:
         return dataclasses.replace(ending, cause=Cause.TIME, message=f"it took longer than {limit:.0f} s")
     return ending
 
