@@ -225,7 +225,8 @@ class FakeBatch:
         return {
             job.task.mark: job.id
             for job in self._world.jobs
-            if job.task.mark in tasks and (os.path.exists(tasks[job.task.mark]) or (job.stage != GONE and not job.hidden))
+            if job.task.mark in tasks
+            and (os.path.exists(tasks[job.task.mark]) or (job.stage != GONE and not job.hidden))
         }
 
     def cancel(self, jobs: Mapping[str, str]) -> None:

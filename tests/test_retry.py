@@ -1,0 +1,96 @@
+"""What becomes of a run whose attempt ended: by table, and whatever the numbers are."""
+
+from __future__ import annotations
+
+import datetime
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from production import clock, retry, settings
+from production import run as runs
+from tests.fakes import clock as fakes
+
+State = runs.State
+Cause = runs.Cause
+
+NOW = fakes.START
+
+
+def run(failures: int = 0, attempt: int = 1) -> runs.Run:
+    since = clock.text(NOW)
+    return runs.Run(
+        1, 2091, None, State.SUBMITTED, 7, attempt, failures, since, "", None, "1", None, "alice", since
+    )  # fmt: skip
+
+
+def seconds(following: retry.Next) -> float | None:
+    return None if following.not_before is None else (following.not_before - NOW).total_seconds()
+
+
+@pytest.mark.parametrize("cause", [Cause.RELEASED, Cause.CANCELLED, Cause.NODE])
+@pytest.mark.parametrize("failures", [0, 2, 99])
+def test_what_is_not_the_runs_doing_is_not_held_against_it(cause: Cause, failures: int) -> None:
+    following = retry.after(run(failures), cause, settings.Retry(limit=1), NOW)
+    assert (following.state, following.failures, following.counted) == (State.NEW, failures, False)
+
+
+@pytest.mark.feature("AC-23")
+@pytest.mark.parametrize(
+    "cause",
+    [Cause.PROGRAM, Cause.TIME, Cause.MEMORY, Cause.LAUNCH, Cause.STAGING, Cause.OUTPUT, Cause.KILLED, Cause.LOST],
+)
+def test_a_failure_is_tried_again_later_until_the_limit(cause: Cause) -> None:
+    rules = settings.Retry(limit=3, pause=30, factor=2)
+    assert retry.after(run(0), cause, rules, NOW) == retry.Next(
+        State.NEW, 1, True, NOW + datetime.timedelta(seconds=30)
+    )
+    assert retry.after(run(1), cause, rules, NOW) == retry.Next(
+        State.NEW, 2, True, NOW + datetime.timedelta(seconds=60)
+    )
+    assert retry.after(run(2), cause, rules, NOW) == retry.Next(State.FAILED, 3, True)
+
+
+def test_every_cause_is_one_or_the_other() -> None:
+    """A new cause is given its place in the tests above."""
+    counted = {cause for cause in Cause if retry.after(run(), cause, settings.Retry(), NOW).counted}
+    assert counted == set(Cause) - {Cause.RELEASED, Cause.CANCELLED, Cause.NODE}
+
+
+def test_attempts_that_do_not_count_do_not_use_up_the_limit() -> None:
+    assert retry.after(run(failures=1, attempt=50), Cause.PROGRAM, settings.Retry(limit=3), NOW).state is State.NEW
+
+
+@pytest.mark.parametrize(
+    ("rules", "failures", "expected"),
+    [
+        (settings.Retry(limit=10, pause=0), 5, 0),
+        (settings.Retry(limit=10, pause=10, factor=1), 8, 10),
+        (settings.Retry(limit=10, pause=30, factor=2, longest=100), 0, 30),
+        (settings.Retry(limit=10, pause=30, factor=2, longest=100), 1, 60),
+        (settings.Retry(limit=10, pause=30, factor=2, longest=100), 2, 100),
+        (settings.Retry(limit=10, pause=30, longest=0), 2, 0),
+    ],
+)
+def test_the_pause_grows_up_to_a_longest(rules: settings.Retry, failures: int, expected: float) -> None:
+    assert seconds(retry.after(run(failures), Cause.PROGRAM, rules, NOW)) == expected
+
+
+@hypothesis.given(
+    cause=st.sampled_from(Cause),
+    failures=st.integers(0, 99),
+    limit=st.integers(1, 100),
+    pause=st.floats(0, 86400),
+    factor=st.floats(1, 100),
+    longest=st.floats(0, 604800),
+)
+def test_whatever_the_settings_allow(
+    cause: Cause, failures: int, limit: int, pause: float, factor: float, longest: float
+) -> None:
+    following = retry.after(run(failures), cause, settings.Retry(limit, pause, factor, longest), NOW)
+    assert following.state in {State.NEW, State.FAILED}
+    assert following.failures - failures == following.counted
+    assert (following.state is State.FAILED) == (following.counted and failures + 1 >= limit)
+    wait = seconds(following)
+    assert wait is None or 0 <= wait <= longest + 1e-6
