@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from production import errors, retry
 from production import run as runs
@@ -31,8 +31,16 @@ def make_directories(site: site_.Site, run: runs.Run) -> None:
 
     Raises: DiskFull; ProductionError, if we may not work there.
     """
+    make_writable(site, (site.layout.jobs(), os.path.dirname(site.layout.log(run, "out"))))
+
+
+def make_writable(site: site_.Site, directories: Iterable[str]) -> None:
+    """Directories that we write into are there. What we may not do is no run's fault.
+
+    Raises: DiskFull; ProductionError, if we may not work there.
+    """
     with _disk_full_said(site):
-        for directory in (site.layout.jobs(), os.path.dirname(site.layout.log(run, "out"))):
+        for directory in directories:
             try:
                 os.makedirs(directory, exist_ok=True)
             except OSError as cause:

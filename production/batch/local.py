@@ -49,7 +49,7 @@ FRESH = 0.5
 REMEMBERED = 10_000
 """Marks known to have left nothing."""
 
-_LOG = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 """Appending, so that a log that is cut while it is written doesn't begin with a hole."""
 _SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 """Jobs begin with none ignored: Python ignores PIPE and XFSZ, nohup HUP."""

@@ -118,6 +118,10 @@ class Catalogue(Protocol):
         """(failed or held, cause, runs, lowest of them)."""
         ...
 
+    def in_vain(self, production: int) -> tuple[int, int | None]:
+        """How many runs wait for a base run that failed or is held, and the lowest of them."""
+        ...
+
     def owned(self, owner: runs.Owner, *states: runs.State) -> list[runs.Run]:
         """A manager's runs in these states, by number."""
         ...

@@ -36,11 +36,15 @@ class Line:
                 return os.open(self.path, flags)
             descriptor = os.open(self.path, flags | os.O_CREAT, 0o600)
             with contextlib.suppress(PermissionError):  # made by another user between the two calls
-                os.fchmod(descriptor, os.stat(database).st_mode & 0o777)
+                there = os.stat(database)
+                with contextlib.suppress(PermissionError):  # not of its group: the mode has to do
+                    os.fchown(descriptor, -1, there.st_gid)
+                os.fchmod(descriptor, there.st_mode & 0o777)
             return descriptor
         except OSError as cause:
             raise errors.CatalogueError(
-                f"{self.path}: {cause.strerror}; the lock needs the database's own mode"
+                f"{self.path}: {cause.strerror}; mend, as its owner: "
+                f"chgrp --reference='{database}' '{self.path}'; chmod --reference='{database}' '{self.path}'"
             ) from cause
 
     @contextlib.contextmanager

@@ -29,7 +29,11 @@ class Place:
 
     @property
     def journal(self) -> str:
-        return "TRUNCATE" if self.advice else "WAL"
+        if not self.advice:
+            return "WAL"
+        # Kept as a file its mode stays; but without setgid it has its maker's group, and the next user can't open it.
+        kept = self.network or not os.access(os.path.dirname(self.path), os.W_OK)
+        return "TRUNCATE" if kept else "DELETE"
 
 
 def look(path: str) -> Place:

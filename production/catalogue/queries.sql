@@ -213,6 +213,12 @@ SELECT 1 FROM production_run AS p JOIN productions AS me ON me.id = p.production
       AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))))
   LIMIT 1
 
+-- in_vain --
+-- Runs that wait for a base run that failed or is held: how many, and the lowest.
+SELECT count(*), min(p.run) FROM production_run AS p JOIN productions AS me ON me.id = p.production
+  JOIN production_run AS b ON b.production = me.base AND b.run = p.run AND b.state IN ('failed', 'held')
+  WHERE p.production = :production AND p.state = 'waiting'
+
 -- last_ends --
 -- How a manager's last attempts ended, newest first.
 SELECT run, cause FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL AND cause IS NOT 'released'

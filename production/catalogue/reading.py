@@ -61,6 +61,10 @@ class Reading:
     def causes(self, production: int) -> list[tuple[str, str, int, int]]:
         return [(row[0], row[1], row[2], row[3]) for row in self._all(sql.SQL.causes, production=production)]
 
+    def in_vain(self, production: int) -> tuple[int, int | None]:
+        row = self._all(sql.SQL.in_vain, production=production)[0]
+        return row[0], row[1]
+
     def owned(self, owner: runs.Owner, *states: runs.State) -> list[runs.Run]:
         rows = [row for state in states for row in self._all(sql.SQL.runs, owner=owner.id, state=state.value)]
         return [read_run(row) for row in rows]

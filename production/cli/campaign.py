@@ -93,10 +93,6 @@ def _check_data(data: str) -> None:
 
     Raises: UsageError.
     """
-    try:
-        data.encode("utf-8")
-    except UnicodeEncodeError:
-        raise errors.UsageError(f"data {data!r}: the name is not UTF-8, so the database can't hold it") from None
     there = data
     while not os.path.lexists(there):
         there = os.path.dirname(there)

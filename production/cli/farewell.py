@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from production import errors, site
+from production import brake, errors, site
 from production import run as runs
 from production.journal import log
 
@@ -12,7 +12,7 @@ State = runs.State
 
 
 def done(here: site.Site) -> int:
-    """Nothing was left for us; the exit code: 3 if runs failed or are held."""
+    """Nothing was left for us; the exit code: 3 if runs failed or are held, or the brake is on."""
     counts = here.catalogue.counts(here.production.id)
     log.info("%s: %s", here.production.name, summary(counts))
     causes = here.catalogue.causes(here.production.id)
@@ -21,9 +21,12 @@ def done(here: site.Site) -> int:
     outlook = here.catalogue.outlook(here.production.id, here.lease.owner, here.wanted)
     for other, number in outlook.others:
         log.info("%d runs are held by %s@%s (pid %d)", number, other.user, other.host, other.pid)
-    if counts[State.WAITING]:
-        log.info("%d runs wait for their base run", counts[State.WAITING])
-    return 3 if causes else 0
+    vain, first_in_vain = here.catalogue.in_vain(here.production.id)
+    if vain:
+        log.warning("%d waiting for a base run that failed or is held, e.g. run %d", vain, first_in_vain)
+    if counts[State.WAITING] > vain:
+        log.info("%d waiting for their base run", counts[State.WAITING] - vain)
+    return 3 if causes or vain or brake.on(here) else 0
 
 
 def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None) -> None:
@@ -37,8 +40,11 @@ def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None) -> None:
         log.error("Left at once; still in our name: %s. The next manager takes them over; %s", what, again)
         return
     for run in survivors:
-        log.error("The job of run %s survives: %s; its run will be followed by the next manager", run, run.job)
-    log.info("Interrupted: jobs cancelled, claims given back; %s", again)
+        log.error("The job of run %s goes on: it is %s's, %s; the next manager follows it", run, run.user, run.job)
+    what = (
+        f"all but {len(survivors)} jobs cancelled and given back" if survivors else "jobs cancelled, claims given back"
+    )
+    log.info("Interrupted: %s; %s", what, again)
     log.info("%s: %s", here.production.name, summary(here.catalogue.counts(here.production.id)))
 
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-from production import errors, settings
+from production import disk, errors, settings
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,14 +37,25 @@ def load_settings(config: str | None, flags: Mapping[str, object]) -> settings.S
     return settings.load(config=config, flags=flags, environ=os.environ, cwd=os.getcwd(), home=home)
 
 
+def open_streams() -> None:
+    """See that 0, 1 and 2 are open (``2>&-``): else a database gets such a number, and Python has no sys.stderr."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115  for good
+
+
 def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
     """Run a command; its errors become one line and an exit code, never a traceback."""
+    open_streams()
     try:
         code = command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return code
     except errors.ProductionError as error:
-        print(f"{name}: {_one_line(str(error))}", file=sys.stderr)
+        print(f"{name}: {disk.printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -54,13 +65,8 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         )  # the reader went away: nothing to say, nothing lost
         return 1
     except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
-        print(f"{name}: {_one_line(unexpected(error))}", file=sys.stderr)
+        print(f"{name}: {disk.printable(unexpected(error))}", file=sys.stderr)
         return 1
-
-
-def _one_line(text: str) -> str:
-    """Printable on any terminal, whatever was typed."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def unexpected(error: Exception) -> str:

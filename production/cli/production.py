@@ -114,7 +114,9 @@ def _ranges(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
         if last < first or last - first >= LONGEST:
             raise errors.UsageError(f"{text}: a range goes up, by at most {LONGEST:,} runs")
         for run in range(first, last + 1):
-            yield base.DatasetRow(run, given.dataset, tranche, given.quality or "gold", given.geometry)
+            yield _printable(
+                text, base.DatasetRow(run, given.dataset, tranche, given.quality or "gold", given.geometry)
+            )
 
 
 def _table(path: str) -> Iterator[base.DatasetRow]:
@@ -144,7 +146,16 @@ def _row(where: str, row: dict[str, str | None]) -> base.DatasetRow:
         raise errors.UsageError(f"{where}: dataset is empty")
     tranche = _number(text["tranche"], f"{where}: tranche") if text.get("tranche") else None
     run = _number(text["run"], f"{where}: run")
-    return base.DatasetRow(run, text["dataset"], tranche, text.get("quality") or "gold", text.get("geometry") or None)
+    quality, geometry = text.get("quality") or "gold", text.get("geometry") or None
+    return _printable(where, base.DatasetRow(run, text["dataset"], tranche, quality, geometry))
+
+
+def _printable(where: str, row: base.DatasetRow) -> base.DatasetRow:
+    for name in ("dataset", "quality", "geometry"):
+        value = getattr(row, name)
+        if value and not value.isprintable():
+            raise errors.UsageError(f"{where}: {name} {value!a}: a name that can be printed, in UTF-8, please")
+    return row
 
 
 def _number(text: str, what: str) -> int:

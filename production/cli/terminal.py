@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from production import clock, errors
+from production import clock, disk, errors
 from production import run as runs
 from production.catalogue import base
 from production.journal import log
@@ -27,9 +27,7 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        if text.isprintable():
-            return text
-        return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+        return text if text.isprintable() else disk.printable(text)
 
 
 class Lines(logging.Handler):

@@ -252,6 +252,8 @@ def absolute(place: layer.Place, path: str) -> str:
     if path.startswith("~"):
         path = _from_home(place, path)
     path = os.path.join(place.layer.directory, path)
+    if not path.isascii() and path != path.encode("utf-8", "replace").decode():
+        raise place.wrong(f"{path!a} is no UTF-8 text, so the database can't remember it; rename the directory")
     # Behind a symlink a/.. isn't here; such a path is left to the kernel.
     return path if ".." in path.split("/") else os.path.normpath(path)
 

@@ -31,7 +31,7 @@ def step(site: site_.Site) -> None:
     checked = [(run, verdict) for run in ended if (verdict := _verdict(site, run)) is not None]
     unread = [verdict.problem for _, verdict in checked if verdict.disk_full]
     good = _write_intents(site, [(run, verdict) for run, verdict in checked if not verdict.disk_full])
-    placed = [(run, _place_all(intents)) for run, intents in good]
+    placed = [(run, intents, _place_all(intents)) for run, intents in good]
     for directory in {os.path.dirname(output.final) for _, intents in good for output in intents}:
         _sync(directory)
     _record(site, placed)
@@ -91,9 +91,6 @@ def _place_all(intents: Sequence[runs.Output]) -> str:
         for output in placed:
             _withdraw(output)
         return str(problem)
-    for output in intents:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(output.temporary)
     return ""
 
 
@@ -104,6 +101,8 @@ def place(output: runs.Output) -> None:
     """
     try:
         os.makedirs(os.path.dirname(output.final), exist_ok=True)
+        with contextlib.suppress(PermissionError):  # another user's file: he or his umask knows
+            os.chmod(output.temporary, os.stat(output.temporary).st_mode & 0o7777 | 0o440)
         _link(output)
     except (FileNotFoundError, FileExistsError):
         _accept(output)  # moved by whoever was killed after it; or somebody else's
@@ -160,25 +159,31 @@ def _adler32(path: str) -> str:
     return f"adler32:{value:08x}"
 
 
-def _record(site: site_.Site, placed: Sequence[tuple[runs.Run, str]]) -> None:
+def _record(site: site_.Site, placed: Sequence[tuple[runs.Run, Sequence[runs.Output], str]]) -> None:
     if not placed:
         return
     now = site.clock.now()
     with site.catalogue.write(site.lease.owner) as change:
         over = [
             run
-            for run, problem in placed
-            if (attempt.hold(change, run, Cause.OUTPUT, problem, now) if problem else _finish(change, run, now))
+            for run, intents, problem in placed
+            if (
+                attempt.hold(change, run, Cause.OUTPUT, problem, now) if problem else _finish(change, run, intents, now)
+            )
         ]
     for run in over:
         attempt.clear(site, run)
 
 
-def _finish(change: base.Change, run: runs.Run, now: datetime.datetime) -> bool:
+def _finish(change: base.Change, run: runs.Run, intents: Sequence[runs.Output], now: datetime.datetime) -> bool:
     if not change.move(run, State.FINISHED, "", now):
         attempt.stale(run)
         return False
     change.record(run, now)
+    for output in intents:
+        # The other name goes while we hold the lock: a fixed path may be another attempt's the moment we lose the run.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(output.temporary)
     attempt.remove_inputs(change, run)
     log.info("Finished run: %s", run)
     return True

@@ -21,7 +21,9 @@ def step(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     """
     site.porter.stop()
     jobs = site.catalogue.owned(site.lease.owner, runs.State.SUBMITTING, runs.State.SUBMITTED)
-    survivors = _cancel(site, jobs, again)
+    # Only the job's own user can cancel it: waiting for another's to go would be in vain.
+    foreign = [run for run in jobs if run.user != site.lease.owner.user]
+    survivors = foreign + _cancel(site, [run for run in jobs if run not in foreign], again)
     gone = [run for run in jobs if run not in survivors]
     rest = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED, runs.State.ENDED)
     # What is on its way to its place, or isn't ours to touch, is finished by the next manager.

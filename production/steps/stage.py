@@ -68,6 +68,7 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
     """Files that nobody brings yet are ordered; those that are there already are used."""
     if not wanted:
         return
+    attempt.make_writable(site, {os.path.dirname(path) for path in wanted})
     now, ordered = site.clock.now(), {}
     with site.catalogue.write(site.lease.owner) as change:
         for path, run in wanted.items():

@@ -28,10 +28,15 @@ def step(site: site_.Site) -> None:
         return
     staged = site.catalogue.owned(site.lease.owner, State.STAGED)
     attempt.make_directories(site, staged[0])
-    ready = [run for run in staged[:slots] if _prepared(site, run)]
-    if not ready:
-        return
-    name, sent = _write_down(site, ready)
+    try:
+        ready = [run for run in staged[:slots] if _prepared(site, run)]
+        if not ready:
+            return
+        name, sent = _write_down(site, ready)
+    except errors.LostLease:
+        for run in staged[:slots]:
+            attempt.clear(site, run)  # these attempts were given back: nobody else has, or will have, their files
+        raise
     if sent:
         _submit(site, name, sent)
 
