@@ -15,11 +15,22 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 
-from production import errors, retry
+from production import errors, journal, retry
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
 from production.journal import log
+
+
+@contextlib.contextmanager
+def writing(site: site_.Site) -> Iterator[base.Change]:
+    """A step's transaction. What is told in it is told when it has been committed.
+
+    Raises: CatalogueBusy, CatalogueFull, LostLease.
+    """
+    with journal.held(), site.catalogue.write(site.lease.owner) as change:
+        yield change
+
 
 _REVOKED = ".revoked"
 
@@ -165,6 +176,13 @@ def touchable(site: site_.Site, run: runs.Run) -> bool:
         return True
     places = {os.path.dirname(output.temporary) for output in site.layout.outputs(run)}
     return all(os.access(place, os.W_OK | os.X_OK) for place in places)
+
+
+def in_hand(site: site_.Site) -> int:
+    """How many runs we can still bring on: all of ours but those that wait for another user to touch their files."""
+    number = sum(site.catalogue.in_flight(site.lease.owner).values())
+    ended = site.catalogue.owned(site.lease.owner, runs.State.ENDED) if number else []
+    return number - sum(not touchable(site, run) for run in ended)
 
 
 def stale(run: runs.Run) -> None:

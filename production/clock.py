@@ -48,7 +48,7 @@ def text(instant: datetime.datetime) -> str:
 
 def instant(text: str) -> datetime.datetime:
     """The inverse of ``text``."""
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.UTC)
+    return datetime.datetime.fromisoformat(text)
 
 
 class SystemClock:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 log = logging.getLogger("production")
 
@@ -20,3 +22,38 @@ def over(topic: str, text: str = "") -> None:
     """It is over; say so if it had been told."""
     if _told.pop(topic, None) is not None and text:
         log.info(text)
+
+
+class _Held(logging.Filter):
+    """Keeps back what is told while a transaction is open: it is true only once that is committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if self.records is None:
+            return True
+        self.records.append(record)
+        return False
+
+
+_held = _Held()
+log.addFilter(_held)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """What is told in this block is told at its end, and not at all if an exception ends it."""
+    records = _held.records = []
+    try:
+        yield
+    finally:
+        _held.records = None
+    for record in records:
+        log.handle(record)
+
+
+def count(number: int, noun: str = "run") -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

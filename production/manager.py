@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from production import errors
+from production import attempt, errors
 from production import run as runs
 from production import site as site_
 from production.journal import once, over
@@ -52,13 +52,17 @@ def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
             site.clock.wait(1.0)
 
 
+def _ended(site: site_.Site) -> list[runs.Run]:
+    return site.catalogue.owned(site.lease.owner, runs.State.ENDED)
+
+
 def _finish_ended(site: site_.Site, again: Callable[[], bool]) -> None:
     """What has been computed isn't thrown away, if looking at it takes no longer than our patience."""
     end = site.clock.boottime() + PATIENCE
     try:
         follow.step(site)
         finish.step(site)
-        while site.catalogue.in_flight(site.lease.owner).get(runs.State.ENDED) and not again():
+        while any(attempt.touchable(site, run) for run in _ended(site)) and not again():
             if site.clock.boottime() > end:
                 return
             site.clock.wait(0.2)

@@ -108,6 +108,10 @@ class BatchSystem(Protocol):
         """
         ...
 
+    def by_hand(self, job: str) -> str:
+        """The command that ends a job by hand."""
+        ...
+
     def close(self) -> None:
         """Let go of descriptors; jobs live on."""
         ...

@@ -360,6 +360,10 @@ class Local:
         if job.identity and (job.child or job.identity.state() not in ("Z", "")):
             process.send(job.identity.pid, *signals)
 
+    def by_hand(self, job: str) -> str:
+        identity = process.parse(job)
+        return f"kill -KILL -- -{identity.pid} (on {identity.host})" if identity else "?"
+
     def close(self) -> None:
         """Jobs live on; what ended jobs left behind is killed."""
         self._notice()

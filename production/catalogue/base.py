@@ -221,6 +221,10 @@ class Change(Protocol):
         """
         ...
 
+    def reclaim(self, production: int, owner: runs.Owner, now: datetime.datetime) -> int:
+        """Ended runs that another user's manager has followed come back to their own user; how many."""
+        ...
+
     def leave(self, owner: runs.Owner, message: str, now: datetime.datetime) -> None: ...
 
     def claim(

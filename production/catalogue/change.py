@@ -108,6 +108,10 @@ class Change:
         self._execute(sql.SQL.end_transfers_of, {"owner": dead})
         return given_back, adopted, files
 
+    def reclaim(self, production: int, owner: runs.Owner, now: datetime.datetime) -> int:
+        values = {"me": owner.id, "user": owner.user, "production": production, "now": clock.text(now)}
+        return int(self._execute(sql.SQL.reclaim, values).rowcount)
+
     def leave(self, owner: runs.Owner, message: str, now: datetime.datetime) -> None:
         self._execute(sql.SQL.end_transfers_of, {"owner": owner.id})
         self._execute(sql.SQL.leave, {"owner": owner.id, "message": message, "now": clock.text(now)})

@@ -128,6 +128,14 @@ SELECT t.manager FROM transfer AS t JOIN manager AS m ON m.id = t.manager
 UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = :why
   WHERE owner = :owner AND production = :production AND state IN ('submitting', 'submitted', 'ended')
 
+-- reclaim --
+-- An ended run goes from a manager of another user to one of its own, who may touch what its job wrote.
+UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = 'its files are ' || :user || '''s'
+  WHERE state = 'ended' AND production = :production
+    AND owner IN (SELECT id FROM manager WHERE production = :production AND user <> :user AND lapsed IS NULL)
+    AND EXISTS (SELECT 1 FROM attempt AS a WHERE a.production = production_run.production AND a.run = production_run.run
+                AND a.attempt = production_run.attempt AND a.user = :user)
+
 -- transfers_of --
 -- Files that a manager was bringing.
 SELECT path FROM transfer WHERE manager = :owner

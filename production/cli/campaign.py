@@ -64,6 +64,8 @@ def run(chosen: settings.Settings, order: Order) -> int:
         lines.follow(catalogue, production.id)
         if catalogue.place.advice:
             log.warning(catalogue.place.advice)
+        if order.tag is not None:
+            log.info("Opened production: %s (%s)", production.name, production.tag)
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0

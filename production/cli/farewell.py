@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from production import brake, errors, site
 from production import run as runs
-from production.journal import log
+from production.cli import terminal
+from production.journal import count, log
 
 State = runs.State
 
@@ -14,13 +15,13 @@ State = runs.State
 def done(here: site.Site) -> int:
     """Nothing was left for us; the exit code: 3 if runs failed or are held, or the brake is on."""
     counts = here.catalogue.counts(here.production.id)
-    log.info("%s: %s", here.production.name, summary(counts))
+    log.info("%s: %s", here.production.name, terminal.summary(counts))
     causes = here.catalogue.causes(here.production.id)
     for state, cause, number, first in causes:
         log.warning("%s: %d for cause %s, e.g. run %d", state, number, cause or "unknown", first)
     outlook = here.catalogue.outlook(here.production.id, here.lease.owner, here.wanted)
     for other, number in outlook.others:
-        log.info("%d runs are held by %s@%s (pid %d)", number, other.user, other.host, other.pid)
+        log.info("%s@%s (pid %d) is working on %s", other.user, other.host, other.pid, count(number))
     vain, first_in_vain = here.catalogue.in_vain(here.production.id)
     if vain:
         log.warning("%d waiting for a base run that failed or is held, e.g. run %d", vain, first_in_vain)
@@ -40,12 +41,18 @@ def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None) -> None:
         log.error("Left at once; still in our name: %s. The next manager takes them over; %s", what, again)
         return
     for run in survivors:
-        log.error("The job of run %s goes on: it is %s's, %s; the next manager follows it", run, run.user, run.job)
-    what = (
-        f"all but {len(survivors)} jobs cancelled and given back" if survivors else "jobs cancelled, claims given back"
-    )
+        if run.state is State.ENDED:
+            log.warning(
+                "Run %s has ended and waits for %s to touch its files; the next manager follows it", run, run.user
+            )
+        else:
+            by_hand = here.batch.by_hand(run.job or "")
+            log.error(
+                "The job of run %s, of %s, goes on; the next manager follows it; to end it: %s", run, run.user, by_hand
+            )
+    what = f"all but {count(len(survivors))} given back" if survivors else "jobs cancelled, claims given back"
     log.info("Interrupted: %s; %s", what, again)
-    log.info("%s: %s", here.production.name, summary(here.catalogue.counts(here.production.id)))
+    log.info("%s: %s", here.production.name, terminal.summary(here.catalogue.counts(here.production.id)))
 
 
 def _left(here: site.Site) -> dict[State, int]:
@@ -53,9 +60,3 @@ def _left(here: site.Site) -> dict[State, int]:
         return here.catalogue.in_flight(here.lease.owner)
     except errors.CatalogueError:
         return {}
-
-
-def summary(counts: dict[State, int]) -> str:
-    """``5 finished, 1 failed``."""
-    order = (State.FINISHED, State.FAILED, State.HELD, *runs.IN_FLIGHT, State.NEW, State.WAITING)
-    return ", ".join(f"{counts[state]} {state}" for state in order if counts.get(state)) or "no runs"

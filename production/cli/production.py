@@ -7,10 +7,14 @@ import csv
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from production import clock, errors
-from production.catalogue import base, sqlite
-from production.cli import farewell, options
+from production.cli import options
+
+# Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
+if TYPE_CHECKING:
+    from production.catalogue import base
 
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
@@ -70,12 +74,16 @@ def _database(given: argparse.Namespace) -> str:
 
 
 def _init(given: argparse.Namespace) -> int:
+    from production.catalogue import sqlite
+
     sqlite.create(given.file, clock.SystemClock().now())
     print(f"made {given.file}; next: production datasets add --help")
     return 0
 
 
 def _add(given: argparse.Namespace) -> int:
+    from production.catalogue import sqlite
+
     path = _database(given)
     rows = list(_rows(given))  # all of it is read and checked before anything is touched
     catalogue = sqlite.Database(path)
@@ -104,6 +112,8 @@ def _rows(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
 
 
 def _ranges(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
+    from production.catalogue import base
+
     if not given.dataset or not given.dataset.strip():
         raise errors.UsageError("ranges need --dataset=SET: which dataset are these runs?")
     tranche = None if given.tranche is None else _number(given.tranche, "--tranche")
@@ -139,6 +149,8 @@ def _table(path: str) -> Iterator[base.DatasetRow]:
 
 
 def _row(where: str, row: dict[str, str | None]) -> base.DatasetRow:
+    from production.catalogue import base
+
     if None in row or None in row.values():
         raise errors.UsageError(f"{where}: not as many fields as the header has")
     text = {name: (value or "").strip() for name, value in row.items()}
@@ -167,6 +179,9 @@ def _number(text: str, what: str) -> int:
 
 
 def _status(given: argparse.Namespace) -> int:
+    from production.catalogue import sqlite
+    from production.cli import terminal
+
     path = _database(given)
     catalogue = sqlite.Database(path, read_only=True)
     try:
@@ -178,7 +193,7 @@ def _status(given: argparse.Namespace) -> int:
         for production in productions:
             base_ = f", on v{production.base_version} of its base" if production.base_version else ""
             state = "finished" if production.stop else "open"
-            counts = farewell.summary(catalogue.counts(production.id))
+            counts = terminal.summary(catalogue.counts(production.id))
             print(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
     finally:
         catalogue.close()

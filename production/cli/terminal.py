@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import logging
 import os
 import sys
@@ -21,9 +22,15 @@ def local(instant: str) -> str:
     return clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
+@functools.lru_cache(maxsize=1)
+def _second(instant: int) -> str:
+    """Many lines share a second."""
+    return datetime.datetime.fromtimestamp(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+
+
 class _Lines(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, _datefmt: str | None = None) -> str:  # noqa: N802  logging's name
-        return datetime.datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+        return _second(int(record.created))
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -80,6 +87,19 @@ def bar(counts: dict[runs.State, int], columns: int) -> str:
     return (f"[{'#' * done}{'>' * (going - done)}{'.' * (width - going)}]{words}" if width > 4 else words.strip())[
         : columns - 1
     ]
+
+
+def summary(counts: dict[runs.State, int]) -> str:
+    """``5 finished, 1 failed``."""
+    order = (
+        runs.State.FINISHED,
+        runs.State.FAILED,
+        runs.State.HELD,
+        *runs.IN_FLIGHT,
+        runs.State.NEW,
+        runs.State.WAITING,
+    )
+    return ", ".join(f"{counts[state]} {state}" for state in order if counts.get(state)) or "no runs"
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from production import brake
+from production import attempt, brake
 from production import site as site_
 from production.journal import log
 
@@ -13,7 +13,7 @@ def step(site: site_.Site) -> None:
     now = site.clock.now()
     if number <= 0 or not site.catalogue.claimable(site.production.id, site.wanted, now) or brake.on(site):
         return
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         claimed = change.claim(site.production.id, number, site.lease.owner, site.wanted, now)
     for run in claimed:
         log.info("Claimed run: %s", run)

@@ -47,7 +47,10 @@ def _verdict(site: site_.Site, run: runs.Run) -> outputs.Verdict | None:
     if intents:
         return outputs.Verdict(tuple(intents))
     if not attempt.touchable(site, run):
-        once(f"waits {run}", f"Run {run} waits for {run.user}: its files may not be touched by you")
+        once(
+            f"waits {run}",
+            f"Run {run} waits for {run.user}, whose files it wrote: {run.user} has to start a manager, too",
+        )
         return None
     mark = site.layout.mark(run)
     try:
@@ -69,7 +72,7 @@ def _write_intents(
     good = [(run, verdict.outputs) for run, verdict in checked if not verdict.problem]
     if bad or any(intents for _, intents in good):
         now = site.clock.now()
-        with site.catalogue.write(site.lease.owner) as change:
+        with attempt.writing(site) as change:
             for run, intents in good:
                 change.intend(run, intents)
             failed = [
@@ -148,7 +151,7 @@ def _accept(output: runs.Output) -> None:
             return
     except OSError as cause:
         raise errors.OutputError(f"output {output.name} is gone from {output.temporary}: {cause.strerror}") from cause
-    raise errors.OutputError(f"{output.final} is there already and is not this run's; move it away, then retry")
+    raise errors.OutputError(f"{output.final} is there already and is not this run's; move it away")
 
 
 def _adler32(path: str) -> str:
@@ -163,7 +166,7 @@ def _record(site: site_.Site, placed: Sequence[tuple[runs.Run, Sequence[runs.Out
     if not placed:
         return
     now = site.clock.now()
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         over = [
             run
             for run, intents, problem in placed

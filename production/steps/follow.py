@@ -99,7 +99,7 @@ def _write_down(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending
     if not verdicts:
         return
     failed = []
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for run, ending in verdicts:
             if ending.cause is not None:
                 if attempt.fail(site, change, run, _with_last_words(run, site, ending), now):
@@ -156,7 +156,7 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
     found = site.batch.find({site.layout.mark(run): site.layout.witness(run) for run in submitting})
     now = site.clock.now()
     never = [run for run in submitting if site.layout.mark(run) not in found and _never_started(site, run, now)]
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for run in submitting:
             job = found.get(site.layout.mark(run))
             if job is not None and change.move(run, State.SUBMITTED, "found again", now):

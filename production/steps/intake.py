@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from production import attempt
 from production import site as site_
 from production.journal import log
 
@@ -10,7 +11,7 @@ def step(site: site_.Site) -> None:
     """– → new."""
     if not site.catalogue.intake_due(site.production.id):
         return
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         entered = change.intake(site.production.id, site.clock.now())
     if entered:
         log.info("New runs: %d", entered)

@@ -7,7 +7,7 @@ import os
 
 from production import attempt
 from production import site as site_
-from production.journal import log
+from production.journal import count, log
 
 
 def step(site: site_.Site) -> None:
@@ -18,12 +18,15 @@ def step(site: site_.Site) -> None:
     if not site.lease.due():
         return
     now, me = site.clock.now(), site.lease.owner
-    with site.catalogue.write(me) as change:
+    with attempt.writing(site) as change:
         change.beat(me, now)
+        reclaimed = change.reclaim(site.production.id, me, now)
     site.lease.beaten()
+    if reclaimed:
+        log.info("Taking back %s that another user's manager has followed to the end", count(reclaimed))
     others = [other for other in site.catalogue.managers(site.production.id) if other.id != me.id]
     for dead in site.lease.lapsed(others):
-        with site.catalogue.write(me) as change:
+        with attempt.writing(site) as change:
             lapsed = change.lapse(dead, now)
         if lapsed:
             log.warning("Manager %d (%s@%s) is gone; taking over", dead.id, dead.user, dead.host)
@@ -33,7 +36,7 @@ def step(site: site_.Site) -> None:
 
 def _take_over(site: site_.Site, dead: int) -> None:
     """Claims go back; runs with a job become ours to follow; half-brought files are removed."""
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         given_back, adopted, files = change.adopt(dead, site.production.id, site.lease.owner, site.clock.now())
         for run in given_back:
             attempt.remove_inputs(change, run)
@@ -44,4 +47,4 @@ def _take_over(site: site_.Site, dead: int) -> None:
         attempt.clear(site, run)
         log.info("Released run: %s (its manager is gone)", run)
     if adopted:
-        log.info("Following %d runs of manager %d", adopted, dead)
+        log.info("Following %s of manager %d", count(adopted), dead)

@@ -66,7 +66,7 @@ def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause)
     if not leaving:
         return
     now = site.clock.now()
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for run in leaving:
             if run.job:
                 attempt.remove_partial(site, run)

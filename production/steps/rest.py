@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from production import brake
+from production import attempt, brake
 from production import site as site_
 
 
 def done(site: site_.Site) -> bool:
     """Nothing in our hands, nothing new or waiting that we may take, and all others that hold runs are seen alive."""
-    if site.settings.follow or site.catalogue.in_flight(site.lease.owner):
+    if site.settings.follow or attempt.in_hand(site):
         return False
     if site.catalogue.intake_due(site.production.id) or site.catalogue.orphans(site.production.id):
         return False

@@ -31,7 +31,7 @@ def step(site: site_.Site) -> None:
         _stage_raw(site, claimed)
     else:
         now = site.clock.now()
-        with site.catalogue.write(site.lease.owner) as change:
+        with attempt.writing(site) as change:
             for run in claimed:
                 _staged(change, run, "no input", now)
 
@@ -45,7 +45,7 @@ def _stage_base(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
     """The input is an output of the base production: it is there, and isn't ours to remove."""
     _program, _, name = site.layout.program.base.partition(".")
     now = site.clock.now()
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for run in claimed:
             there = site.catalogue.base_output(run, name)
             if there is None or not os.path.isfile(there[0]):
@@ -70,7 +70,7 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
         return
     attempt.make_writable(site, {os.path.dirname(path) for path in wanted})
     now, ordered = site.clock.now(), {}
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for path, run in wanted.items():
             source = site.layout.remote(run)
             if not change.begin_transfer(path, source, site.lease.owner, now):
@@ -93,7 +93,7 @@ def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Prog
     if not under_way:
         return
     now, ended = site.clock.now(), []
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for path, (run, progress) in under_way.items():
             if not progress.done:
                 change.progress(site.lease.owner, path, progress.size, progress.bytes)

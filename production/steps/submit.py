@@ -53,11 +53,11 @@ def _prepared(site: site_.Site, run: runs.Run) -> bool:
             return True
     except OSError as cause:
         ending = base.Ending(Cause.LAUNCH, f"{cause.filename}: {cause.strerror}")
-        with site.catalogue.write(site.lease.owner) as change:
+        with attempt.writing(site) as change:
             attempt.fail(site, change, run, ending, site.clock.now())
         return False
-    with site.catalogue.write(site.lease.owner) as change:
-        why = f"{in_the_way[0]} is there already and is not recorded; move it away, then retry"
+    with attempt.writing(site) as change:
+        why = f"{in_the_way[0]} is there already and is not recorded; move it away"
         attempt.hold(change, run, Cause.OUTPUT, why, site.clock.now())
     return False
 
@@ -65,7 +65,7 @@ def _prepared(site: site_.Site, run: runs.Run) -> bool:
 def _write_down(site: site_.Site, ready: Sequence[runs.Run]) -> tuple[str, list[runs.Run]]:
     """The intent: (name of the submission, its runs), committed."""
     now, sent = site.clock.now(), []
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for run in ready:
             if not _take_paths(site, change, run, now):
                 continue
@@ -99,7 +99,7 @@ def _take_paths(site: site_.Site, change: base.Change, run: runs.Run, now: datet
             once(f"path {path}", f"Run {run} waits for {path}: run {use.run}, attempt {use.attempt}, writes there")
             return False
         if os.path.lexists(path) and use is None:
-            attempt.hold(change, run, Cause.OUTPUT, f"{path} is in the way and unknown; move it away, then retry", now)
+            attempt.hold(change, run, Cause.OUTPUT, f"{path} is in the way and unknown; move it away", now)
             return False
     for path, use in uses.items():
         over(f"path {path}")
@@ -138,7 +138,7 @@ def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
         jobs, refusal = {}, str(refused)
     now = site.clock.now()
     refused_runs = []
-    with site.catalogue.write(site.lease.owner) as change:
+    with attempt.writing(site) as change:
         for run in sent:
             job = jobs.get(site.layout.mark(run))
             if job is None:

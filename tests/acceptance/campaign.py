@@ -53,14 +53,33 @@ class Result:
         return f"$ {self.command}\n{self.out}{self.err}[exit {self.code}]"
 
 
+@dataclasses.dataclass(frozen=True)
+class User:
+    """Somebody else, for commands that root starts in their name."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    umask: int
+
+
 class Manager:
     """A manager that runs meanwhile; its words are read as they come."""
 
-    def __init__(self, command: Sequence[str], directory: pathlib.Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: pathlib.Path,
+        environment: Mapping[str, str],
+        user: User | None = None,
+    ) -> None:
         # A process group of its own, but in our session: of an orphaned group the kernel swallows a Ctrl-Z.
         self._process = subprocess.Popen(
             command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", process_group=0,
+            user=user.uid if user else None, group=user.gid if user else None, extra_groups=user.groups if user else None,
+            umask=user.umask if user else -1,
         )  # fmt: skip
         self.pid = self._process.pid
         self._command = shlex.join(command)
@@ -109,8 +128,7 @@ class Manager:
         except subprocess.TimeoutExpired:
             self.kill()
             pytest.fail(f"{self._command} still runs after {seconds:.0f} s:\n{self.said}")
-        for reader in self._readers:
-            reader.join(seconds)
+        self._close()
         return Result(code, self._text["out"], self._text["err"], self._command)
 
     def stop(self, number: signal.Signals = signal.SIGINT, seconds: float = PATIENCE) -> Result:
@@ -123,8 +141,11 @@ class Manager:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
         for reader in self._readers:
-            reader.join(5)
+            reader.join(PATIENCE)
         for stream in (self._process.stdout, self._process.stderr):
             assert stream
             stream.close()
@@ -176,6 +197,8 @@ class Campaign:
         self.data = directory / "data"
         self.archive = directory / "archive"
         self.home = directory / "home"
+        self.python = sys.executable
+        self.root = ROOT
         self.environment = {
             **os.environ,
             "HOME": str(self.home),
@@ -226,28 +249,34 @@ class Campaign:
 
     # --- commands --------------------------------------------------------------------------------------------------
 
-    def call(self, command: Sequence[str], seconds: float = PATIENCE, **environment: str) -> Result:
+    def call(self, command: Sequence[str], user: User | None = None) -> Result:
         """Run any command in the campaign's directory."""
-        manager = Manager(command, self.directory, self.environment | environment)
-        self._managers.append(manager)
-        return manager.wait(seconds)
+        return self.begun(command, user).wait()
 
-    def ok(self, *arguments: str) -> Result:
+    def begun(self, command: Sequence[str], user: User | None = None, **environment: str) -> Manager:
+        """Start any command in the campaign's directory."""
+        theirs = {"HOME": str(self.home / user.name), "USER": user.name, "LOGNAME": user.name} if user else {}
+        manager = Manager(command, self.directory, self.environment | theirs | environment, user)
+        self._managers.append(manager)
+        return manager
+
+    def product(self, *arguments: str, user: User | None = None) -> Result:
+        """``production …``."""
+        return self.call([self.python, "-m", "production", *arguments], user)
+
+    def ok(self, *arguments: str, user: User | None = None) -> Result:
         """``production …``, which has to end well."""
-        result = self.call([sys.executable, "-m", "production", *arguments])
+        result = self.product(*arguments, user=user)
         assert result.code == 0, str(result)
         return result
 
-    def run(self, *arguments: str, seconds: float = PATIENCE, **environment: str) -> Result:
+    def run(self, *arguments: str, user: User | None = None) -> Result:
         """``run_production.py …`` to its end."""
-        return self.start(*arguments, **environment).wait(seconds)
+        return self.start(*arguments, user=user).wait()
 
-    def start(self, *arguments: str, before: Sequence[str] = (), **environment: str) -> Manager:
-        """``run_production.py …``, behind other words such as ``runuser``."""
-        command = [*before, sys.executable, str(ROOT / "run_production.py"), *arguments]
-        manager = Manager(command, self.directory, self.environment | environment)
-        self._managers.append(manager)
-        return manager
+    def start(self, *arguments: str, before: Sequence[str] = (), user: User | None = None) -> Manager:
+        """``run_production.py …``, behind other words such as ``nohup``."""
+        return self.begun([*before, self.python, str(self.root / "run_production.py"), *arguments], user)
 
     # --- what became of it -----------------------------------------------------------------------------------------
 
@@ -303,7 +332,7 @@ class Campaign:
     def close(self) -> None:
         for manager in self._managers:
             manager.kill()
-        with contextlib.suppress(sqlite3.Error, ValueError):
+        with contextlib.suppress(sqlite3.Error, ValueError):  # a test that made no database has no jobs
             for pid in self.jobs():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,167 @@
+"""How much at once, how often again, and when to stop."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import signal
+
+import pytest
+
+from tests.acceptance.campaign import Campaign, Names
+
+SIMPLE = """
+[programs.sim]
+script = "sim.sh"
+arguments = ["{run}", "{attempt}"]
+"""
+
+
+@pytest.mark.feature("AC-08")
+def test_never_more_jobs_than_nproc(campaign: Campaign) -> None:
+    """Counted by the jobs themselves; another manager's and another production's don't count."""
+    started, gate = campaign.pipe("started"), campaign.pipe("gate")
+    campaign.script("sim.sh", 'echo + >>@/count.$3\necho "$1" >@/started\nread go <@/gate\necho - >>@/count.$3')
+    campaign.settings(SIMPLE.replace('"{attempt}"]', '"{attempt}", "{version}"]'))
+    campaign.begin("1-20")
+    first = campaign.start("--production=sim", "--new=a", "--nproc=3", "--nprep=4")
+    started.take(3)
+    second = campaign.start("--production=sim", "--new=b", "--nproc=2", "--nprep=0")
+    started.take(2)
+    gate.give(40)
+    for manager in (first, second):
+        result = manager.wait()
+        assert result.code == 0, str(result)
+    for version, nproc in ((1, 3), (2, 2)):
+        assert most(campaign, version) == nproc
+
+
+def most(campaign: Campaign, version: int) -> int:
+    """The most jobs at a time."""
+    level, highest = 0, 0
+    for sign in (campaign.directory / f"count.{version}").read_text().split():
+        level += 1 if sign == "+" else -1
+        highest = max(level, highest)
+    return highest
+
+
+@pytest.mark.feature("AC-09")
+def test_never_more_raw_files_than_nproc_and_nprep(campaign: Campaign) -> None:
+    campaign.script("sim.sh", 'test -s "$2"')
+    campaign.settings(SIMPLE.replace("{attempt}", "{input}") + 'input = "run{run:05d}.mid"\n')
+    campaign.raw(range(1, 41))
+    campaign.begin("1-40")
+    (campaign.data / "raw").mkdir(parents=True)
+    names = Names(campaign.data / "raw")
+    result = campaign.run("--production=sim", "--new=t", "--nproc=3", "--nprep=2")
+    assert result.code == 0, str(result)
+    there: set[str] = set()
+    highest, ever = 0, set()
+    for came, name in names.events():
+        run = name.removesuffix(".part")
+        there = there | {run} if came else there - {run} if name == run else there
+        highest = max(highest, len(there))
+        ever.add(run)
+    names.close()
+    assert len(ever) == 40
+    assert there == set()
+    assert 3 < highest <= 5
+
+
+@pytest.mark.feature("AC-23")
+def test_a_run_that_always_fails_is_tried_so_many_times(campaign: Campaign) -> None:
+    campaign.script("sim.sh", 'echo "$1 $2" >>@/tried; test "$1" != 7 || { echo "bad magic" >&2; exit 9; }')
+    campaign.settings(SIMPLE + "retry.limit = 4\nretry.pause = 0.1\nretry.factor = 1\n")
+    campaign.begin("1-12")
+    result = campaign.run("--production=sim", "--new=t")
+    assert result.code == 3, str(result)
+    assert campaign.letters("sim_v1") == "FFFFFFEFFFFF"
+    tried = (campaign.directory / "tried").read_text().splitlines()
+    assert [line for line in tried if line.startswith("7 ")] == ["7 1", "7 2", "7 3", "7 4"]
+    assert len(tried) == 11 + 4
+    assert result.said("Failed run: 7 (program: exit 9: bad magic)")
+    assert campaign.one("SELECT stop FROM productions") is None, "it is not finished"
+    again = campaign.run("--production=sim")
+    assert again.code == 3
+    assert len((campaign.directory / "tried").read_text().splitlines()) == 15, "starting again is no retry"
+
+
+def test_the_pauses_before_another_try_grow(campaign: Campaign) -> None:
+    campaign.script("sim.sh", "exit 1")
+    campaign.settings(SIMPLE + "retry.limit = 4\nretry.pause = 0.3\nretry.factor = 2\nretry.longest = 0.9\n")
+    campaign.begin("1")
+    result = campaign.run("--production=sim", "--new=t")
+    assert result.code == 3, str(result)
+    rows = campaign.rows("SELECT claimed_at, ended_at FROM attempt ORDER BY attempt")
+    times = [[datetime.datetime.fromisoformat(str(text)) for text in row] for row in rows]
+    pauses = [(later[0] - earlier[1]).total_seconds() for earlier, later in itertools.pairwise(times)]
+    assert len(pauses) == 3
+    for pause, least in zip(pauses, (0.3, 0.6, 0.9), strict=True):
+        assert least <= pause < least + 2
+
+
+def test_when_all_fail_alike_it_stops_claiming(campaign: Campaign) -> None:
+    campaign.script("sim.sh", 'echo "$1" >>@/tried; echo "no such file: libCore.so" >&2; exit 127')
+    campaign.settings(SIMPLE + "retry.pause = 1000\n")
+    campaign.begin("1-100")
+    result = campaign.run("--production=sim", "--new=t", "--nproc=2", "--nprep=0")
+    tried = (campaign.directory / "tried").read_text().split()
+    assert 10 <= len(tried) <= 12, "ten, and those that were under way"
+    [brake] = [message for message in result.messages if "in a row" in message]
+    assert "10 runs" in brake
+    assert "program" in brake
+    assert result.code not in (0, 130), f"the work is not done:\n{result}"
+    campaign.nothing_in_hands()
+    # mended, the same command goes on
+    campaign.script("sim.sh", "exec true")
+    campaign.settings(SIMPLE + "retry.pause = 0\n")
+    again = campaign.start("--production=sim", "--nproc=2")
+    again.wait_for("Finished run", 85)
+    again.stop()
+    assert campaign.letters("sim_v1").count("F") >= 85
+
+
+def test_one_success_between_releases_the_brake(campaign: Campaign) -> None:
+    campaign.script("sim.sh", "case $1 in *5) ;; *) exit 1 ;; esac")
+    campaign.settings(SIMPLE + "retry.limit = 1\n")
+    campaign.begin("1-40")
+    result = campaign.run("--production=sim", "--new=t", "--nproc=1", "--nprep=0")
+    assert result.code == 3, str(result)
+    assert campaign.letters("sim_v1") == "EEEEFEEEEE" * 4
+    assert not result.said("in a row")
+
+
+@pytest.mark.feature("AC-36")
+def test_a_production_is_closed_once(campaign: Campaign) -> None:
+    campaign.script("sim.sh", "exec true")
+    campaign.settings(SIMPLE)
+    campaign.begin("1-3")
+    assert campaign.run("--production=sim", "--new=t").said("Finished production: sim_v1")
+    stop = campaign.one("SELECT stop FROM productions")
+    assert stop
+    again = campaign.run("--production=sim")
+    assert again.code == 0
+    assert again.said("nothing to do")
+    assert not again.said("Finished production")
+    campaign.ok("datasets", "add", "4", "--dataset=Al100")
+    assert campaign.run("--production=sim").code == 0
+    assert campaign.one("SELECT stop FROM productions") == stop
+    assert campaign.letters("sim_v1") == "FFF", "a closed production takes no more runs"
+    assert "sim_v1 (t, gold): finished: 3 finished" in campaign.ok("status").out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_follow_stays_and_takes_new_runs(campaign: Campaign, number: signal.Signals) -> None:
+    campaign.script("sim.sh", "exec true")
+    campaign.settings(SIMPLE)
+    campaign.begin("1-3")
+    manager = campaign.start("--production=sim", "--new=t", "--follow")
+    manager.wait_for("Finished run", 3)
+    campaign.ok("datasets", "add", "11-12", "--dataset=Al100")
+    campaign.ok("datasets", "add", "13", "--dataset=Al100", "--quality=silver")
+    manager.wait_for("Finished run: 12")
+    result = manager.stop(number)
+    assert result.code == 130, str(result)
+    assert result.said("New runs: 2")
+    assert campaign.status("sim_v1") == dict.fromkeys((1, 2, 3, 11, 12), "F"), "silver stays outside"
+    campaign.nothing_in_hands()

@@ -1,0 +1,328 @@
+"""Several managers, and several people, in one production at once."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import importlib.util
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.acceptance.campaign import ROOT, Campaign, Manager, Result, User, until
+
+Need = Callable[[str, object], object]
+
+NOTHING = """
+[programs.nothing]
+script = "true.sh"
+"""
+
+
+def eight(campaign: Campaign, runs: int, *options: str) -> tuple[list[Result], list[int]]:
+    """Eight managers that begin at the same moment; how each ended, and how many runs each finished."""
+    campaign.script("true.sh", "exec true")
+    campaign.settings(NOTHING)
+    campaign.begin("1000000", dataset="first")
+    campaign.ok("datasets", "add", f"1-{runs}", "--dataset=Al100")
+    assert campaign.run("--production=nothing", "--new=t", "--dataset=first").code == 0
+    with contextlib.closing(sqlite3.connect(campaign.database, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        managers = [campaign.start("--production=nothing", *options) for _ in range(8)]
+        # a manager that waits for the database says nothing
+        until(lambda: all(map(has_opened_the_database, managers)), "eight managers are there")
+        somebody.execute("ROLLBACK")
+    results = [manager.wait(300) for manager in managers]
+    rows = campaign.rows("SELECT count(*) FROM attempt WHERE run < 1000000 AND cause IS NULL GROUP BY manager")
+    return results, [int(str(number)) for (number,) in rows]
+
+
+def has_opened_the_database(manager: Manager) -> bool:
+    directory = f"/proc/{manager.pid}/fd"
+    with contextlib.suppress(OSError):
+        return any(os.readlink(f"{directory}/{name}").endswith("production.db") for name in os.listdir(directory))
+    return False
+
+
+def each_run_once(campaign: Campaign, runs: int, results: list[Result], shares: list[int]) -> None:
+    for result in results:
+        assert result.code == 0, str(result)
+        assert "locked" not in result.err + result.out
+    assert campaign.rows("SELECT state, runs FROM tally WHERE runs > 0") == [("finished", runs + 1)]
+    assert campaign.rows("SELECT count(*), max(attempt) FROM attempt") == [(runs + 1, 1)]
+    claimed = [line for result in results for line in result.messages if line.startswith("Claimed run: ")]
+    assert len(claimed) == len(set(claimed)) == runs
+    assert sum(shares) == runs
+    assert sum(result.err.count("Finished production") for result in results) == 1
+
+
+@pytest.mark.feature("AC-06")
+def test_eight_managers_share_400_runs(campaign: Campaign) -> None:
+    results, shares = eight(campaign, 400, "--nproc=3", "--nprep=2")
+    each_run_once(campaign, 400, results, shares)
+    assert len(shares) == 8
+    assert min(shares) >= 400 * 0.05, shares
+
+
+@pytest.mark.torture
+@pytest.mark.feature("AC-06")
+@pytest.mark.parametrize("turn", range(20))
+def test_eight_managers_share_2000_runs(campaign: Campaign, turn: int, capsys: pytest.CaptureFixture[str]) -> None:
+    at = time.monotonic()
+    results, shares = eight(campaign, 2000)
+    with capsys.disabled():
+        took = time.monotonic() - at
+        print(f"\nturn {turn}: {took:.1f} s, shares {sorted(shares)}, least {100 * min(shares) / 2000:.1f} %")
+    each_run_once(campaign, 2000, results, shares)
+    assert len(shares) == 8
+    assert min(shares) >= 2000 * 0.05
+
+
+# ── two people ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+GATED = """
+[programs.ana]
+script = "ana.sh"
+arguments = ["{run}", "{input}", "{tree}"]
+input = "run{run:05d}.mid"
+retry.pause = 0.1
+
+[programs.ana.outputs.tree]
+path = "tree/v{version}/tree{run:05d}.txt"
+"""
+
+ANA = """
+echo "$1 $(id -un)" >@/started
+read go <@/gate
+echo "$(id -un): $(cat "$2")" >"$3"
+"""
+
+
+@pytest.fixture(scope="session")
+def users(need: Need) -> tuple[User, User]:
+    """Two people of one shift, with umasks 022 and 077; made if they aren't there."""
+    need("root, to work as two other people", os.geteuid() == 0)
+    need("useradd", shutil.which("useradd"))
+    subprocess.run(["groupadd", "-f", "rpshift"], check=True)
+    for name in ("rpalice", "rpbob"):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            subprocess.run(["useradd", "-M", "-U", "-G", "rpshift", "-s", "/bin/sh", name], check=True)
+    shift = grp.getgrnam("rpshift").gr_gid
+    alice, bob = (pwd.getpwnam(name) for name in ("rpalice", "rpbob"))
+    return (
+        User("rpalice", alice.pw_uid, alice.pw_gid, (shift,), 0o022),
+        User("rpbob", bob.pw_uid, bob.pw_gid, (shift,), 0o077),
+    )
+
+
+@pytest.fixture(scope="session")
+def house(users: tuple[User, User], need: Need) -> Iterator[tuple[str, pathlib.Path]]:
+    """A Python that others may run, and a copy of the product that they may read: ours is often in root's HOME."""
+    with tempfile.TemporaryDirectory(prefix="rp-house-", ignore_cleanup_errors=True) as made:
+        directory = pathlib.Path(made)
+        directory.chmod(0o755)
+        shutil.copy(ROOT / "run_production.py", directory)
+        for name in ("production", "sge_scripts"):
+            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        # psutil is built for every Python 3; nothing else is imported on the way of a run
+        spec = importlib.util.find_spec("psutil")
+        assert spec
+        assert spec.submodule_search_locations
+        shutil.copytree(spec.submodule_search_locations[0], directory / "psutil")
+        subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
+        found = [one for one in candidates() if runs_for(users[1], one, directory)]
+        yield str(need("a Python 3.11 or later that other users may run", found and found[0])), directory
+
+
+def candidates() -> list[str]:
+    names = ("python3.13", "python3.12", "python3.11", "python3")
+    places = ("/usr/bin", "/usr/local/bin", "/opt/python/bin")
+    return [sys.executable, *(f"{place}/{name}" for place in places for name in names)]
+
+
+def runs_for(user: User, python: str, directory: pathlib.Path) -> bool:
+    code = "import sys; assert sys.version_info >= (3, 11); import psutil, production.cli.campaign"
+    try:
+        subprocess.run(
+            [python, "-c", code], check=True, cwd=directory, capture_output=True, timeout=60,
+            env={"PYTHONPATH": str(directory)}, user=user.uid, group=user.gid, extra_groups=user.groups,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+@pytest.fixture
+def shared(
+    new_campaign: Callable[[pathlib.Path], Campaign], users: tuple[User, User], house: tuple[str, pathlib.Path]
+) -> Iterator[Campaign]:
+    """A campaign of both: a setgid directory, in it the database, which they know by a symbolic link."""
+    with tempfile.TemporaryDirectory(prefix="rp-shared-", ignore_cleanup_errors=True) as made:
+        top = pathlib.Path(made)
+        top.chmod(0o755)
+        campaign = new_campaign(top / "campaign")
+        campaign.python, campaign.root = house
+        campaign.environment |= {"PYTHONPATH": str(house[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+        campaign.script("ana.sh", ANA)
+        campaign.settings(GATED)
+        campaign.raw(range(1, 13))
+        room = campaign.directory / "room"
+        room.mkdir()
+        os.chown(room, 0, grp.getgrnam("rpshift").gr_gid)
+        room.chmod(0o2775)
+        campaign.database.symlink_to("room/production.db")
+        campaign.data.symlink_to("room")
+        for user in users:
+            home = campaign.home / user.name
+            home.mkdir()
+            os.chown(home, user.uid, user.gid)
+        yield campaign
+
+
+def begin(campaign: Campaign, user: User) -> None:
+    campaign.ok("init", str(campaign.directory / "room/production.db"), user=user)
+    campaign.ok("datasets", "add", "1-12", "--dataset=Al100", user=user)
+
+
+def test_two_people_work_in_one_production(shared: Campaign, users: tuple[User, User]) -> None:
+    alice, bob = users
+    started, gate = shared.pipe("started"), shared.pipe("gate")
+    begin(shared, alice)
+    first = shared.start("--production=ana", "--new=t", "--nproc=2", "--nprep=1", user=alice)
+    taken = started.take(2)
+    second = shared.start("--production=ana", "--nproc=2", "--nprep=1", user=bob)
+    taken += started.take(2)
+    gate.give(12)
+    results = [first.wait(), second.wait()]
+    for result in results:
+        assert result.code == 0, "\n".join(map(str, results))
+        assert not result.said("chmod"), str(result)
+    assert shared.letters("ana_v1") == "F" * 12
+    taken += started.take(8)
+    assert sorted(int(line.split()[0]) for line in taken) == list(range(1, 13))
+    assert set(shared.rows("SELECT DISTINCT user FROM attempt")) == {("rpalice",), ("rpbob",)}
+    for path in (shared.data / "tree/v1").iterdir():
+        assert path.stat().st_mode & 0o440 == 0o440
+        assert grp.getgrgid(path.stat().st_gid).gr_name == "rpshift"
+    shared.nothing_in_hands()
+    assert list((shared.data / "raw").iterdir()) == []
+
+
+@pytest.mark.feature("AC-30")
+def test_one_is_killed_and_the_other_takes_over(shared: Campaign, users: tuple[User, User]) -> None:
+    alice, bob = users
+    started, gate = shared.pipe("started"), shared.pipe("gate")
+    begin(shared, alice)
+    first = shared.start("--production=ana", "--new=t", "--nproc=2", "--nprep=1", user=alice)
+    assert sorted(started.take(2)) == ["1 rpalice", "2 rpalice"]
+    first.wait_for("Staged run: 3")
+    first.kill()
+    at = time.monotonic()
+    second = shared.start("--production=ana", "--nproc=2", "--nprep=1", user=bob)
+    second.wait_for("Following 2 runs of manager 1")
+    assert time.monotonic() - at > 9, "another user's process may hide: its lease of 10 s is waited for"
+    assert "(rpalice@" in second.said
+    assert "Released run: 3 (its manager is gone)" in second.said
+    second.send(signal.SIGINT)
+    # her jobs can't be ended by him; his own can, and nobody says when they are
+    until(lambda: {os.stat(f"/proc/{pid}").st_uid for pid in shared.jobs()} == {alice.uid}, "his own jobs are gone")
+    second.wait_for("Cancelling")
+    stopped = second.stop()
+    assert stopped.code == 130
+    survivors = [message for message in stopped.messages if "job of run " in message]
+    assert len(survivors) == 2
+    assert all("rpalice" in message for message in survivors), f"whose jobs they are, and who may end them:\n{stopped}"
+    assert shared.letters("ana_v1") == "RR" + "N" * 10, str(stopped)
+
+    third = shared.start("--production=ana", "--nproc=2", "--nprep=1", user=bob)
+    gate.give(12)
+    result = third.wait()
+    assert result.code == 0, str(result)
+    assert shared.letters("ana_v1") == "F" * 12, str(result)
+    assert shared.rows("SELECT DISTINCT max(attempt) FROM attempt WHERE run IN (1, 2) GROUP BY run") == [(1,)]
+    assert (shared.data / "tree/v1/tree00001.txt").read_text() == "rpalice: raw data of run 1\n"
+    assert (shared.data / "tree/v1/tree00012.txt").read_text() == "rpbob: raw data of run 12\n"
+    shared.nothing_in_hands()
+
+
+def test_a_directory_without_setgid_gets_an_advice(shared: Campaign, users: tuple[User, User]) -> None:
+    alice, bob = users
+    shared.pipe("started")
+    shared.pipe("gate").give(24)
+    begin(shared, alice)
+    (shared.directory / "room").chmod(0o775)
+    (shared.directory / "room/production.db.lock").unlink(missing_ok=True)
+    for path in (shared.directory / "room").glob("production.db-*"):
+        path.unlink()
+    result = shared.run("--production=ana", "--new=t", user=alice)
+    assert result.code == 0, str(result)
+    [advice] = [message for message in result.messages if "chmod" in message]
+    assert re.search(rf"mend: chmod g\+rwx?s '{shared.directory}/room'", advice)
+    other = shared.run("--production=ana", "--new=t", user=bob)
+    assert shared.rows("SELECT run, why FROM production_run WHERE state IN ('failed', 'held')") == [], (
+        "not the runs' fault"
+    )
+    if other.code != 0:
+        assert other.code in (1, 2), str(other)
+        assert "chmod" in other.err, f"the mend:\n{other}"
+
+
+def test_who_may_not_write_the_data_spoils_nobodys_runs(shared: Campaign, users: tuple[User, User]) -> None:
+    """The database is for both, the data are hers: that is said, and is not held against the runs."""
+    alice, bob = users
+    started, gate = shared.pipe("started"), shared.pipe("gate")
+    begin(shared, alice)
+    hers = shared.directory / "hers"
+    hers.mkdir()
+    os.chown(hers, alice.uid, alice.gid)
+    shared.data.unlink()
+    shared.data.symlink_to(hers)
+    first = shared.start("--production=ana", "--new=t", "--nproc=1", "--nprep=0", user=alice)
+    started.take(1)
+    hers.chmod(0o755)
+    subprocess.run(["chmod", "-R", "go-w", str(hers)], check=True)
+    result = shared.run("--production=ana", user=bob)
+    assert shared.rows("SELECT run, why FROM production_run WHERE state IN ('failed', 'held')") == [], str(result)
+    assert result.code in (1, 2), str(result)
+    assert "may not be written by you" in result.err, str(result)
+    gate.give(12)
+    assert first.wait().code == 0
+    assert shared.letters("ana_v1") == "F" * 12
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o664])
+def test_somebody_without_rights_is_told_in_one_line(shared: Campaign, users: tuple[User, User], mode: int) -> None:
+    alice, bob = users
+    shared.pipe("started")
+    shared.pipe("gate").give(12)
+    room = shared.directory / "room"
+    begin(shared, alice)
+    shared.data.unlink()  # it is the database that he has no rights to
+    shared.data.mkdir()
+    shared.data.chmod(0o777)
+    assert shared.run("--production=ana", "--new=t", user=alice).code == 0
+    for path in room.glob("production.db*"):
+        path.chmod(mode)
+    stranger = User(bob.name, bob.uid, bob.gid, (), bob.umask)  # not of the shift
+    before = (room / "production.db").read_bytes()
+    result = shared.run("--production=ana", "--new=t", user=stranger)
+    assert result.code in (1, 2), str(result)
+    assert len(result.err.splitlines()) == 1, str(result)
+    assert "production.db" in result.err
+    assert "chmod" in result.err or "ermission" in result.err, str(result)
+    assert "unexpected" not in result.err
+    assert (room / "production.db").read_bytes() == before
+    assert shared.run("--production=ana", user=alice).code == 0, "alice isn't disturbed"
