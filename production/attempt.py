@@ -32,9 +32,10 @@ def writing(site: site_.Site) -> Iterator[base.Change]:
         yield change
 
 
-_REVOKED = ".revoked"
-
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+LEAST_ROOM = 1 << 20
+"""Bytes; with less, nothing is staged or started: not even the wrapper could say how its job went."""
 
 
 def make_directories(site: site_.Site, run: runs.Run) -> None:
@@ -62,6 +63,9 @@ def make_writable(site: site_.Site, directories: Iterable[str]) -> None:
                 raise errors.ProductionError(
                     f"{directory} may not be written by you; mend: chmod -R g+rwX '{site.settings.data}'"
                 )
+            room = os.statvfs(directory)
+            if room.f_bavail * room.f_frsize < LEAST_ROOM:
+                raise errors.DiskFull(f"no room left at {directory}")
 
 
 def prepare(site: site_.Site, run: runs.Run) -> None:
@@ -78,11 +82,29 @@ def prepare(site: site_.Site, run: runs.Run) -> None:
                 _make_home(site, run)
             for output in layout.outputs(run):
                 os.makedirs(os.path.dirname(output.temporary), exist_ok=True)
-        ticket = os.open(layout.ticket(run), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        make_ticket(site, run)
+
+
+def make_ticket(site: site_.Site, run: runs.Run) -> None:
+    """One more name for the one file that all our tickets are; a file of its own where that can't be.
+
+    A new file costs ten times a name; and an ext4 that thousands of files were removed from in the last minutes doesn't
+    give their inodes away again, but looks at each of them in vain for every new one.
+    """
+    ticket, ours = site.layout.ticket(run), site.layout.tickets(site.lease.owner.id)
+    for _ in range(2):
         try:
-            os.write(ticket, f"{layout.mark(run)} {site.lease.owner.id}\n".encode())
-        finally:
-            os.close(ticket)
+            os.link(ours, ticket)
+            return
+        except FileExistsError:
+            return  # prepared before
+        except FileNotFoundError:
+            os.close(os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        except OSError as cause:
+            if cause.errno in _FULL:
+                raise
+            break  # a file system without hard links
+    os.close(os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
 
 
 @contextlib.contextmanager
@@ -192,13 +214,11 @@ def stale(run: runs.Run) -> None:
 
 def revoke(site: site_.Site, run: runs.Run) -> bool:
     """Take the ticket back, so that a late job doesn't start. False if it was faster: it has begun, and can be found."""
-    ticket = site.layout.ticket(run)
     with contextlib.suppress(FileNotFoundError):  # taken back before, by somebody who was killed here
-        os.rename(ticket, ticket + _REVOKED)
+        os.unlink(site.layout.ticket(run))
     if not os.path.exists(site.layout.witness(run)):
         return True
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(ticket + _REVOKED, ticket)
+    make_ticket(site, run)
     return False
 
 
@@ -209,7 +229,7 @@ def clear(site: site_.Site, run: runs.Run) -> None:
 
 def _clear(site: site_.Site, ticket: str, witness: str, work: str) -> None:
     # The ticket first: a job that is late doesn't start without.
-    for path in (ticket, ticket + _REVOKED, witness):
+    for path in (ticket, witness):
         with contextlib.suppress(FileNotFoundError, PermissionError):
             os.unlink(path)
     if site.layout.has_work:
@@ -226,8 +246,18 @@ def sweep(site: site_.Site) -> None:
         if attempt not in living:
             jobs = os.path.join(site.layout.jobs(), stem)
             _clear(site, jobs + ".ticket", jobs + ".witness", os.path.join(site.layout.works(), stem))
+    at_work = {site.layout.tickets(manager.id) for manager in site.catalogue.managers(site.production.id)}
+    for path in map(site.layout.tickets, (int(match[1]) for match in map(_TICKETS.fullmatch, names) if match)):
+        if path not in at_work:
+            _remove(path)
 
 
+def clear_tickets(site: site_.Site) -> None:
+    """Remove the file that our tickets were names of; those that are left keep it."""
+    _remove(site.layout.tickets(site.lease.owner.id))
+
+
+_TICKETS = re.compile(r"manager(\d+)\.tickets")
 _ATTEMPT = re.compile(r"(\d+)\.(\d+)")
 
 

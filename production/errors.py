@@ -69,6 +69,8 @@ class TransferError(ProductionError):
     """A file did not come; trying again may help."""
 
     transient = True
+    disk_full = False
+    """It is our disk, not this file: nobody's fault."""
 
 
 class InputMissing(TransferError):

@@ -49,6 +49,10 @@ class Layout:
         """While this file is there the job may start, and say how it ended."""
         return f"{self._jobs}/{run.run:05d}.{run.attempt}.ticket"
 
+    def tickets(self, manager: int) -> str:
+        """The file that all tickets of a manager are names of."""
+        return f"{self._jobs}/manager{manager}.tickets"
+
     def witness(self, run: runs.Run) -> str:
         """What the job says of itself."""
         return f"{self._jobs}/{run.run:05d}.{run.attempt}.witness"

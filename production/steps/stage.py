@@ -10,7 +10,7 @@ import datetime
 import os
 from collections.abc import Sequence
 
-from production import attempt
+from production import attempt, errors
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
@@ -92,7 +92,7 @@ def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Prog
     """Write down how far the files are; runs whose file has come go on."""
     if not under_way:
         return
-    now, ended = site.clock.now(), []
+    now, ended, full = site.clock.now(), [], ""
     with attempt.writing(site) as change:
         for path, (run, progress) in under_way.items():
             if not progress.done:
@@ -104,9 +104,13 @@ def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Prog
                 change.need(run, path, site.layout.remote(run), progress.bytes, ours=True)
                 _staged(change, run, f"{progress.bytes} bytes", now)
                 log.info("Staged run: %s", run)
+            elif getattr(progress.error, "disk_full", False):
+                full = str(progress.error)  # it is ordered again in the next cycle
             else:
                 _failed(site, change, run, progress.error, now)
     site.porter.forget(ended)
+    if full:
+        raise errors.DiskFull(full)
 
 
 def _failed(site: site_.Site, change: base.Change, run: runs.Run, error: Exception, now: datetime.datetime) -> None:

@@ -6,6 +6,7 @@ several of these side by side.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
@@ -56,6 +57,7 @@ class Copy:
         if trouble.path == source and trouble.missing:
             return self._missing(source)
         error = errors.TransferError(str(trouble))
+        error.disk_full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
         return error if trouble.transient else _lasting(error)
 
     def _missing(self, source: str) -> errors.TransferError:
