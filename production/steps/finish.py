@@ -7,6 +7,7 @@ that was there before is never replaced.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import errno
 import os
@@ -31,10 +32,10 @@ def step(site: site_.Site) -> None:
     checked = [(run, verdict) for run in ended if (verdict := _verdict(site, run)) is not None]
     unread = [verdict.problem for _, verdict in checked if verdict.disk_full]
     good = _write_intents(site, [(run, verdict) for run, verdict in checked if not verdict.disk_full])
-    placed = [(run, intents, _place_all(intents)) for run, intents in good]
+    placings = [_place_all(run, intents) for run, intents in good]
     for directory in {os.path.dirname(output.final) for _, intents in good for output in intents}:
         _sync(directory)
-    _record(site, placed)
+    _record(site, placings)
     if unread:
         raise errors.DiskFull(unread[0])
 
@@ -83,18 +84,25 @@ def _write_intents(
     return good
 
 
-def _place_all(intents: Sequence[runs.Output]) -> str:
-    """Every output in place, or none; then what stands in the way."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Placing:
+    """How it went with a run's outputs."""
+
+    run: runs.Run
+    placed: tuple[runs.Output, ...]
+    problem: str = ""
+    """What stands in the way of the next one; empty if all are in place."""
+
+
+def _place_all(run: runs.Run, intents: Sequence[runs.Output]) -> _Placing:
     placed: list[runs.Output] = []
     try:
         for output in intents:
             place(output)
             placed.append(output)
     except errors.OutputError as problem:
-        for output in placed:
-            _withdraw(output)
-        return str(problem)
-    return ""
+        return _Placing(run, tuple(placed), str(problem))
+    return _Placing(run, tuple(placed))
 
 
 def place(output: runs.Output) -> None:
@@ -162,29 +170,37 @@ def _adler32(path: str) -> str:
     return f"adler32:{value:08x}"
 
 
-def _record(site: site_.Site, placed: Sequence[tuple[runs.Run, Sequence[runs.Output], str]]) -> None:
-    if not placed:
+def _record(site: site_.Site, placings: Sequence[_Placing]) -> None:
+    """Outputs come into place all or none. What is removed is removed while we hold the lock, and the run."""
+    if not placings:
         return
     now = site.clock.now()
     with attempt.writing(site) as change:
         over = [
-            run
-            for run, intents, problem in placed
-            if (
-                attempt.hold(change, run, Cause.OUTPUT, problem, now) if problem else _finish(change, run, intents, now)
-            )
+            placing.run
+            for placing in placings
+            if (_hold(change, placing, now) if placing.problem else _finish(change, placing, now))
         ]
     for run in over:
         attempt.clear(site, run)
 
 
-def _finish(change: base.Change, run: runs.Run, intents: Sequence[runs.Output], now: datetime.datetime) -> bool:
+def _hold(change: base.Change, placing: _Placing, now: datetime.datetime) -> bool:
+    if not attempt.hold(change, placing.run, Cause.OUTPUT, placing.problem, now):
+        return False
+    for output in placing.placed:
+        _withdraw(output)
+    return True
+
+
+def _finish(change: base.Change, placing: _Placing, now: datetime.datetime) -> bool:
+    run = placing.run
     if not change.move(run, State.FINISHED, "", now):
         attempt.stale(run)
         return False
     change.record(run, now)
-    for output in intents:
-        # The other name goes while we hold the lock: a fixed path may be another attempt's the moment we lose the run.
+    for output in placing.placed:
+        # The other name goes: a fixed path may be another attempt's the moment we lose the run.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output.temporary)
     attempt.remove_inputs(change, run)

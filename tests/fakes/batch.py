@@ -236,5 +236,8 @@ class FakeBatch:
             if jobs.get(job.task.mark) == job.id and not job.stubborn and not job.unknown:
                 self._world.kill(job)
 
+    def by_hand(self, job: str) -> str:
+        return f"qdel {job}"
+
     def close(self) -> None:
         """Nothing is kept open."""
