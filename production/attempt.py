@@ -32,6 +32,8 @@ def writing(site: site_.Site) -> Iterator[base.Change]:
         yield change
 
 
+_CANCELLED = ".cancelled"
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 LEAST_ROOM = 1 << 20
@@ -222,6 +224,36 @@ def revoke(site: site_.Site, run: runs.Run) -> bool:
     return False
 
 
+def forsake(site: site_.Site) -> None:
+    """We have lost our runs: files that came after that are nobody's, unless whoever took over wants them too."""
+    site.porter.stop()
+    come = [path for path, progress in site.porter.progress().items() if progress.done and progress.error is None]
+    if come:
+        with site.catalogue.write() as change:
+            for path in come:
+                if not change.needed(path):
+                    _remove(path)
+
+
+def begin_cancel(site: site_.Site, run: runs.Run) -> None:
+    """Intent before deed: from now on its job's failure is a cancelled job's, whoever sees it."""
+    ticket = site.layout.ticket(run)
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        os.rename(ticket, ticket + _CANCELLED)
+
+
+def cancel_in_vain(site: site_.Site, run: runs.Run) -> None:
+    """Its job survives, and may say how it ends."""
+    ticket = site.layout.ticket(run)
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        os.rename(ticket + _CANCELLED, ticket)
+
+
+def cancelled(site: site_.Site, run: runs.Run) -> bool:
+    """Whether somebody began to cancel its job."""
+    return os.path.exists(site.layout.ticket(run) + _CANCELLED)
+
+
 def clear(site: site_.Site, run: runs.Run) -> None:
     """Remove ticket, witness and work directory of an attempt that is over; what isn't ours to remove stays."""
     _clear(site, site.layout.ticket(run), site.layout.witness(run), site.layout.work(run))
@@ -229,7 +261,7 @@ def clear(site: site_.Site, run: runs.Run) -> None:
 
 def _clear(site: site_.Site, ticket: str, witness: str, work: str) -> None:
     # The ticket first: a job that is late doesn't start without.
-    for path in (ticket, witness):
+    for path in (ticket, ticket + _CANCELLED, witness):
         with contextlib.suppress(FileNotFoundError, PermissionError):
             os.unlink(path)
     if site.layout.has_work:

@@ -445,6 +445,7 @@ class Manager:
         self.house = house
         self.body = Body.born() if real else None
         self.catalogue = sqlite.Database(house.settings.database, patience=0.001)
+        self.catalogue._connection.execute("PRAGMA busy_timeout = 1")  # it waits a second whatever the patience
         number = len(house.managers)
         made_up = runs.Owner(0, process.user(), f"node{number}", "boot", 1000 + number, 1)
         with self.catalogue.write() as change:
@@ -768,7 +769,7 @@ class Journey(RuleBasedStateMachine):
 
 TestJourney = Journey.TestCase
 TestJourney.settings = hypothesis.settings(
-    max_examples=5000 if TORTURE else 80,
+    max_examples=5000 if TORTURE else 100,
     stateful_step_count=60 if TORTURE else 30,
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),

@@ -272,6 +272,10 @@ class Change(Protocol):
         """The run needs its inputs no more; the files that nobody needs and we brought."""
         ...
 
+    def needed(self, path: str) -> bool:
+        """Whether any run needs the file."""
+        ...
+
     def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> bool:
         """False if somebody is bringing that file already."""
         ...

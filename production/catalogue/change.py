@@ -223,6 +223,9 @@ class Change:
         self._execute(sql.SQL.drop_inputs, _key(run))
         return [path for path in ours if not self._execute(sql.SQL.input_needed, {"path": path}).fetchone()]
 
+    def needed(self, path: str) -> bool:
+        return self._execute(sql.SQL.input_needed, {"path": path}).fetchone() is not None
+
     def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> bool:
         if self._execute(sql.SQL.transfer_of, {"path": path}).fetchone():
             return False

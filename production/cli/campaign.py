@@ -246,19 +246,20 @@ def _work(here: site.Site) -> int:
         attempt.sweep(here)
         try:
             manager.run(here, stop.wanted)
+            if not stop.wanted():
+                patiently(lambda: _end(here), stop.wanted)
+                return farewell.done(here)
         except errors.LostLease as lost:
             log.error("%s", lost)
+            attempt.forsake(here)
             return lost.exit_code
         except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
             known = isinstance(error, errors.ProductionError)
             log.error("%s", error if known else options.unexpected(error))
             _leave(here, stop)
             return errors.ProductionError.exit_code
-        if stop.wanted():
-            _leave(here, stop)
-            return INTERRUPTED
-        patiently(lambda: _end(here), stop.wanted)
-        return farewell.done(here)
+        _leave(here, stop)
+        return INTERRUPTED
 
 
 def _end(here: site.Site) -> None:

@@ -48,6 +48,8 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
     )
     living = {mark: by_mark[mark] for mark in known}
     end = site.clock.boottime() + PATIENCE
+    for run in living.values():
+        attempt.begin_cancel(site, run)
     if known:
         site.batch.cancel(known)
     while living and not again() and site.clock.boottime() < end:
@@ -55,6 +57,8 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
         living = {mark: run for mark, run in living.items() if reports[mark].phase is not batch.Phase.GONE}
         if living:
             site.clock.wait(0.1)
+    for run in living.values():
+        attempt.cancel_in_vain(site, run)
     return list(living.values())
 
 
