@@ -19,7 +19,7 @@ from production import errors, journal, retry
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log
+from production.journal import log, once
 
 
 @contextlib.contextmanager
@@ -216,8 +216,13 @@ def stale(run: runs.Run) -> None:
 
 def revoke(site: site_.Site, run: runs.Run) -> bool:
     """Take the ticket back, so that a late job doesn't start. False if it was faster: it has begun, and can be found."""
-    with contextlib.suppress(FileNotFoundError):  # taken back before, by somebody who was killed here
+    try:
         os.unlink(site.layout.ticket(run))
+    except FileNotFoundError:
+        pass  # taken back before, by somebody who was killed here
+    except PermissionError:
+        once(f"ticket {run}", f"Run {run} waits for {run.user}, whose ticket may not be taken back by you")
+        return False
     if not os.path.exists(site.layout.witness(run)):
         return True
     make_ticket(site, run)
@@ -284,9 +289,9 @@ def sweep(site: site_.Site) -> None:
             _remove(path)
 
 
-def clear_tickets(site: site_.Site) -> None:
-    """Remove the file that our tickets were names of; those that are left keep it."""
-    _remove(site.layout.tickets(site.lease.owner.id))
+def clear_tickets(site: site_.Site, manager: int) -> None:
+    """Remove the file that a manager's tickets were names of; those that are left keep it."""
+    _remove(site.layout.tickets(manager))
 
 
 _TICKETS = re.compile(r"manager(\d+)\.tickets")

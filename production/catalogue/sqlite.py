@@ -172,7 +172,8 @@ def _connect(where: place.Place, mode: str, patience: float) -> sqlite3.Connecti
     except BaseException:
         connection.close()
         raise
-    connection.execute("PRAGMA busy_timeout = 1000")  # while it works, it waits in line, or with jitter
+    # While it works, it waits in line, or with jitter.
+    connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
     return connection
 
 

@@ -263,7 +263,7 @@ def _work(here: site.Site) -> int:
 
 
 def _end(here: site.Site) -> None:
-    attempt.clear_tickets(here)
+    attempt.clear_tickets(here, here.lease.owner.id)
     with here.catalogue.write(here.lease.owner) as change:
         change.leave(here.lease.owner, "done", here.clock.now())
         closed = change.close_production(here.production.id, here.clock.now())
@@ -275,7 +275,7 @@ def _leave(here: site.Site, stop: Stop) -> None:
     stop.begin_leaving()
     try:
         survivors = manager.leave(here, stop.again)
-        attempt.clear_tickets(here)
+        attempt.clear_tickets(here, here.lease.owner.id)
         with here.catalogue.write(here.lease.owner) as change:
             change.leave(here.lease.owner, "interrupted", here.clock.now())
     except errors.ProductionError as error:

@@ -163,6 +163,7 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
             job = found.get(site.layout.mark(run))
             if job is not None and change.move(run, State.SUBMITTED, "found again", now):
                 change.job(run, job)
+                attempt.make_ticket(site, run)  # somebody may have been killed who was taking it back
                 log.info("Found the job of run: %s", run)
         ending = base.Ending(Cause.RELEASED, "its job was never started")
         given_back = [run for run in never if attempt.fail(site, change, run, ending, now)]

@@ -30,6 +30,7 @@ def step(site: site_.Site) -> None:
             lapsed = change.lapse(dead, now)
         if lapsed:
             log.warning("Manager %d (%s@%s) is gone; taking over", dead.id, dead.user, dead.host)
+            attempt.sweep(site)
     for orphaned in site.catalogue.orphans(site.production.id):
         _take_over(site, orphaned)
 

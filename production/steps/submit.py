@@ -96,7 +96,10 @@ def _take_paths(site: site_.Site, change: base.Change, run: runs.Run, now: datet
     uses = {path: change.path_use(path) for path in site.layout.fixed(run)}
     for path, use in uses.items():
         if use is not None and use.busy:
-            once(f"path {path}", f"Run {run} waits for {path}: run {use.run}, attempt {use.attempt}, writes there")
+            once(
+                f"path {path}",
+                f"{path} is being written by run {use.run} of {_name(site, use.production)}; others wait",
+            )
             return False
         if os.path.lexists(path) and use is None:
             attempt.hold(change, run, Cause.OUTPUT, f"{path} is in the way and unknown; move it away", now)
@@ -109,6 +112,10 @@ def _take_paths(site: site_.Site, change: base.Change, run: runs.Run, now: datet
             log.info("Put aside %s, left by an earlier attempt, as %s", path, os.path.basename(aside))
         change.take_path(run, path)
     return True
+
+
+def _name(site: site_.Site, production: int) -> str:
+    return next((one.name for one in site.catalogue.productions() if one.id == production), "?")
 
 
 def _keep_earlier_logs(site: site_.Site, change: base.Change, run: runs.Run) -> None:
