@@ -57,8 +57,9 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
         living = {mark: run for mark, run in living.items() if reports[mark].phase is not batch.Phase.GONE}
         if living:
             site.clock.wait(0.1)
-    for run in living.values():
-        attempt.cancel_in_vain(site, run)
+    if not again():  # else they are still dying
+        for run in living.values():
+            attempt.cancel_in_vain(site, run)
     return list(living.values())
 
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import fcntl
+import fnmatch
 import json
 import os
 import re
@@ -38,23 +40,30 @@ CALLS = frozenset(
 )
 """Audit events (docs.python.org, "Audit events table") of calls that change the world. ``open`` only to write."""
 
-_QUIET = frozenset({"sys._getframe", "object.__getattr__", "object.__setattr__", "import", "compile", "exec"})
-"""Events that say nothing of what a thread has done since the last one."""
+_QUIET = frozenset(
+    {"sys._getframe", "object.__getattr__", "object.__setattr__", "import", "compile", "exec", "fcntl.flock"}
+)
+"""Events that say nothing of what a thread has done since the last one; and the end of a commit's turn at the side
+lock, so that who is stopped after a commit doesn't stop everybody."""
 
-_KINDS = (
-    (".revoked", re.compile(r"\.revoked$")),
-    ("part", re.compile(r"\.part$")),
-    ("ticket", re.compile(r"\.ticket$")),
-    ("witness", re.compile(r"\.witness$")),
-    ("work", re.compile(r"/work(/|$)")),
-    ("jobs", re.compile(r"/jobs(/|$)")),
-    ("log", re.compile(r"/log(/|$)")),
-    ("raw", re.compile(r"/raw(/|$)")),
-    ("modules", re.compile(r"/modules(/|$)")),
-    ("lock", re.compile(r"\.lock$")),
-    ("copy", re.compile(r"/\.[^/]*$")),
-    ("fixed", re.compile(r"/home(/|$)")),
-    ("output", re.compile(r"/(tree|hist|out)(/|$)")),
+_KINDS = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in {
+        "revoked": r"\.(revoked|cancelled)$",
+        "part": r"\.part$",
+        "tickets": r"\.tickets$",
+        "ticket": r"\.ticket$",
+        "witness": r"\.witness$",
+        "lock": r"\.lock$",
+        "work": r"/data/work(/|$)",
+        "jobs": r"/data/jobs(/|$)",
+        "log": r"/data/log(/|$)",
+        "raw": r"/data/raw(/|$)",
+        "modules": r"/data/modules(/|$)",
+        "fixed": r"/home/data/",
+        "copy": r"/data/[a-z]+/v\d+/\.",
+        "output": r"/data/(tree|hist|out)(/|$)",
+    }.items()
 )
 """What a path is, from its end; told in the point's name."""
 
@@ -66,11 +75,13 @@ class Deed:
     signal: str
     """KILL, STOP, INT, TERM, HUP."""
     points: tuple[str, ...] | None = None
-    """At one of these; None: at any, also one nobody knew of."""
+    """At one that is like one of these (``fnmatch``); None: at any, also one nobody knew of."""
     spare: tuple[str, ...] = ()
     """But at none of these."""
     skip: int = 0
     """So many that would do are let pass."""
+    latest: int | None = None
+    """Wherever we are, once so many points of any sort have been passed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,6 +104,7 @@ class Plan:
                 None if deed["points"] is None else tuple(deed["points"]),
                 tuple(deed["spare"]),
                 deed["skip"],
+                deed["latest"],
             )
             for deed in values["deeds"]
         )
@@ -106,18 +118,22 @@ class Fate:
         self._report = os.open(plan.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._deeds = collections.deque(plan.deeds)
         self._skip = plan.deeds[0].skip if plan.deeds else 0
+        self._passed = 0
         self._after: dict[int, str] = {}
         """{thread: the point whose call it was making}."""
         self._busy: set[int] = set()
         """Threads that are in here: what we do ourselves is no event."""
         self._transaction = ""
-        self._where = ""
+        self._locked = False
+        """Whether the main thread holds the side lock, or is about to."""
         self._connections: list[Any] = []
         self.counts: collections.Counter[str] = collections.Counter()
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         """The audit hook."""
         thread = threading.get_ident()
+        if event == "fcntl.flock":
+            self._locked = arguments[1] & fcntl.LOCK_UN == 0
         if event in _QUIET or thread in self._busy:
             return
         if event == "sqlite3.connect/handle":
@@ -166,12 +182,17 @@ class Fate:
         if not self._deeds:
             return
         deed = self._deeds[0]
-        if point in deed.spare or (deed.points is not None and point not in deed.points):
-            return
-        if self._skip:
-            self._skip -= 1
-            return
+        self._passed += 1
+        if deed.latest is None or self._passed <= deed.latest:
+            if point in deed.spare or (deed.points is not None and not like(point, deed.points)):
+                return
+            if self._skip:
+                self._skip -= 1
+                return
+        if deed.signal == "STOP" and self._locked and ":COMMIT(" not in point:
+            return  # by chance within a transaction: it would stop everybody
         self._deeds.popleft()
+        self._passed = 0
         self._skip = self._deeds[0].skip if self._deeds else 0
         os.write(self._report, f"{deed.signal} {point}\n".encode())
         os.kill(os.getpid(), signal.Signals[f"SIG{deed.signal}"])
@@ -180,6 +201,11 @@ class Fate:
         """An ordinary end: what we came by."""
         lines = "".join(f"COUNT {number} {point}\n" for point, number in sorted(self.counts.items()))
         os.write(self._report, lines.encode())
+
+
+def like(point: str, patterns: Sequence[str]) -> bool:
+    """Whether the point is meant by one of the patterns."""
+    return any(fnmatch.fnmatchcase(point, pattern) for pattern in patterns)
 
 
 def _matters(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -202,7 +228,7 @@ def _kind(event: str, arguments: tuple[Any, ...]) -> str:
 
 def _where(frame: FrameType | None) -> str:
     """``step.function``; on the way out ``leave/step.function``; in a thread ``crew.function``."""
-    leaving, step, inner = "", "", ""
+    leaving, step, door, inner = "", "", "", ""
     while frame is not None:
         module, function = str(frame.f_globals.get("__name__", "")), frame.f_code.co_name
         if module.startswith("production.") and not function.startswith("<"):
@@ -210,19 +236,21 @@ def _where(frame: FrameType | None) -> str:
             inner = inner or name
             if not step and module.startswith("production.steps."):
                 step = name
+            if not door and module.startswith("production.cli."):
+                door = name
             if name == "manager.leave":
                 leaving = "leave/"
-            if name in ("campaign.run", "campaign._work"):
-                step = step or inner
         frame = frame.f_back
     thread = threading.current_thread()
     if thread is not threading.main_thread():
         return f"{thread.name.rpartition('-')[0]}.{inner.rpartition('.')[2]}"
-    return leaving + (step or inner or "python")
+    return leaving + (step or door or "python")
 
 
 _NAMES = sorted(
-    ((text.partition(":")[0], name) for name, text in vars(sql.SQL).items()), key=lambda pair: len(pair[0]), reverse=True
+    ((text.partition(":")[0], name) for name, text in vars(sql.SQL).items()),
+    key=lambda pair: len(pair[0]),
+    reverse=True,
 )
 """(text before the first parameter, name) of every query, the longest first: the trace shows parameters filled in."""
 
