@@ -223,10 +223,13 @@ def revoke(site: site_.Site, run: runs.Run) -> bool:
     except PermissionError:
         once(f"ticket {run}", f"Run {run} waits for {run.user}, whose ticket may not be taken back by you")
         return False
-    if not os.path.exists(site.layout.witness(run)):
-        return True
-    make_ticket(site, run)
-    return False
+    # The wrapper writes the witness and looks for the ticket afterwards: one without a word (a full disk, a power cut)
+    # is of a wrapper that has ended, or that finds no ticket now.
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.getsize(site.layout.witness(run)):
+            make_ticket(site, run)
+            return False
+    return True
 
 
 def forsake(site: site_.Site) -> None:
