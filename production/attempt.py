@@ -136,10 +136,13 @@ def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Endi
     """The attempt ended for a cause: once more later, or not at all. False if the run wasn't ours any more."""
     assert ending.cause is not None
     following = retry.after(run, ending.cause, site.layout.program.retry, now)
-    why = f"{ending.cause}: {ending.message}" if ending.message else str(ending.cause)
+    told = ending.message.removeprefix(f"{ending.cause} ")  # "output tree: …" says it already
+    why = f"{ending.cause}: {told}" if told else str(ending.cause)
     if not leave(change, run, following, why, dataclasses.replace(ending, counted=following.counted), now):
         return False
-    again = f"attempt {following.failures} of {site.layout.program.retry.limit}" if following.counted else "not counted"
+    again = f"failure {following.failures} of {site.layout.program.retry.limit}" if following.counted else "not counted"
+    if following.not_before is not None:
+        again += f", again in {(following.not_before - now).total_seconds():.0f} s"
     if following.state is runs.State.FAILED:
         log.error("Failed run: %s (%s)", run, why)
     elif ending.cause is not runs.Cause.RELEASED:
@@ -190,8 +193,10 @@ def _remove(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         pass
+    except IsADirectoryError:  # a job may do anything
+        shutil.rmtree(path, ignore_errors=True)
     except OSError as cause:
-        log.warning("%s can't be removed: %s", path, cause.strerror)
+        once(f"remove {path}", f"{path} can't be removed: {cause.strerror}")
 
 
 def touchable(site: site_.Site, run: runs.Run) -> bool:
@@ -270,8 +275,7 @@ def clear(site: site_.Site, run: runs.Run) -> None:
 def _clear(site: site_.Site, ticket: str, witness: str, work: str) -> None:
     # The ticket first: a job that is late doesn't start without.
     for path in (ticket, ticket + _CANCELLED, witness):
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            os.unlink(path)
+        _remove(path)
     if site.layout.has_work:
         shutil.rmtree(work, ignore_errors=True)
 

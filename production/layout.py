@@ -23,9 +23,17 @@ class Layout:
     """The names for one production."""
 
     def __init__(
-        self, settings: settings_.Settings, program: settings_.Program, production: runs.Production, modules: str = ""
+        self,
+        settings: settings_.Settings,
+        program: settings_.Program,
+        production: runs.Production,
+        modules: str = "",
+        inode: int = 0,
     ) -> None:
-        """``modules`` is the digest of the configuration text; empty if the program has none."""
+        """``modules`` is the digest of the configuration text, empty if the program has none.
+
+        ``inode`` is the database's: a copy of it has other jobs, under other marks.
+        """
         self.settings = settings
         self.program = program
         self.production = production
@@ -33,7 +41,7 @@ class Layout:
         self.has_work = program.home == "private" or any(not output.written for output in program.outputs)
         """Whether an attempt has a work directory; others run in the user's HOME, as Grid Engine does it."""
         own = f"{production.name}-{production.catalogue}"
-        self._mark = f"{own}-"
+        self._mark = f"{own}.{inode:x}-"
         self._jobs = self._under("jobs", own)
         self._work = self._under("work", own)
         self._log = self._under("log", f"v{production.version}", f"{production.program}.run")

@@ -87,7 +87,7 @@ def one_line(error: pytest.ExceptionInfo[errors.ProductionError]) -> str:
 def test_it_is_never_made_by_accident(tmp_path: pathlib.Path) -> None:
     for name in ("production.db", "no/such/directory/production.db"):
         for read_only in (False, True):
-            with pytest.raises(errors.UsageError, match="is not there; make one with: production init") as error:
+            with pytest.raises(errors.UsageError, match="is not there; is the path right") as error:
                 sqlite.Database(str(tmp_path / name), read_only=read_only)
             assert name in one_line(error)
     assert tree(tmp_path) == {}
@@ -450,7 +450,7 @@ def test_a_network_file_system_is_known_by_the_longest_mount(tmp_path: pathlib.P
 
 
 def test_the_place_on_a_network_has_its_advice() -> None:
-    there = place.Place("/home/x.db", network=True, advice="on a network file system")
+    there = place.Place("/home/x.db", network=True, inode=1, advice="on a network file system")
     assert there.journal == "TRUNCATE"
 
 

@@ -19,6 +19,8 @@ import os
 import re
 from collections.abc import Iterable
 
+from production import disk
+
 LONGEST = 4096
 """Bytes; a witness is a tenth of that, so more is somebody else's file."""
 
@@ -75,9 +77,9 @@ def status(code: int) -> tuple[int | None, int | None]:
 def read(path: str) -> Witness | None:
     """The witness at this path; None if there is none, it can't be read, or it is something else."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(LONGEST + 1)
-    except OSError:
+        with disk.reading(path, follow=False) as (descriptor, _):  # a pipe in its place would hold us for ever
+            content = os.read(descriptor, LONGEST + 1)
+    except (OSError, disk.Trouble):
         return None
     return parse(content.decode("utf-8", "replace")) if len(content) <= LONGEST else None
 

@@ -35,7 +35,7 @@ class Change:
             if there != (row.tranche, row.quality, row.geometry):
                 raise errors.UsageError(
                     f"run {row.run} is in dataset {row.dataset} already, "
-                    f"as tranche {there[0]}, {there[1]}, geometry {there[2]}; nothing was added"
+                    f"as {there[1]}, tranche {there[0] or '-'}, geometry {there[2] or '-'}; nothing was added"
                 )
         return added
 

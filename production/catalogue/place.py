@@ -24,6 +24,8 @@ class Place:
     path: str
     """Without symbolic links: its lock and journal stand beside the real file."""
     network: bool
+    inode: int
+    """A database that was moved away or replaced is told by it."""
     advice: str
     """One line when the place is worse than it could be, else empty."""
 
@@ -42,9 +44,10 @@ def look(path: str) -> Place:
     Raises: OSError.
     """
     real = os.path.realpath(path)
+    file = os.stat(real)
     if on_network(real):
-        return Place(real, True, f"{real} is on a network file system: slower journal, longer waits")
-    return Place(real, False, _sharing(real, os.stat(real), os.stat(os.path.dirname(real))))
+        return Place(real, True, file.st_ino, f"{real} is on a network file system: slower journal, longer waits")
+    return Place(real, False, file.st_ino, _sharing(real, file, os.stat(os.path.dirname(real))))
 
 
 def _sharing(path: str, file: os.stat_result, directory: os.stat_result) -> str:

@@ -35,6 +35,10 @@ def create(path: str, now: datetime.datetime) -> None:
     directory = os.path.dirname(os.path.realpath(path)) or "."
     making = f"{os.path.realpath(path)}.making-{os.getpid()}"
     try:
+        if not os.path.isdir(directory):
+            raise errors.UsageError(
+                f"{path} can't be made: there is no directory {directory}; mend: mkdir -p '{directory}'"
+            )
         if os.path.lexists(path):
             raise errors.UsageError(f"{path} exists already; nothing was changed")
         with contextlib.closing(sqlite3.connect(making, isolation_level=None)) as connection:
@@ -65,7 +69,9 @@ class Database(reading.Reading):
         """
         if not os.path.isfile(path):
             what = "is not a file" if os.path.exists(path) else "is not there"
-            raise errors.UsageError(f"database {path} {what}; make one with: production init {path}")
+            raise errors.UsageError(
+                f"database {path} {what}; is the path right? A new one is made by: production init FILE"
+            )
         self.place = place.look(path)
         self._patience = patience
         self._line: line.Line | None = None
@@ -77,6 +83,7 @@ class Database(reading.Reading):
     def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:
         """See ``base.Catalogue.write``. A Ctrl-Z waits for its end: who sleeps with the lock stops everybody."""
         end = time.monotonic() + self._patience
+        self._check_place()
         self._make_ready()
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
         try:
@@ -94,6 +101,17 @@ class Database(reading.Reading):
             raise self._error(cause) from cause
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def _check_place(self) -> None:
+        """What is written must be where others read it."""
+        try:
+            there = os.stat(self.place.path).st_ino
+        except OSError:
+            there = 0
+        if there != self.place.inode:
+            raise errors.CatalogueError(
+                f"{self.place.path} is not the database that was opened: it was moved or replaced"
+            )
 
     def _make_ready(self) -> None:
         if self._ready:
@@ -203,7 +221,7 @@ def _plain(path: str, cause: sqlite3.Error) -> str:
     if _is(cause, sqlite3.SQLITE_READONLY):
         return f"{path}: may not be written by you; mend: chmod g+w '{path}'"
     if _is(cause, sqlite3.SQLITE_NOTADB) or _is(cause, sqlite3.SQLITE_CORRUPT):
-        return f"{path}: {cause}; restore it from a copy"
+        return f"{path}: {cause}; is it the right file? If so, restore it from a copy"
     if _is(cause, sqlite3.SQLITE_BUSY):
         return f"{path}: somebody else holds the database's lock"
     return f"{path}: {cause}"

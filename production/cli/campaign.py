@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
+import shlex
 import signal
 import threading
 import time
@@ -35,6 +37,19 @@ class Order:
     quality: str | None
     datasets: tuple[str, ...]
     tranches: tuple[int, ...]
+    arguments: tuple[str, ...] = ()
+    """What was typed."""
+
+    def again(self, version: int) -> str:
+        """The command that goes on with it: what was typed, but for opening a version."""
+        once_only = re.compile(r"--(?:new|version|quality)(=.*)?", re.DOTALL)
+        words, skip = [], False
+        for word in self.arguments:
+            match = once_only.fullmatch(word)
+            if not skip and match is None:
+                words.append(word)
+            skip = match is not None and match[1] is None  # its value is the next word
+        return shlex.join(["run_production", *words, f"--version={version}"])
 
 
 def run(chosen: settings.Settings, order: Order) -> int:
@@ -48,6 +63,11 @@ def run(chosen: settings.Settings, order: Order) -> int:
         raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
     if not os.path.isfile(program.script):
         raise errors.UsageError(f"the script of {program.name}, {program.script}, is not there")
+    for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
+        if given and flag not in program.options:
+            raise errors.UsageError(
+                f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
+            )
     if chosen.batch != "local":
         options.not_built(f"--batch={chosen.batch}")
     modules = _modules_text(chosen, program)
@@ -70,9 +90,10 @@ def run(chosen: settings.Settings, order: Order) -> int:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
-        plan = layout.Layout(chosen, program, production, digest)
+        plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
         here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
-        return _work(here)
+        log.info("%s: %s", production.name, terminal.summary(catalogue.counts(production.id)))
+        return _work(here, order.again(production.version))
 
 
 def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False) -> T:
@@ -137,10 +158,12 @@ def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy 
         return None
     if not chosen.archive:
         raise errors.UsageError(
-            f'{program.name} has an input, but the settings name no archive; e.g. archive = "file:/mnt/raw"'
+            f'{program.name} has an input, but no archive is set; write archive = "file:/mnt/raw" into production.toml'
         )
     if not chosen.archive.startswith("/"):
         options.not_built(f"an archive over {chosen.archive.partition(':')[0]}")
+    if not os.path.isdir(chosen.archive):
+        raise errors.UsageError(f"archive {chosen.archive} is not there: is it mounted, is the path right?")
     return copy.Copy(chosen.archive)
 
 
@@ -240,14 +263,14 @@ def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock
         )
 
 
-def _work(here: site.Site) -> int:
+def _work(here: site.Site, again: str) -> int:
     """Go round; however it ends, what was in our hands is given back or named."""
     with _signals(here.clock) as stop:
-        attempt.sweep(here)
         try:
+            attempt.sweep(here)
             manager.run(here, stop.wanted)
             if not stop.wanted():
-                patiently(lambda: _end(here), stop.wanted)
+                patiently(lambda: _end(here, "done"), stop.wanted)
                 return farewell.done(here)
         except errors.LostLease as lost:
             log.error("%s", lost)
@@ -256,32 +279,30 @@ def _work(here: site.Site) -> int:
         except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
             known = isinstance(error, errors.ProductionError)
             log.error("%s", error if known else options.unexpected(error))
-            _leave(here, stop)
+            _leave(here, stop, again)
             return errors.ProductionError.exit_code
-        _leave(here, stop)
+        _leave(here, stop, again)
         return INTERRUPTED
 
 
-def _end(here: site.Site) -> None:
+def _end(here: site.Site, message: str) -> None:
     attempt.clear_tickets(here, here.lease.owner.id)
     with here.catalogue.write(here.lease.owner) as change:
-        change.leave(here.lease.owner, "done", here.clock.now())
+        change.leave(here.lease.owner, message, here.clock.now())
         closed = change.close_production(here.production.id, here.clock.now())
     if closed:
         log.info("Finished production: %s", here.production.name)
 
 
-def _leave(here: site.Site, stop: Stop) -> None:
+def _leave(here: site.Site, stop: Stop, again: str) -> None:
     stop.begin_leaving()
     try:
         survivors = manager.leave(here, stop.again)
-        attempt.clear_tickets(here, here.lease.owner.id)
-        with here.catalogue.write(here.lease.owner) as change:
-            change.leave(here.lease.owner, "interrupted", here.clock.now())
-    except errors.ProductionError as error:
-        log.error("%s", error)
+        _end(here, "stopped")
+    except Exception as error:  # noqa: BLE001  what is left has to be said, whatever it was
+        log.error("%s", error if isinstance(error, errors.ProductionError) else options.unexpected(error))
         survivors = None
-    farewell.interrupted(here, survivors)
+    farewell.interrupted(here, survivors, again)
 
 
 class Stop:

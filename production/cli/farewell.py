@@ -30,11 +30,12 @@ def done(here: site.Site) -> int:
     return 3 if causes or vain or brake.on(here) else 0
 
 
-def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None) -> None:
-    """Told to stop. ``survivors`` are runs whose jobs are still there; None: we left in the middle of it."""
-    again = (
-        f"start again with: run_production --production={here.production.program} --version={here.production.version}"
-    )
+def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: str) -> None:
+    """Told to stop. ``survivors`` are runs whose jobs are still there; None: we left in the middle of it.
+
+    ``command`` is the one that goes on.
+    """
+    again = f"go on with: {command}"
     if survivors is None:
         left = {state: number for state, number in _left(here).items() if number}
         what = ", ".join(f"{number} {state}" for state, number in left.items()) or "unknown"
@@ -51,7 +52,7 @@ def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None) -> None:
                 "The job of run %s, of %s, goes on; the next manager follows it; to end it: %s", run, run.user, by_hand
             )
     what = f"all but {count(len(survivors))} given back" if survivors else "jobs cancelled, claims given back"
-    log.info("Interrupted: %s; %s", what, again)
+    log.info("Stopped: %s; %s", what, again)
     log.info("%s: %s", here.production.name, terminal.summary(here.catalogue.counts(here.production.id)))
 
 

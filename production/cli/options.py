@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -34,7 +37,11 @@ def not_built(what: str) -> NoReturn:
 def load_settings(config: str | None, flags: Mapping[str, object]) -> settings.Settings:
     """Settings of this process's surroundings."""
     home = os.path.expanduser("~")
-    return settings.load(config=config, flags=flags, environ=os.environ, cwd=os.getcwd(), home=home)
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise errors.UsageError("the working directory is gone; cd somewhere else") from None
+    return settings.load(config=config, flags=flags, environ=os.environ, cwd=here, home=home)
 
 
 def open_streams() -> None:
@@ -45,11 +52,16 @@ def open_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115  for good
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no μ gets \\u03bc
 
 
 def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
     """Run a command; its errors become one line and an exit code, never a traceback."""
     open_streams()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the manager has its own
     try:
         code = command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

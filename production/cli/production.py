@@ -101,6 +101,8 @@ def _rows(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
     if not tables:
         yield from _ranges(given)
         return
+    if not os.path.exists(tables[0]):
+        raise errors.UsageError(f"{tables[0]}: neither a CSV file nor runs such as 2091-2103 2119")
     if len(given.runs) > 1:
         wrong = tables[0] if not tables[0].endswith(".csv") else given.runs[1]
         raise errors.UsageError(f"{wrong}: give one CSV file, or ranges such as 2091-2103 2119")
@@ -145,7 +147,7 @@ def _table(path: str) -> Iterator[base.DatasetRow]:
     except OSError as cause:
         raise errors.UsageError(f"{path}: {cause.strerror}; give a CSV file, or runs such as 2091-2103") from cause
     except (UnicodeDecodeError, csv.Error) as cause:
-        raise errors.UsageError(f"{path}: not a CSV text in UTF-8: {cause}") from cause
+        raise errors.UsageError(f"{path}: not a CSV text in UTF-8; mend: iconv -f latin1 -t utf8") from cause
 
 
 def _row(where: str, row: dict[str, str | None]) -> base.DatasetRow:
@@ -195,6 +197,8 @@ def _status(given: argparse.Namespace) -> int:
             state = "finished" if production.stop else "open"
             counts = terminal.summary(catalogue.counts(production.id))
             print(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
+            for stuck, cause, number, first in catalogue.causes(production.id):
+                print(f"  {stuck}: {number} for cause {cause or 'unknown'}, e.g. run {first}")
     finally:
         catalogue.close()
     return 0

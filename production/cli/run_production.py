@@ -13,7 +13,7 @@ from production.cli import options
 _DESCRIPTION = """
 Carry every run of a production through its program: claim runs in the shared database, stage their inputs, submit a job
 for each, watch it, check and record what it wrote, until nothing is left. Several people may do so at once. Stop with
-Ctrl-C: jobs are cancelled and claims given back; start again with the same options to go on.
+Ctrl-C: jobs are cancelled and claims given back; start again with the same options, but --new, to go on.
 """
 
 _EXIT_CODES = """
@@ -109,6 +109,7 @@ def _command(arguments: Sequence[str]) -> int:
         quality=given.quality,
         datasets=tuple(given.dataset),
         tranches=tuple(_whole("--tranche", tranche, lowest=0) for tranche in given.tranche),
+        arguments=tuple(arguments),
     )
     os.umask(_group_mask())
     return campaign.run(chosen, order)

@@ -93,6 +93,8 @@ def _fields_of_arguments(program: Table) -> frozenset[str]:
 
 
 def _check_arguments(at: toml_lines.Key, program: Table, where: Where) -> None:
+    if program.get("input") and "run" not in template.fields(program["input"]):
+        raise where((*at, "input")).refuse(program["input"], "a name with {run}, or all runs get the same file")
     names = (*ARGUMENT_FIELDS, *program.get("outputs", {}))
     for key, argument in _argument_keys(program):
         place = where(at + key)

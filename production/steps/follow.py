@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import signal
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
-from production import attempt, clock
+from production import attempt, clock, disk
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
@@ -18,7 +20,10 @@ from production.batch import witness as witness_
 from production.catalogue import base
 from production.journal import log, once
 
-State, Cause = runs.State, runs.Cause
+State: TypeAlias = runs.State
+Cause: TypeAlias = runs.Cause
+
+_FROM_THE_TERMINAL = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 def step(site: site_.Site) -> None:
@@ -73,28 +78,36 @@ def judge(
 
 
 def _ending(report: batch.Report, witness: witness_.Witness | None, elapsed: float) -> base.Ending:
-    exit_, signal = (witness.exit, witness.signal) if witness and witness.ended else (report.exit, report.signal)
-    known = base.Ending(
-        None,
+    ended = witness is not None and witness.ended
+    exit_, signal_ = (witness.exit, witness.signal) if witness and ended else (report.exit, report.signal)
+    cause, message = _cause(report, witness, exit_, signal_)
+    return base.Ending(
+        cause,
+        message,
         host=report.host or (witness.host if witness else None),
         exit=exit_,
-        signal=signal,
-        wall=witness.wall if witness and witness.ended else elapsed,
+        signal=signal_,
+        wall=witness.wall if witness and ended else elapsed,
         cpu=report.cpu if report.cpu is not None else (witness.cpu if witness else None),
         memory=report.memory,
     )
-    if witness is not None and witness.revoked:
-        return dataclasses.replace(known, cause=Cause.RELEASED, message="its ticket had been taken back")
+
+
+def _cause(
+    report: batch.Report, witness: witness_.Witness | None, exit_: int | None, signal_: int | None
+) -> tuple[Cause | None, str]:
+    """Why it ended, as the shift is told; no cause for exit 0."""
+    if witness is None and signal_ in _FROM_THE_TERMINAL:
+        return Cause.RELEASED, "a signal of the terminal met it before it began"
     if witness is None:
-        message = report.reason or "its job never started: no witness, and the job is gone"
-        return dataclasses.replace(known, cause=Cause.LAUNCH, message=message)
-    if exit_ == 0:
-        return known
+        return Cause.LAUNCH, report.reason or "its job left no witness: it never started, or removed it"
+    if witness.revoked:
+        return Cause.RELEASED, "its ticket had been taken back"
     if exit_ is not None:
-        return dataclasses.replace(known, cause=Cause.PROGRAM, message=f"exit {exit_}")
-    if signal is not None and witness.ended:
-        return dataclasses.replace(known, cause=Cause.PROGRAM, message=f"signal {signal}")
-    return dataclasses.replace(known, cause=Cause.KILLED, message=report.reason or "its job was killed")
+        return (Cause.PROGRAM, f"exit {exit_}") if exit_ else (None, "")
+    if signal_ is not None and witness.ended:
+        return Cause.PROGRAM, f"signal {signal_}"
+    return Cause.KILLED, report.reason or "its job was killed"
 
 
 def _write_down(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]], now: datetime.datetime) -> None:
@@ -123,11 +136,9 @@ def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> ba
 def last_line(path: str) -> str:
     """The last line of a log with something on it, at most 200 characters; empty if there is none."""
     try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 2000))
-            tail = file.read().decode("utf-8", "replace").strip()
-    except OSError:
+        with disk.reading(path, follow=False) as (descriptor, state):
+            tail = os.pread(descriptor, 2000, max(0, state.st_size - 2000)).decode("utf-8", "replace").strip()
+    except (OSError, disk.Trouble):
         return ""
     line = tail.splitlines()[-1] if tail else ""
     return "".join(character if character.isprintable() else " " for character in line).strip()[:200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from production import attempt, brake
 from production import site as site_
+from production.journal import count, once
 
 
 def done(site: site_.Site) -> bool:
@@ -15,4 +16,10 @@ def done(site: site_.Site) -> bool:
     outlook = site.catalogue.outlook(site.production.id, site.lease.owner, site.wanted)
     if (outlook.new or outlook.waiting) and not brake.on(site):
         return False
-    return all(site.lease.alive(other) for other, _ in outlook.others)
+    silent = [(other, number) for other, number in outlook.others if not site.lease.alive(other)]
+    for other, number in silent:
+        who = f"{other.user}@{other.host} (pid {other.pid})"
+        once(
+            "rest", f"Waiting for {who}, who has {count(number)}: taken over if silent for {site.settings.lease:.0f} s"
+        )
+    return not silent

@@ -89,10 +89,10 @@ printf 'hist %s\n' "$run" >"$hist" || exit 9
 # somebody who wants us to be at work for a while has put a pipe there
 [ ! -p "$TORTURE/gate" ] || read -r _ <"$TORTURE/gate"
 [ $((run % 4)) != 0 ] || sleep 0.0"$((RANDOM % 10))"
-case $((run % 20)) in
+case $((run % 10)) in
     # once each: a program that fails, and one that forgets an output
     7) mkdir "$TORTURE/faults/$production.$run" 2>/dev/null && exit 3 ;;
-    13) mkdir "$TORTURE/faults/$production.$run" 2>/dev/null && exit 0 ;;
+    3) mkdir "$TORTURE/faults/$production.$run" 2>/dev/null && exit 0 ;;
 esac
 { printf 'tree %s\n' "$run"; cat "$input"; } >"$output" || exit 9
 wc -c <"$input" >>"$hist" || exit 9

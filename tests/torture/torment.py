@@ -116,13 +116,16 @@ def kills_at_points(score: Score, target: int, chance: random.Random) -> Choice:
     def choose() -> Sequence[mortal.Deed]:
         spare, missing = score.satisfied("KILL", target), to_go(score, target)
         # The rare points come at the beginning, when what the one before has left is found; and there is something to
-        # be found only if that one was killed, at whatever point.
-        skip = 0 if chance.random() < 0.5 else int(chance.expovariate(1 / 60))
-        on_the_way_out = sum(point.startswith("leave/") for point in missing) / max(1, len(missing))
-        if chance.random() < 0.15 + 0.7 * on_the_way_out:
+        # be found only if that one was killed, at whatever point; best between an intent and its deed.
+        skip = 0 if chance.random() < 0.6 else int(chance.expovariate(1 / 60))
+        dice, on_the_way_out = chance.random(), sum(point.startswith("leave/") for point in missing)
+        if dice < 0.1:
+            return (mortal.Deed("KILL", ("submit*:os.posix_spawn:before",), (), int(chance.expovariate(1 / 20))),)
+        if dice < 0.25 + 0.6 * on_the_way_out / max(1, len(missing)):
             told = mortal.Deed("INT", None, (), int(chance.expovariate(1 / 300)))
             return (told, mortal.Deed("KILL", None, spare, skip // 4))
-        return (mortal.Deed("KILL", None, spare, skip, 50 + int(chance.expovariate(1 / 700))),)
+        latest = 50 + int(chance.expovariate(1 / 700)) if chance.random() < 0.9 else None
+        return (mortal.Deed("KILL", None, spare, skip, latest),)
 
     return choose
 
