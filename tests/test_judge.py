@@ -118,12 +118,12 @@ def test_a_revoked_witness_is_the_last_word_of_a_job_that_cannot_be_seen() -> No
         (batch.Report(Phase.GONE, exit=3), STARTED, Cause.PROGRAM, "exit 3"),
         (batch.Report(Phase.GONE, exit=0), STARTED, None, ""),
         # it never began
-        (batch.Report(Phase.GONE), None, Cause.LAUNCH, "its job never started: no witness, and the job is gone"),
+        (batch.Report(Phase.GONE), None, Cause.LAUNCH, "its job left no witness: it never started, or removed it"),
         (
             batch.Report(Phase.GONE, exit=0),
             None,
             Cause.LAUNCH,
-            "its job never started: no witness, and the job is gone",
+            "its job left no witness: it never started, or removed it",
         ),
         (batch.Report(Phase.GONE, exit=3, reason="no such file"), None, Cause.LAUNCH, "no such file"),
         # it wasn't allowed to

@@ -44,7 +44,7 @@ def test_where_everything_lies() -> None:
     assert here.jobs() == "/data/jobs/alcapana_v4-c0ffee00"
     assert here.ticket(run()) == "/data/jobs/alcapana_v4-c0ffee00/02091.1.ticket"
     assert here.witness(run()) == "/data/jobs/alcapana_v4-c0ffee00/02091.1.witness"
-    assert here.mark(run()) == "alcapana_v4-c0ffee00-2091-1"
+    assert here.mark(run()) == "alcapana_v4-c0ffee00.0-2091-1"
     assert here.work(run()) == "/data/work/alcapana_v4-c0ffee00/02091.1"
     assert here.home(run()) == "/data/work/alcapana_v4-c0ffee00/02091.1/home"
     assert here.log(run(), "out") == "/data/log/v4/alcapana.run02091.out"

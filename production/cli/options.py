@@ -79,6 +79,9 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
         print(f"{name}: {disk.printable(unexpected(error))}", file=sys.stderr)
         return 1
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said: the exit code is to be ours
 
 
 def unexpected(error: Exception) -> str:

@@ -62,7 +62,7 @@ def test_exit_0_without_the_output_is_a_failure(campaign: Campaign) -> None:
     result = campaign.run("--production=ana", "--new=t")
     assert result.code == 3, str(result)
     assert campaign.letters("ana_v1") == "FEEF"
-    assert result.said("Failed run: 2 (output: output tree:")
+    assert result.said("Failed run: 2 (output: tree:")
     assert result.said("tree00002.txt is missing")
     assert result.said("failed: 2 for cause output, e.g. run 2")
     assert [path.name for path in sorted((campaign.data / "tree/v1").iterdir())] == ["tree00001.txt", "tree00004.txt"]
@@ -178,4 +178,4 @@ def test_logs_of_earlier_attempts_are_kept_beside(campaign: Campaign) -> None:
     for attempt, log in campaign.rows("SELECT attempt, olog FROM attempt"):
         with open(str(log), encoding="utf-8") as file:
             assert file.read() == f"try {attempt}\n"
-    assert result.said("Failed attempt of run: 2091 (program: exit 1: bad 1; attempt 1 of 3)")
+    assert result.said("Failed attempt of run: 2091 (program: exit 1: bad 1; failure 1 of 3, again in ")

@@ -87,8 +87,8 @@ def test_a_signal_gives_everything_back(campaign: Campaign, started: Pipe, gate:
         ("cancelled", 0),
         ("released", 0),
     }
-    assert result.said("Interrupted: jobs cancelled, claims given back")
-    assert result.said("run_production --production=gated --version=1")
+    assert result.said("Stopped: jobs cancelled, claims given back")
+    assert result.said("run_production --production=gated --nproc=2 --nprep=2 --version=1")
 
 
 @pytest.mark.feature("AC-28")

@@ -119,7 +119,7 @@ def test_resized_meanwhile_and_stopped_with_ctrl_c(campaign: Campaign) -> None:
     assert terminal.end() == 130
     rows = terminal.screen()
     assert rows[-1] == ""
-    assert any("Interrupted: jobs cancelled, claims given back" in row for row in rows)
+    assert any("Stopped: jobs cancelled, claims given back" in row for row in rows)
     campaign.nothing_in_hands()
 
 

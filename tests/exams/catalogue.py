@@ -190,7 +190,7 @@ class Exam:
     def test_a_run_is_in_a_dataset_as_one_thing(self, desk: Desk, other: dict[str, Any]) -> None:
         desk.add(2091, 2092, tranche=1)
         before = desk.everything()
-        with pytest.raises(errors.UsageError, match=r"run 2092 is in dataset Al50 already, as tranche 1, gold"):
+        with pytest.raises(errors.UsageError, match=r"run 2092 is in dataset Al50 already, as gold, tranche 1"):
             desk.add(2090, 2092, **({"tranche": 1} | other))
         assert desk.everything() == before
 

@@ -101,8 +101,9 @@ def _ledger(production: Production) -> Iterator[str]:
     ended = {mark for what, mark, *_ in lines if what == "end"}
     yield from (f"{mark} ran {times} times" for mark, times in began.items() if times > 1)
     yield from (f"{mark} began while another of its run was at work" for what, mark, *_ in lines if what == "overlap")
+    inode = os.stat(production.directory / "p.db").st_ino
     rows = production.ask(
-        f"SELECT {_NAME} || '-' || (SELECT id FROM catalogue) || '-' || a.run || '-' || a.attempt, a.cause, "
+        f"SELECT {_NAME} || '-' || (SELECT id FROM catalogue) || '.{inode:x}-' || a.run || '-' || a.attempt, a.cause, "
         "coalesce(a.message, ''), a.olog FROM attempt AS a JOIN productions AS p ON p.id = a.production"
     )
     for mark, cause, message, log in rows:
@@ -174,7 +175,7 @@ def _processes(production: Production) -> Iterator[str]:
 
 def processes(production: Production) -> list[tuple[int, str]]:
     """Living processes that carry a mark of this database: (pid, mark)."""
-    ours = f"-{production.catalogue()}-".encode()
+    ours = f"-{production.catalogue()}.".encode()
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:

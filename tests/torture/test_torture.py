@@ -402,7 +402,7 @@ def test_the_check_sees(place: Callable[[], pathlib.Path]) -> None:
         ledger.write(next(f"{' '.join(line)}\n" for line in one.ledger() if line[0] == "begin"))
     one.spoil("UPDATE tally SET runs = runs + 1 WHERE state = 'new'")
     one.spoil("UPDATE production_run SET state = 'new', moved_at = '' WHERE run = 3")
-    mark = {"RUN_PRODUCTION_MARK": f"first_v1-{one.catalogue()}-1-1"}
+    mark = {"RUN_PRODUCTION_MARK": f"first_v1-{one.catalogue()}.1-1-1"}
     job = subprocess.Popen(["sleep", "60"], env=os.environ | mark)
     try:
         found = "\n".join(check.finished(one))

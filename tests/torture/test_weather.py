@@ -209,7 +209,7 @@ def test_database_locked(need: Need, tmp_path: pathlib.Path, seconds: float, whe
 
 
 def test_script_vanishes(tmp_path: pathlib.Path) -> None:
-    one = Production(tmp_path / "here", 40, nproc=4, retry=30)
+    one = Production(tmp_path / "here", 40, nproc=4, retry=4)
     with watching(one) as manager:
         manager.until("Finished run: 3")
         (one.directory / "first.sh").unlink()
