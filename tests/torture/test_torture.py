@@ -184,7 +184,7 @@ def test_told_twice(place: Callable[[], pathlib.Path], score: torment.Score) -> 
         running.end()
     assert life.done, life.tail
     assert life.code == 130, life.tail
-    assert "Traceback" not in life.said
+    assert "unexpected" not in life.said
     _open_gate(one)
     assert [life.code for life in one.finish()] == [0]
     assert check.finished(one) == []
@@ -375,7 +375,7 @@ def _asleep_on_a_fixed_path(directory: pathlib.Path) -> list[str]:
 
 
 def _left_with_nothing(woken: production.Life) -> list[str]:
-    if woken.code == 1 and production.LOST in woken.said and "Traceback" not in woken.said:
+    if woken.code == 1 and production.LOST in woken.said and "unexpected" not in woken.said:
         return []
     return [f"who was stopped at {woken.done} ended with {woken.code}:\n{woken.tail}"]
 

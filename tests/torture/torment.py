@@ -61,8 +61,8 @@ def judge(life: production.Life) -> list[str]:
     findings = []
     deeds = [deed for deed, _ in life.done]
     told = f"{life.program}, after {life.done or 'nothing'}"
-    if "Traceback" in life.said:
-        findings.append(f"traceback ({told}):\n{life.tail}")
+    if "Traceback" in life.said or "unexpected" in life.said:
+        findings.append(f"an error nobody thought of ({told}):\n{life.tail}")
     if "KILL" in deeds:
         expected: tuple[int, ...] = (-signal.SIGKILL,)
     elif {"INT", "TERM", "HUP"} & set(deeds):
