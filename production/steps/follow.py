@@ -44,7 +44,7 @@ def step(site: site_.Site) -> None:
     for run in submitted:
         report, seen = reports[site.layout.mark(run)], witnesses.get(_witness_name(site, run))
         verdict = judge(run, report, seen, site.layout.program.resources.time, site.settings.grace, now)
-        if verdict is not None and verdict.cause is not None and attempt.cancelled(site, run):
+        if verdict is not None and attempt.cancelled(site, run):
             verdict = dataclasses.replace(verdict, cause=Cause.CANCELLED, message="its manager was leaving")
         if verdict is not None:
             verdicts.append((run, verdict))

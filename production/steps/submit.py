@@ -27,6 +27,8 @@ def step(site: site_.Site) -> None:
     if slots <= 0 or not hands.get(State.STAGED):
         return
     staged = site.catalogue.owned(site.lease.owner, State.STAGED)
+    if not staged:
+        return  # taken over between the two questions
     attempt.make_directories(site, staged[0])
     try:
         ready = [run for run in staged[:slots] if _prepared(site, run)]
