@@ -1,10 +1,6 @@
 -- Every query of the house. A name, one sentence saying which transition or question it is, the query with :named
 -- parameters. SQLite 3.34 and later: nothing newer is used.
 
--- catalogue_id --
--- Which database this is.
-SELECT id FROM catalogue
-
 -- new_catalogue --
 -- The one row of a new database.
 INSERT INTO catalogue (id, created) VALUES (:id, :now)
