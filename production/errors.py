@@ -10,7 +10,10 @@
     │   ├── SubmitRefused           the batch system said no: there is no job
     │   └── BatchUnanswered         transient: it can't be told what became of the call
     ├── TransferError               a file didn't come; ``transient`` is set for each
-    │   └── InputMissing            the archive has no such file
+    │   ├── InputMissing            the archive has no such file
+    │   ├── TransferWaits           transient: the archive is away, our disk is full: no file's fault
+    │   └── LoginRefused            the archive doesn't let us in: stop
+    ├── QuotaUnread                 transient: nobody can say how full the disk is
     ├── OutputError                 an output is missing, broken or in the way
     └── DiskFull                    transient: no room for our own small files
 
@@ -69,14 +72,28 @@ class TransferError(ProductionError):
     """A file did not come; trying again may help."""
 
     transient = True
-    disk_full = False
-    """It is our disk, not this file: nobody's fault."""
 
 
 class InputMissing(TransferError):
     """The archive has no such file; a human has to look."""
 
     transient = False
+
+
+class TransferWaits(TransferError):
+    """The archive is away, our disk is full, we have too many files open: no file's fault, so it is waited out."""
+
+
+class LoginRefused(TransferError):
+    """The archive doesn't let us in: no file will come, for any run."""
+
+    transient = False
+
+
+class QuotaUnread(ProductionError):
+    """How full the disk is can't be told: nothing new is staged until it can."""
+
+    transient = True
 
 
 class OutputError(ProductionError):

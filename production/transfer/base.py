@@ -1,19 +1,33 @@
-"""What the corridor asks of a transfer: size, fetch. Threads carry the bytes, the cycle asks how far they are."""
+"""What the corridor asks of an archive, of who carries its files, and of the disk they come to.
+
+Threads carry the bytes; the cycle asks how far they are.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of an archive's listing."""
+
+    name: str
+    bytes: int | None
+    """None for a directory, or if the server doesn't say."""
+    directory: bool = False
 
 
 class Transfer(Protocol):
     """An archive: reads files from one place. Methods may be called from several threads at once."""
 
-    def size(self, remote: str) -> int:
-        """Bytes of the file in the archive.
+    def size(self, remote: str) -> int | None:
+        """Bytes of the file in the archive; None if it can't tell.
 
-        Raises: InputMissing, TransferError.
+        Raises: InputMissing, TransferWaits, LoginRefused, TransferError.
         """
         ...
 
@@ -21,9 +35,26 @@ class Transfer(Protocol):
         """Bring ``remote`` to ``local``, whole or not at all; returns its bytes.
 
         Written as ``local`` + ``.part``, verified, synced, then renamed. ``progress`` is called with the bytes so
-        far after each block; an exception out of it ends the transfer and removes the ``.part``.
+        far after each block, and once a second while none comes; an exception out of it ends the transfer and
+        removes the ``.part``. After an error of its own the ``.part`` may stay, for the next fetch to go on with.
 
-        Raises: InputMissing, TransferError (the message names the file and the mend).
+        Raises: InputMissing, TransferWaits, LoginRefused, TransferError (the message names the file and the mend).
+        """
+        ...
+
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+        """Ask the archive to bring the file from tape to its disk; returns when it has said yes or has no tape.
+
+        ``waiting`` is called about once a second; an exception out of it withdraws the request.
+
+        Raises: InputMissing, TransferWaits, LoginRefused, TransferError.
+        """
+        ...
+
+    def listing(self, directory: str) -> list[Entry]:
+        """What is in a directory of the archive (empty: its root), by name.
+
+        Raises: InputMissing, TransferWaits, LoginRefused, TransferError.
         """
         ...
 
@@ -38,13 +69,22 @@ class Progress:
     size: int | None
     done: bool
     error: Exception | None = None
+    waits: str = ""
+    """What it waits for, in one line: an archive that is away, a disk that is full. It is tried again by itself."""
 
 
 class Porter(Protocol):
     """Carries several files at a time, off the loop. Known by their local path."""
 
     def start(self, remote: str, local: str) -> None:
-        """Queue one fetch; wakes the clock when it ends."""
+        """Queue one fetch; wakes the clock when its size is known and when it ends."""
+        ...
+
+    def recall(self, remotes: Sequence[str]) -> None:
+        """The files that will be wanted next, in this order: asked for at the archive, as many at a time as may be.
+
+        Those of an earlier call that aren't named any more are withdrawn, if nothing came of them yet.
+        """
         ...
 
     def progress(self) -> Mapping[str, Progress]:
@@ -55,6 +95,31 @@ class Porter(Protocol):
 
     def stop(self) -> None:
         """End all fetches and wait until their threads have removed what was partial."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """How full the disk was."""
+
+    used: int
+    """Bytes."""
+    limit: int
+    """Bytes."""
+    began: datetime.datetime
+    """When the reading began: what came to the disk later is not in it."""
+
+
+class Quota(Protocol):
+    """The disk's limit. Reading it may take a while, so it is read off the loop."""
+
+    def reading(self) -> Reading:
+        """The latest.
+
+        Raises: QuotaUnread: there is none, it failed, or it is too old.
+        """
         ...
 
     def close(self) -> None: ...
