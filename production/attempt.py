@@ -32,6 +32,16 @@ def writing(site: site_.Site) -> Iterator[base.Change]:
         yield change
 
 
+def stay_awake(site: site_.Site) -> None:
+    """Before a deed outside of a transaction: who slept so long that the run may be another's by now asks first.
+
+    Raises: LostLease.
+    """
+    if site.lease.asleep():
+        with writing(site):
+            pass
+
+
 _CANCELLED = ".cancelled"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

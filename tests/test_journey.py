@@ -161,9 +161,10 @@ class House:
         self._open("beta" if kind == "based" else "alpha", self.productions[0].id if kind == "based" else None)
 
     def _open(self, name: str, on: int | None) -> None:
-        outputs = [output.name for output in self.settings.programs[name].outputs]
+        outputs = tuple(output.name for output in self.settings.programs[name].outputs)
+        opening = base.Opening(name, "v5", "gold", on, outputs, self.settings.data, "me")
         with contextlib.closing(self.open()) as database, database.write() as change:
-            opened = change.open_production(name, "v5", on, "gold", outputs, "me", self.clock.now())
+            opened = change.open_production(opening, self.clock.now())
             self.productions.append(opened)
         self.due |= {(opened.id, run) for (run,) in self.rows("SELECT run FROM run")}
 
@@ -972,8 +973,10 @@ def test_runs_that_arrive_just_before_a_production_is_finished_are_not_shut_out(
 def test_a_new_run_enters_all_productions_along_a_chain_of_bases() -> None:
     with contextlib.closing(House(number=1)) as here, contextlib.closing(here.open()) as database:
         with database.write() as change:
-            second = change.open_production("beta", "v1", 1, "gold", ["tree"], "me", here.clock.now())
-            third = change.open_production("gamma", "v1", second.id, "gold", ["tree"], "me", here.clock.now())
+            opening = base.Opening("beta", "v1", "gold", 1, ("tree",), here.settings.data, "me")
+            second = change.open_production(opening, here.clock.now())
+            opening = dataclasses.replace(opening, program="gamma", base=second.id)
+            third = change.open_production(opening, here.clock.now())
         here.add_runs(1)
         with database.write() as change:
             change.intake(1, here.clock.now())

@@ -29,6 +29,22 @@ class DatasetRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Opening:
+    """A production to be opened."""
+
+    program: str
+    tag: str
+    quality: str
+    base: int | None
+    """``id`` of the base production."""
+    outputs: tuple[str, ...]
+    """Their names: columns of its view."""
+    data: str
+    """Real path of the directory its files are below."""
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Place:
     """An attempt's place in a submission, as it is written down."""
 
@@ -179,16 +195,7 @@ class Change(Protocol):
         """
         ...
 
-    def open_production(
-        self,
-        program: str,
-        tag: str,
-        base: int | None,
-        quality: str,
-        outputs: Sequence[str],
-        user: str,
-        now: datetime.datetime,
-    ) -> runs.Production:
+    def open_production(self, opening: Opening, now: datetime.datetime) -> runs.Production:
         """The next version, with its runs and its view."""
         ...
 

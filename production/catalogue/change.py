@@ -39,27 +39,21 @@ class Change:
                 )
         return added
 
-    def open_production(
-        self,
-        program: str,
-        tag: str,
-        base: int | None,
-        quality: str,
-        outputs: Sequence[str],
-        user: str,
-        now: datetime.datetime,
-    ) -> runs.Production:
-        latest = self._execute(sql.SQL.latest_version, {"program": program}).fetchone()[0] or 0
-        values = {"program": program, "version": latest + 1, "tag": tag, "base": base, "quality": quality, "user": user}
-        self._execute(sql.SQL.open_production, values | {"now": clock.text(now)})
+    def open_production(self, opening: base.Opening, now: datetime.datetime) -> runs.Production:
+        program = opening.program
+        version = (self._execute(sql.SQL.latest_version, {"program": program}).fetchone()[0] or 0) + 1
+        values = {"program": program, "version": version, "tag": opening.tag, "base": opening.base}
+        values |= {"quality": opening.quality, "data": opening.data, "user": opening.user, "now": clock.text(now)}
+        self._execute(sql.SQL.open_production, values)
         opened = runs.Production(
-            *self._execute(sql.SQL.production, {"program": program, "version": latest + 1}).fetchone()
+            *self._execute(sql.SQL.production, {"program": program, "version": version}).fetchone()
         )
-        self._connection.executemany(sql.SQL.open_output, [{"production": opened.id, "name": name} for name in outputs])
-        query = sql.SQL.enter_runs if base is None else sql.SQL.enter_based_runs
+        names = [{"production": opened.id, "name": name} for name in opening.outputs]
+        self._connection.executemany(sql.SQL.open_output, names)
+        query = sql.SQL.enter_runs if opening.base is None else sql.SQL.enter_based_runs
         self._execute(query, {"production": opened.id, "now": clock.text(now), "me": None})
         self._execute(sql.SQL.intake_done, {"production": opened.id})
-        for statement in view.statements(opened, outputs):
+        for statement in view.statements(opened, opening.outputs):
             self._execute(statement)
         return opened
 

@@ -5,6 +5,10 @@
 -- The one row of a new database.
 INSERT INTO catalogue (id, created) VALUES (:id, :now)
 
+-- identity --
+-- Which database this is.
+SELECT id FROM catalogue
+
 -- ── datasets and productions ────────────────────────────────────────────────────────────────────────────────────
 
 -- add_run --
@@ -26,7 +30,8 @@ SELECT DISTINCT dataset, tranche, quality FROM datasets ORDER BY dataset, tranch
 
 -- production --
 -- One production, with its base.
-SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, (SELECT id FROM catalogue)
+SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, p.data,
+       (SELECT id FROM catalogue)
   FROM productions AS p LEFT JOIN productions AS b ON b.id = p.base
   WHERE p.program = :program AND p.version = :version
 
@@ -36,13 +41,14 @@ SELECT max(version) FROM productions WHERE program = :program
 
 -- productions --
 -- All of them, oldest first.
-SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, (SELECT id FROM catalogue)
+SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, p.data,
+       (SELECT id FROM catalogue)
   FROM productions AS p LEFT JOIN productions AS b ON b.id = p.base ORDER BY p.id
 
 -- open_production --
 -- A new production.
-INSERT INTO productions (program, version, tag, base, quality, user, start)
-  VALUES (:program, :version, :tag, :base, :quality, :user, :now)
+INSERT INTO productions (program, version, tag, base, quality, data, user, start)
+  VALUES (:program, :version, :tag, :base, :quality, :data, :user, :now)
 
 -- open_output --
 -- A column of the new production's view.

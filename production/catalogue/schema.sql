@@ -52,6 +52,7 @@ CREATE TABLE productions (
   start    TEXT    NOT NULL,
   stop     TEXT,
   intake   INTEGER NOT NULL DEFAULT 0,  -- highest datasets.id taken in
+  data     TEXT    NOT NULL,            -- real path of the directory its files are below
   UNIQUE (program, version)
 );
 CREATE INDEX productions_by_base ON productions (base) WHERE base IS NOT NULL;

@@ -78,6 +78,8 @@ class Database(reading.Reading):
         self._ready = False
         self._connection = _open(self.place, read_only, patience)
         super().__init__(self._connection)
+        self.id = str(self._all(sql.SQL.identity)[0][0])
+        """Makes names unique between databases."""
 
     @contextlib.contextmanager
     def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:

@@ -24,6 +24,9 @@ from production.transfer import copy, porter
 
 INTERRUPTED = 130
 
+_OF_DATABASE = ".run_production"
+"""In the data directory: a symbolic link to nothing but the id of its database."""
+
 T = TypeVar("T")
 
 
@@ -71,16 +74,17 @@ def run(chosen: settings.Settings, order: Order) -> int:
     if chosen.batch != "local":
         options.not_built(f"--batch={chosen.batch}")
     modules = _modules_text(chosen, program)
-    _check_data(chosen.data)
+    data = _data(chosen.data)
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
         catalogue = patiently(lambda: sqlite.Database(chosen.database))
         stack.callback(catalogue.close)
+        _check_data(data, catalogue.id)
         wanted = _wanted(catalogue, order)
         archive = _archive(chosen, program)
-        production = patiently(lambda: _production(catalogue, program, order, ticking))
+        production = patiently(lambda: _production(catalogue, program, data, order, ticking))
         lines.follow(catalogue, production.id)
         if catalogue.place.advice:
             log.warning(catalogue.place.advice)
@@ -89,6 +93,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
+        _mark_data(data, catalogue.id)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
         here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
@@ -111,8 +116,8 @@ def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False)
             return done
 
 
-def _check_data(data: str) -> None:
-    """Whether the data directory is there or can be made; makes nothing.
+def _data(data: str) -> str:
+    """The real path of the data directory, which is there or can be made; makes nothing.
 
     Raises: UsageError.
     """
@@ -123,6 +128,40 @@ def _check_data(data: str) -> None:
         raise errors.UsageError(f"data {data}: {there} is not a directory")
     if not os.access(there, os.W_OK | os.X_OK):
         raise errors.UsageError(f"data {data}: {there} may not be written by you; mend: chmod g+rwx '{there}'")
+    return os.path.realpath(data)
+
+
+def _check_data(data: str, catalogue: str) -> None:
+    """A data directory is of one database: two would remove each other's inputs.
+
+    Raises: UsageError.
+    """
+    mark = os.path.join(data, _OF_DATABASE)
+    try:
+        owner = os.readlink(mark)
+    except FileNotFoundError:
+        return
+    except OSError as cause:
+        raise errors.UsageError(f"data {data}: {mark}: {cause.strerror}") from cause
+    if owner != catalogue:
+        raise errors.UsageError(
+            f"data {data} belongs to another database ({mark} says {owner}, this one is {catalogue}); "
+            "give each database a data directory of its own"
+        )
+
+
+def _mark_data(data: str, catalogue: str) -> None:
+    """The data directory is there, and ours. A link, because it is made and read in one go on any file system.
+
+    Raises: UsageError.
+    """
+    try:
+        os.makedirs(data, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.symlink(catalogue, os.path.join(data, _OF_DATABASE))
+    except OSError as cause:
+        raise errors.UsageError(f"data {data} can't be made: {cause.filename}: {cause.strerror}") from cause
+    _check_data(data, catalogue)
 
 
 def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes | None:
@@ -168,15 +207,19 @@ def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy 
 
 
 def _production(
-    catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock
+    catalogue: sqlite.Database, program: settings.Program, data: str, order: Order, ticking: clock.Clock
 ) -> runs.Production:
     """The production that is meant, opened if it is to be new."""
     if order.tag is not None:
-        return _open(catalogue, program, order, ticking)
+        return _open(catalogue, program, data, order, ticking)
     if order.quality is not None:
         raise errors.UsageError("--quality chooses the runs of a new production: use it with --new=TAG")
     found = catalogue.production(program.name, order.version)
     if found is not None:
+        if found.data != data:
+            raise errors.UsageError(
+                f'data {data}: {found.name} keeps its files under {found.data}; mend: data = "{found.data}"'
+            )
         return found
     versions = [production.version for production in catalogue.productions() if production.program == program.name]
     if not versions:
@@ -188,7 +231,9 @@ def _production(
     )
 
 
-def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock) -> runs.Production:
+def _open(
+    catalogue: sqlite.Database, program: settings.Program, data: str, order: Order, ticking: clock.Clock
+) -> runs.Production:
     tag, quality, base_program = str(order.tag), order.quality or "gold", program.base.partition(".")[0]
     if not tag.strip() or not tag.isprintable():
         raise errors.UsageError("--new=TAG: the tag says which software it is, e.g. --new=v5-2")
@@ -207,9 +252,10 @@ def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, t
                 f"--version={order.version}: there is no such {base_program} production; there are: {there}"
             )
         base_id = on.id
-    names = [output.name for output in program.outputs]
+    names = tuple(output.name for output in program.outputs)
+    opening = base.Opening(program.name, tag, quality, base_id, names, data, process.user())
     with catalogue.write() as change:
-        opened = change.open_production(program.name, tag, base_id, quality, names, process.user(), ticking.now())
+        opened = change.open_production(opening, ticking.now())
         if not sum(catalogue.counts(opened.id).values()):
             raise errors.UsageError(f"no {quality} runs for {program.name}; add some: production datasets add --help")
     return opened

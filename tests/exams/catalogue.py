@@ -83,12 +83,13 @@ class Desk:
         program: str = "alcapana",
         *,
         tag: str = "v5",
-        base: runs.Production | None = None,
+        on: runs.Production | None = None,
         quality: str = "gold",
         outputs: Sequence[str] = ("tree", "hist", "odb"),
     ) -> runs.Production:
+        opening = base.Opening(program, tag, quality, on.id if on else None, tuple(outputs), "/data", "alice")
         with self.write() as change:
-            return change.open_production(program, tag, base.id if base else None, quality, outputs, "alice", self.now)
+            return change.open_production(opening, self.now)
 
     def intake(self, production: runs.Production) -> int:
         with self.write() as change:
@@ -259,7 +260,7 @@ class Exam:
         owner = desk.enter(alcapana)
         one, two = desk.claim(alcapana, owner)
         desk.walk(one, State.FINISHED)
-        rootana = desk.open("rootana", base=alcapana, outputs=["out"])
+        rootana = desk.open("rootana", on=alcapana, outputs=["out"])
         assert (rootana.base, rootana.base_version) == (alcapana.id, 1)
         assert desk.states(rootana) == {1: "new", 2: "waiting"}
         desk.walk(two, State.ENDED)
@@ -276,8 +277,8 @@ class Exam:
     def test_only_the_productions_on_this_base_wake(self, desk: Desk) -> None:
         desk.add(1)
         first, second = desk.open(), desk.open()
-        on_first = desk.open("rootana", base=first)
-        on_second = desk.open("rootana", base=second)
+        on_first = desk.open("rootana", on=first)
+        on_second = desk.open("rootana", on=second)
         desk.walk(desk.claim(first, desk.enter(first))[0], State.FINISHED)
         assert (desk.states(on_first), desk.states(on_second)) == ({1: "new"}, {1: "waiting"})
 
@@ -285,12 +286,12 @@ class Exam:
         desk.add(1)
         desk.add(1, 2, dataset="odd", quality="silver")
         silver = desk.open(quality="silver")
-        assert desk.states(desk.open("rootana", base=silver)) == {1: "waiting"}
+        assert desk.states(desk.open("rootana", on=silver)) == {1: "waiting"}
 
     def test_runs_added_later_enter_the_base_and_what_is_based_on_it(self, desk: Desk) -> None:
         desk.add(1)
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         assert not desk.catalogue.intake_due(alcapana.id)
         desk.add(2)
         desk.add(3, quality="silver")
@@ -306,8 +307,8 @@ class Exam:
     def test_runs_added_later_enter_a_base_of_a_base(self, desk: Desk) -> None:
         desk.add(1)
         first = desk.open("first")
-        second = desk.open("second", base=first)
-        third = desk.open("third", base=second)
+        second = desk.open("second", on=first)
+        third = desk.open("third", on=second)
         desk.add(2)
         desk.intake(first)
         assert desk.states(second) == {1: "waiting", 2: "waiting"}
@@ -345,7 +346,7 @@ class Exam:
     def test_a_closed_production_takes_nothing_in(self, desk: Desk) -> None:
         desk.add(1)
         production = desk.open()
-        rootana = desk.open("rootana", base=production)
+        rootana = desk.open("rootana", on=production)
         desk.walk(desk.claim(production, desk.enter(production))[0], State.FINISHED)
         assert desk.close_production(production)
         desk.add(2)
@@ -669,7 +670,7 @@ class Exam:
         desk.add(1)
         desk.add(2, dataset="Si16")
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         owner, me = desk.enter(alcapana), desk.enter(rootana)
 
         def look(*datasets: str) -> base.Outlook:
@@ -907,7 +908,7 @@ class Exam:
     def test_outputs_are_intended_then_recorded(self, desk: Desk) -> None:
         desk.add(1)
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         (run,) = desk.claim(alcapana, desk.enter(alcapana))
         tree = runs.Output("tree", "/data/work/1/tree", "/tree/v1/1.root", 10, "adler32:00000001")
         hist = runs.Output("hist", "/data/work/1/hist", "/hist/v1/1.root", 20, "adler32:00000002")
@@ -973,7 +974,7 @@ class Exam:
                 desk.move(run, state)
         shown = dict(desk.subject.shell("SELECT run, status FROM alcapana_v1"))
         assert shown == {run: letters[State(state)] for run, state in desk.states(production).items()}
-        desk.open("rootana", base=production)
+        desk.open("rootana", on=production)
         based = dict(desk.subject.shell("SELECT run, status FROM rootana_v1"))
         assert based[9] == "W"
         assert set(letters.values()) == set(shown.values()) | set(based.values())
@@ -1033,7 +1034,7 @@ class Exam:
         desk = Desk(make())
         desk.add(1, 2, 3)
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         walk = Walk(desk, [alcapana, rootana])
         for verb, which, state in seed:
             desk.clock.advance(1)
