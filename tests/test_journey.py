@@ -476,7 +476,7 @@ class Manager:
         attempt.sweep(self.site)
 
     def __repr__(self) -> str:
-        return f"manager {self.site.lease.owner.id} of {self.site.production.name}"
+        return f"manager {self.site.lease.owner.id} of {self.site.layout.production.name}"
 
     @property
     def owner(self) -> runs.Owner:
@@ -530,7 +530,7 @@ class Manager:
         try:
             with self.catalogue.write(self.owner) as change:
                 change.leave(self.owner, "done", self.house.clock.now())
-                change.close_production(self.site.production.id, self.house.clock.now())
+                change.close_production(self.site.layout.production.id, self.house.clock.now())
         finally:
             self.die()
 
@@ -630,9 +630,11 @@ class Journey(RuleBasedStateMachine):
             if not self.house.free():
                 return False
             others = [other for other in self.house.alive() if other is not one]
-            same = [other for other in others if other.site.production == one.site.production]
+            same = [other for other in others if other.site.layout.production == one.site.layout.production]
             for other in (
-                others if same else [*others, self.house.enter(self.house.productions.index(one.site.production))]
+                others
+                if same
+                else [*others, self.house.enter(self.house.productions.index(one.site.layout.production))]
             ):
                 other.cycle()
             for _ in range(times):

@@ -22,10 +22,20 @@ def read_run(row: Sequence[Any]) -> runs.Run:
     return runs.Run(production, run, label, runs.State(state), *rest)
 
 
-def claimable_query(wanted: runs.Wanted) -> tuple[str, dict[str, str]]:
-    """The query for new runs, and its parameters: everything, or only what is wanted."""
-    everything = not wanted.datasets and not wanted.tranches
-    return (sql.SQL.claimable, {}) if everything else (sql.SQL.claimable_wanted, _choice(wanted))
+def next_runs(
+    connection: sql.Connection, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime
+) -> list[runs.Run]:
+    """The first new runs, of everything or only of what is wanted."""
+    values: dict[str, object] = {"production": production, "number": max(0, number), "now": clock.text(now)}
+    query = sql.SQL.claimable
+    if wanted.datasets or wanted.tranches:
+        query, values = sql.SQL.claimable_wanted, values | _choice(wanted)
+    return [
+        runs.Run(
+            production, run, label, runs.State.NEW, None, attempt, failures, since, "", None, None, None, None, None
+        )
+        for run, label, attempt, failures, since in connection.execute(query, values)
+    ]
 
 
 class Reading:
@@ -90,9 +100,8 @@ class Reading:
             others=tuple((other, holders[other.id]) for other in self.managers(production) if other.id in holders),
         )
 
-    def claimable(self, production: int, wanted: runs.Wanted, now: datetime.datetime) -> bool:
-        query, choice = claimable_query(wanted)
-        return self._first(query, production=production, number=1, now=clock.text(now), **choice) is not None
+    def next_runs(self, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime) -> list[runs.Run]:
+        return next_runs(self._connection, production, number, wanted, now)
 
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)

@@ -335,9 +335,9 @@ def _end(here: site.Site, message: str) -> None:
     attempt.clear_tickets(here, here.lease.owner.id)
     with here.catalogue.write(here.lease.owner) as change:
         change.leave(here.lease.owner, message, here.clock.now())
-        closed = change.close_production(here.production.id, here.clock.now())
+        closed = change.close_production(here.layout.production.id, here.clock.now())
     if closed:
-        log.info("Finished production: %s", here.production.name)
+        log.info("Finished production: %s", here.layout.production.name)
 
 
 def _leave(here: site.Site, stop: Stop, again: str) -> None:
