@@ -146,7 +146,7 @@ def _site(stack: contextlib.ExitStack, chosen: settings.Settings) -> site.Site:
     assert production
     batch = local.Local()
     stack.callback(batch.close)
-    carrying = porter.Threads(copy.Copy(chosen.data), ticking, chosen.transfers)
+    carrying = porter.Threads(copy.Copy(chosen.data), ticking, chosen.archive.transfers)
     stack.callback(carrying.close)
     looking = inspect.Inspect(ticking, 2)
     stack.callback(looking.close)

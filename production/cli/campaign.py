@@ -195,15 +195,15 @@ def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:
 def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy | None:
     if not program.input:
         return None
-    if not chosen.archive:
+    if not chosen.archive.url:
         raise errors.UsageError(
             f'{program.name} has an input, but no archive is set; write archive = "file:/mnt/raw" into production.toml'
         )
-    if not chosen.archive.startswith("/"):
-        options.not_built(f"an archive over {chosen.archive.partition(':')[0]}")
-    if not os.path.isdir(chosen.archive):
-        raise errors.UsageError(f"archive {chosen.archive} is not there: is it mounted, is the path right?")
-    return copy.Copy(chosen.archive)
+    if not chosen.archive.url.startswith("/"):
+        options.not_built(f"an archive over {chosen.archive.url.partition(':')[0]}")
+    if not os.path.isdir(chosen.archive.url):
+        raise errors.UsageError(f"archive {chosen.archive.url} is not there: is it mounted, is the path right?")
+    return copy.Copy(chosen.archive.url)
 
 
 def _production(
@@ -290,7 +290,7 @@ def _site(
     batch = local.Local()
     stack.callback(batch.close)
     ticking.watch(batch.fileno())
-    carrying = porter.Threads(archive or copy.Copy(chosen.data), ticking, chosen.transfers)
+    carrying = porter.Threads(archive or copy.Copy(chosen.data), ticking, chosen.archive.transfers)
     stack.callback(carrying.close)
     looking = inspect.Inspect(ticking, 2)
     stack.callback(looking.close)
