@@ -13,19 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, clock, errors, layout, lease, manager, process, settings, site
+from production import attempt, clock, errors, layout, manager, process, settings, site
 from production import run as runs
-from production.batch import local
 from production.catalogue import base, sqlite
-from production.cli import farewell, options, terminal
+from production.cli import data, farewell, options, terminal, wiring
 from production.journal import log, once, over
-from production.outputs import inspect
-from production.transfer import copy, porter
 
 INTERRUPTED = 130
-
-_OF_DATABASE = ".run_production"
-"""In the data directory: a symbolic link to nothing but the id of its database."""
 
 T = TypeVar("T")
 
@@ -74,17 +68,17 @@ def run(chosen: settings.Settings, order: Order) -> int:
     if chosen.batch != "local":
         options.not_built(f"--batch={chosen.batch}")
     modules = _modules_text(chosen, program)
-    data = _data(chosen.data)
+    directory = data.real(chosen.data)
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
         catalogue = patiently(lambda: sqlite.Database(chosen.database))
         stack.callback(catalogue.close)
-        _check_data(data, catalogue.id)
+        data.check(directory, catalogue.id)
         wanted = _wanted(catalogue, order)
-        archive = _archive(chosen, program)
-        production = patiently(lambda: _production(catalogue, program, data, order, ticking))
+        bringing = wiring.archive(stack, chosen, program)
+        production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id)
         if catalogue.place.advice:
             log.warning(catalogue.place.advice)
@@ -93,10 +87,11 @@ def run(chosen: settings.Settings, order: Order) -> int:
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
-        _mark_data(data, catalogue.id)
+        data.mark(directory, catalogue.id)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
-        here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
+        entered = patiently(lambda: _enter(catalogue, plan, ticking))
+        here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
         log.info("%s: %s", production.name, terminal.summary(catalogue.counts(production.id)))
         return _work(here, order.again(production.version))
 
@@ -114,54 +109,6 @@ def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False)
         else:
             over("door", "It goes on")
             return done
-
-
-def _data(data: str) -> str:
-    """The real path of the data directory, which is there or can be made; makes nothing.
-
-    Raises: UsageError.
-    """
-    there = data
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if not os.path.isdir(there):
-        raise errors.UsageError(f"data {data}: {there} is not a directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise errors.UsageError(f"data {data}: {there} may not be written by you; mend: chmod g+rwx '{there}'")
-    return os.path.realpath(data)
-
-
-def _check_data(data: str, catalogue: str) -> None:
-    """A data directory is of one database: two would remove each other's inputs.
-
-    Raises: UsageError.
-    """
-    mark = os.path.join(data, _OF_DATABASE)
-    try:
-        owner = os.readlink(mark)
-    except FileNotFoundError:
-        return
-    except OSError as cause:
-        raise errors.UsageError(f"data {data}: {mark}: {cause.strerror}") from cause
-    if owner != catalogue:
-        raise errors.UsageError(
-            f"data {data} belongs to another database ({mark} says {owner}, this one is {catalogue}); "
-            "give each database a data directory of its own"
-        )
-
-
-def _mark_data(data: str, catalogue: str) -> None:
-    """The data directory is there, and ours. A link, because it is made and read in one go on any file system.
-
-    Raises: UsageError.
-    """
-    try:
-        os.makedirs(data, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.symlink(catalogue, os.path.join(data, _OF_DATABASE))
-    except OSError as cause:
-        raise errors.UsageError(f"data {data} can't be made: {cause.filename}: {cause.strerror}") from cause
-    _check_data(data, catalogue)
 
 
 def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes | None:
@@ -192,33 +139,19 @@ def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:
     return runs.Wanted(order.datasets, order.tranches)
 
 
-def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy | None:
-    if not program.input:
-        return None
-    if not chosen.archive.url:
-        raise errors.UsageError(
-            f'{program.name} has an input, but no archive is set; write archive = "file:/mnt/raw" into production.toml'
-        )
-    if not chosen.archive.url.startswith("/"):
-        options.not_built(f"an archive over {chosen.archive.url.partition(':')[0]}")
-    if not os.path.isdir(chosen.archive.url):
-        raise errors.UsageError(f"archive {chosen.archive.url} is not there: is it mounted, is the path right?")
-    return copy.Copy(chosen.archive.url)
-
-
 def _production(
-    catalogue: sqlite.Database, program: settings.Program, data: str, order: Order, ticking: clock.Clock
+    catalogue: sqlite.Database, program: settings.Program, directory: str, order: Order, ticking: clock.Clock
 ) -> runs.Production:
     """The production that is meant, opened if it is to be new."""
     if order.tag is not None:
-        return _open(catalogue, program, data, order, ticking)
+        return _open(catalogue, program, directory, order, ticking)
     if order.quality is not None:
         raise errors.UsageError("--quality chooses the runs of a new production: use it with --new=TAG")
     found = catalogue.production(program.name, order.version)
     if found is not None:
-        if found.data != data:
+        if found.data != directory:
             raise errors.UsageError(
-                f'data {data}: {found.name} keeps its files under {found.data}; mend: data = "{found.data}"'
+                f'data {directory}: {found.name} keeps its files under {found.data}; mend: data = "{found.data}"'
             )
         return found
     versions = [production.version for production in catalogue.productions() if production.program == program.name]
@@ -232,7 +165,7 @@ def _production(
 
 
 def _open(
-    catalogue: sqlite.Database, program: settings.Program, data: str, order: Order, ticking: clock.Clock
+    catalogue: sqlite.Database, program: settings.Program, directory: str, order: Order, ticking: clock.Clock
 ) -> runs.Production:
     tag, quality, base_program = str(order.tag), order.quality or "gold", program.base.partition(".")[0]
     if not tag.strip() or not tag.isprintable():
@@ -253,7 +186,7 @@ def _open(
             )
         base_id = on.id
     names = tuple(output.name for output in program.outputs)
-    opening = base.Opening(program.name, tag, quality, base_id, names, data, process.user())
+    opening = base.Opening(program.name, tag, quality, base_id, names, directory, process.user())
     with catalogue.write() as change:
         opened = change.open_production(opening, ticking.now())
         if not sum(catalogue.counts(opened.id).values()):
@@ -275,30 +208,6 @@ def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content
             file.write(content)
         os.rename(making, path)
     return digest
-
-
-def _site(
-    stack: contextlib.ExitStack,
-    chosen: settings.Settings,
-    plan: layout.Layout,
-    wanted: runs.Wanted,
-    catalogue: sqlite.Database,
-    archive: copy.Copy | None,
-    ticking: clock.SystemClock,
-) -> site.Site:
-    """The neighbours, for a manager that has entered itself in the database."""
-    batch = local.Local()
-    stack.callback(batch.close)
-    ticking.watch(batch.fileno())
-    carrying = porter.Threads(archive or copy.Copy(chosen.data), ticking, chosen.archive.transfers)
-    stack.callback(carrying.close)
-    looking = inspect.Inspect(ticking, 2)
-    stack.callback(looking.close)
-    entered = patiently(lambda: _enter(catalogue, plan, ticking))
-    keeping = lease.Lease(entered, chosen.lease, ticking)
-    # A local job's witness is written on this machine: nothing is late.
-    here = dataclasses.replace(chosen, grace=0.0)
-    return site.Site(here, plan.production, plan, wanted, keeping, catalogue, batch, carrying, looking, ticking)
 
 
 def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock) -> runs.Owner:
