@@ -29,11 +29,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from production import attempt, errors, layout, lease, manager, process, settings, site
+from production import attempt, errors, layout, lease, manager, process, room, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
 from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
-from tests.fakes import batch, inspector, porter
+from tests.fakes import batch, inspector, porter, quota
 from tests.fakes.clock import FakeClock
 
 State = runs.State
@@ -136,6 +136,7 @@ class House:
         self.clock = FakeClock()
         self.world = batch.World(self.clock)
         self.archive = porter.Archive()
+        self.quota = quota.FakeQuota(self.clock)
         home = "shared" if kind == "fixed" else "private"
         programs = {"alpha": program("alpha", home, "", limit)}
         if kind == "based":
@@ -274,6 +275,7 @@ class House:
         self.world.lies.clear()
         self.archive.missing.clear()
         self.archive.trouble = 0
+        self.quota.used, self.quota.trouble = 0, ""
         for job in self.world.jobs:
             job.hidden = job.unknown = job.stubborn = False
         self.carry_all(*(self.enter(number) for number in range(len(self.productions))))
@@ -461,13 +463,13 @@ class Manager:
             )
         self.site = site.Site(
             house.settings,
-            production,
             house.layout(production.id),
             runs.Wanted(),
             lease.Lease(entered, LEASE, house.clock),
             self.catalogue,
             batch.FakeBatch(house.world),
             porter.FakePorter(house.archive),
+            room.Room(house.quota, house.settings.data, 90),
             inspector.FakeInspector(),
             house.clock,
         )
@@ -735,6 +737,10 @@ class Journey(RuleBasedStateMachine):
     @rule()
     def archive_has_hiccups(self) -> None:
         self.house.archive.trouble += 1
+
+    @rule(used=st.sampled_from([0, 10**3, 10**12]), trouble=st.sampled_from(["", "", "mmlsquota: exit 1"]))
+    def disk_fills(self, used: int, trouble: str) -> None:
+        self.house.quota.used, self.house.quota.trouble = used, trouble
 
     @rule(run=st.integers(1, 4))
     def archive_misses_a_file(self, run: int) -> None:

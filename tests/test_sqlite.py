@@ -297,7 +297,7 @@ def use(path: str) -> None:
         for production in database.productions():
             database.counts(production.id)
             database.managers(production.id)
-            database.claimable(production.id, runs.Wanted(), NOW)
+            database.next_runs(production.id, 1, runs.Wanted(), NOW)
         with database.write() as change:
             change.add_runs(rows(*range(100)))
             change.open_production(base.Opening("alcapana", "t", "gold", None, ("tree",), "/data", "alice"), NOW)

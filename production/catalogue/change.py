@@ -116,7 +116,8 @@ class Change:
     def claim(
         self, production: int, number: int, owner: runs.Owner, wanted: runs.Wanted, now: datetime.datetime
     ) -> list[runs.Run]:
-        rows = reading.next_runs(self._connection, production, number, wanted, now)
+        query, choice = reading.next_query(production, number, wanted, now)
+        rows = [reading.read_new(row) for row in self._execute(query, choice).fetchall()]
         values = {"production": production, "now": clock.text(now), "owner": owner.id, "user": owner.user}
         claims = [values | {"run": run.run, "attempt": run.attempt + 1} for run in rows]
         self._connection.executemany(sql.SQL.claim, claims)

@@ -156,13 +156,13 @@ SELECT m.id, m.user, m.host, m.pid, count(*) FROM manager AS m JOIN production_r
 
 -- claimable --
 -- New runs that may be taken now, the most important first.
-SELECT p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
+SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
   WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
 -- claimable_wanted --
 -- The same, of chosen datasets and tranches (JSON lists; empty means any).
-SELECT p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
+SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
   WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
     AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
       AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))

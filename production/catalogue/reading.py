@@ -22,20 +22,22 @@ def read_run(row: Sequence[Any]) -> runs.Run:
     return runs.Run(production, run, label, runs.State(state), *rest)
 
 
-def next_runs(
-    connection: sql.Connection, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime
-) -> list[runs.Run]:
-    """The first new runs, of everything or only of what is wanted."""
+def next_query(
+    production: int, number: int, wanted: runs.Wanted, now: datetime.datetime
+) -> tuple[str, dict[str, object]]:
+    """The query for the first new runs, of everything or only of what is wanted, and its parameters."""
     values: dict[str, object] = {"production": production, "number": max(0, number), "now": clock.text(now)}
-    query = sql.SQL.claimable
     if wanted.datasets or wanted.tranches:
-        query, values = sql.SQL.claimable_wanted, values | _choice(wanted)
-    return [
-        runs.Run(
-            production, run, label, runs.State.NEW, None, attempt, failures, since, "", None, None, None, None, None
-        )
-        for run, label, attempt, failures, since in connection.execute(query, values)
-    ]
+        return sql.SQL.claimable_wanted, values | _choice(wanted)
+    return sql.SQL.claimable, values
+
+
+def read_new(row: Sequence[Any]) -> runs.Run:
+    """The one reader of its rows."""
+    production, run, label, attempt, failures, since = row
+    return runs.Run(
+        production, run, label, runs.State.NEW, None, attempt, failures, since, "", None, None, None, None, None
+    )
 
 
 class Reading:
@@ -101,7 +103,8 @@ class Reading:
         )
 
     def next_runs(self, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime) -> list[runs.Run]:
-        return next_runs(self._connection, production, number, wanted, now)
+        query, values = next_query(production, number, wanted, now)
+        return [read_new(row) for row in self._all(query, **values)]
 
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)

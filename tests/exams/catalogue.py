@@ -391,7 +391,7 @@ class Exam:
         assert numbers(desk.claim(production, owner, 2)) == [4, 2]
         assert numbers(desk.claim(production, owner, 10)) == [3, 5, 1]
         assert desk.claim(production, owner, 10) == []
-        assert not desk.catalogue.claimable(production.id, runs.Wanted(), desk.now)
+        assert not desk.catalogue.next_runs(production.id, 1, runs.Wanted(), desk.now)
 
     def test_a_negative_number_never_means_all(self, desk: Desk) -> None:
         desk.add(1, 2)
@@ -425,11 +425,11 @@ class Exam:
         production = desk.open()
         assert desk.counted(production) == {State.NEW: 5}
         wanted = runs.Wanted(datasets, tranches)
-        assert desk.catalogue.claimable(production.id, wanted, desk.now) == bool(expected)
+        assert bool(desk.catalogue.next_runs(production.id, 1, wanted, desk.now)) == bool(expected)
         owner = desk.enter(production)
         assert desk.catalogue.outlook(production.id, owner, wanted).new == bool(expected)
         assert numbers(desk.claim(production, owner, 10, wanted)) == expected
-        assert not desk.catalogue.claimable(production.id, wanted, desk.now)
+        assert not desk.catalogue.next_runs(production.id, 1, wanted, desk.now)
         assert not desk.catalogue.outlook(production.id, owner, wanted).new
 
     def test_dataset_and_tranche_mean_that_tranche_of_that_dataset(self, desk: Desk) -> None:
@@ -449,11 +449,11 @@ class Exam:
         later = desk.now + datetime.timedelta(seconds=30)
         assert desk.move(run, State.NEW, "program: exit 1", failures=1, not_before=later)
         desk.clock.advance(29.999)
-        assert not desk.catalogue.claimable(production.id, runs.Wanted(), desk.now)
+        assert not desk.catalogue.next_runs(production.id, 1, runs.Wanted(), desk.now)
         assert desk.claim(production, owner) == []
         assert desk.catalogue.outlook(production.id, owner, runs.Wanted()).new  # so it is worth waiting
         desk.clock.advance(0.001)
-        assert desk.catalogue.claimable(production.id, runs.Wanted(), desk.now)
+        assert desk.catalogue.next_runs(production.id, 1, runs.Wanted(), desk.now)
         (again,) = desk.claim(production, owner)
         assert (again.attempt, again.failures) == (2, 1)
         assert desk.move(again, State.NEW)
@@ -611,7 +611,7 @@ class Exam:
         for run, state in zip(six, WAY[1:], strict=True):
             desk.walk(run, state)
         with desk.write(alice) as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
         assert desk.catalogue.orphans(production.id) == []
         if gone == "lapsed":
             assert desk.lapse(alice)
@@ -850,20 +850,21 @@ class Exam:
         production = desk.open()
         alice, bob = desk.enter(production), desk.enter(production, "bob")
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
-            assert not change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
-            assert not change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
-            assert change.begin_transfer("/raw/2", "2.mid", bob, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            assert change.carried("/raw/1")
+            assert not change.carried("/raw/2")
+            change.begin_transfer("/raw/2", "2.mid", bob, desk.now)
             change.progress(bob, "/raw/1", 100, 99)
             change.end_transfer("/raw/1", bob)  # not his
-            assert not change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert change.carried("/raw/1")
             change.progress(alice, "/raw/1", 100, 50)
             change.progress(alice, "/raw/1", None, 60)
         where = "SELECT manager, size, bytes FROM transfer WHERE path = '/raw/1'"
         assert desk.subject.shell(where) == [(alice.id, 100, 60)]
         with desk.write() as change:
             change.end_transfer("/raw/1", alice)
-            assert change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert not change.carried("/raw/1")
+            change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
 
     @pytest.mark.feature("AC-30")
     @pytest.mark.parametrize("gone", ["lapsed", "left"])
@@ -874,7 +875,7 @@ class Exam:
         alice, bob = desk.enter(production), desk.enter(production, "bob")
         (run,) = desk.claim(production, alice)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
         desk.move(run, State.NEW)  # released; killed before he could say goodbye
         if gone == "lapsed":
             assert desk.lapse(alice)
@@ -884,7 +885,7 @@ class Exam:
             with desk.write() as change:
                 change.adopt(orphaned, 1, bob, desk.now)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert not change.carried("/raw/1")
 
     @pytest.mark.feature("AC-30")
     def test_another_production_can_bring_what_someone_gone_was_bringing(self, desk: Desk) -> None:
@@ -894,13 +895,59 @@ class Exam:
         alice, bob = desk.enter(third), desk.enter(fourth, "bob")
         desk.claim(third, alice)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
         assert desk.lapse(alice)
         for orphaned in desk.catalogue.orphans(fourth.id):
             with desk.write() as change:
                 change.adopt(orphaned, fourth.id, bob, desk.now)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert not change.carried("/raw/1")
+
+    # ── what is promised ──
+
+    def test_sizes_are_what_was_seen_so_far(self, desk: Desk) -> None:
+        desk.add(1, 2, 3)
+        production = desk.open()
+        owner = desk.enter(production)
+        runs_ = desk.claim(production, owner)
+        with desk.write() as change:
+            assert change.sizes(production.id) == base.Sizes(0, 0)
+            assert change.size(runs_[0], "/raw/1") is None
+            change.need(runs_[0], "/raw/1", "1", 500, ours=True, come=desk.now)
+            change.need(runs_[1], "/raw/2", "2", 700, ours=True, come=desk.now)
+            assert change.size(runs_[0], "/raw/1") == 500
+            assert change.sizes(production.id) == base.Sizes(700, 700)  # as much again, until one has written something
+            for run, size in zip(runs_, (10, 90, 30), strict=True):
+                change.intend(
+                    run, [runs.Output("tree", "t", f"/tree/{run}", size), runs.Output("hist", "h", f"/hist/{run}", 5)]
+                )
+                change.record(run, desk.now)
+            assert change.sizes(production.id) == base.Sizes(700, 35)
+        following = desk.open()
+        with desk.write() as change:
+            assert change.sizes(following.id) == base.Sizes(700, 35)
+
+    def test_promised_is_what_is_still_to_come_to_that_disk(self, desk: Desk) -> None:
+        desk.add(1, 2, 3, 4)
+        production = desk.open()
+        owner = desk.enter(production)
+        with desk.write() as change:
+            assert change.promised("/data", desk.now) == base.Promised(0, 0)
+        one, two, three, four = desk.claim(production, owner)
+        before = desk.now - datetime.timedelta(seconds=1)
+        after = desk.now + datetime.timedelta(seconds=1)
+        with desk.write() as change:
+            change.need(one, "/raw/1", "1", 100, ours=True, come=desk.now)
+            change.begin_transfer("/raw/2", "2", owner, desk.now)
+            change.need(two, "/raw/2", "2", None, ours=True)
+            change.need(three, "/raw/3", "3", 70, ours=True)  # it was too large when it was ordered
+            change.move(one, State.STAGED, "", desk.now)
+            # one has come since the look, or before; two is on its way, as large as one; three and four will be ordered
+            assert change.promised("/data", before) == base.Promised(100 + 100 + 2 * 100, 70 + 100 + 2 * 100)
+            assert change.promised("/data", after) == base.Promised(100 + 2 * 100, 70 + 100 + 2 * 100)
+            assert change.promised("/elsewhere", before) == base.Promised(0, 0)
+            change.need(four, "/raw/1", "1", 100, ours=True, come=desk.now)  # the same file: once
+            assert change.promised("/data", before).ordered == 400
 
     # ── outputs and fixed paths ──
 
