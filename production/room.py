@@ -14,6 +14,10 @@ from production.journal import once, over
 from production.transfer import base as transfer
 
 
+HYSTERESIS = 1.0
+"""Per cent of the quota that have to be free again before staging goes on."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Left:
     """Bytes that are left within the limit; negative if it is passed."""
@@ -35,8 +39,7 @@ class Room:
         """``data`` is the real path of the directory, ``spacelim`` per cent of the quota that may be used."""
         self._quota = quota
         self._data = data
-        self._share = spacelim / 100
-        self._said = f"--spacelim={spacelim:g} %"
+        self._spacelim = spacelim
         self._braked = False
 
     def look(self, change: base.Change) -> Left | None:
@@ -51,22 +54,37 @@ class Room:
         over("quota unread", "The quota can be read again")
         self._brake(reading)
         promised = change.promised(self._data, reading.began)
-        most = int(reading.limit * self._share)
+        most = within(reading.limit, self._spacelim)
         left = most - reading.used - promised.ordered
         if self._braked:
             left = min(left, 0)
         return Left(left - promised.claimed, left, most, not promised.ordered)
 
+    def short(self, topic: str, text: str) -> None:
+        """A run waits for room: says so, once; the disk is looked at again soon."""
+        once(topic, text)
+        self._quota.renew()
+
     def _brake(self, reading: transfer.Reading) -> None:
         """One message when the limit is passed, one when it is left again by 1 % of it: no flapping between."""
-        used = f"{100 * reading.used / max(1, reading.limit):.0f} % of {shown(reading.limit)} used"
-        if reading.used >= reading.limit * self._share:
-            if not self._braked:
-                once("quota", f"Quota: {used}, {self._said}: nothing new is staged, running jobs go on")
+        if not self._braked and reading.used >= within(reading.limit, self._spacelim):
             self._braked = True
-        elif self._braked and reading.used < reading.limit * (self._share - 0.01):
+            limit = f"--spacelim={self._spacelim:g}"
+            once("quota", f"Quota: {_use(reading)}, {limit}: nothing new is staged, running jobs go on")
+        elif self._braked and reading.used < within(reading.limit, self._spacelim - HYSTERESIS):
             self._braked = False
-            over("quota", f"Quota: {used}: staging goes on")
+            over("quota", f"Quota: {_use(reading)}: staging goes on")
+        if self._braked:
+            self._quota.renew()
+
+
+def _use(reading: transfer.Reading) -> str:
+    return f"{100 * reading.used / max(1, reading.limit):.0f} % of {shown(reading.limit)} used"
+
+
+def within(limit: int, spacelim: float) -> int:
+    """``spacelim`` per cent of so many bytes."""
+    return limit * round(spacelim * 1000) // 100_000  # whole numbers: a float loses bytes
 
 
 def shown(size: int) -> str:

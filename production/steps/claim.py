@@ -5,7 +5,7 @@ from __future__ import annotations
 from production import attempt, brake
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once
+from production.journal import log
 
 
 def step(site: site_.Site) -> None:
@@ -35,6 +35,6 @@ def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:
         return number  # nothing is known yet; before a file is brought its size is
     fit = left.unpromised // each
     if fit < number:
-        once("room", "There is no room for more runs at a time; others are claimed as these finish")
+        site.room.short("room", "There is no room for more runs at a time; others are claimed as these finish")
     alone = left.idle and left.unpromised == left.unordered
     return min(number, max(fit, int(alone)))

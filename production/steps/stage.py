@@ -121,7 +121,7 @@ def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.
             ordered[path] = expected
             room -= expected + sizes.outputs
         elif known is not None:
-            once(f"room {run}", f"Run {run} waits for room: its input has {room_.shown(known)}")
+            site.room.short(f"room {run}", f"Run {run} waits for room: its input has {room_.shown(known)}")
         elif not ordered and left.idle and room > 0:
             return {path: room}
     spare = room // max(1, len(ordered))

@@ -23,16 +23,13 @@ _PERIODS = 5
 """Intervals after which a reading is too old."""
 _SPARING_WALK = 20.0
 """A directory is added up no sooner again than after this many times what it took: 5 per cent of a core at most."""
+_SOONEST = 1.0
+"""Seconds between two readings that somebody waits for."""
 _SPARING_COMMAND = 2.0
 """A program that hangs until its time limit is asked half of the time at most."""
 
 Reader = Callable[[Callable[[], bool]], replies.Usage]
 """Reads once; is handed a call that says whether the manager wants to leave."""
-
-
-def room(limit: int, used: int, promised: int, spacelim: float) -> int:
-    """Bytes that may still come, within ``spacelim`` per cent of the limit; negative where it is exceeded."""
-    return limit * round(spacelim * 1000) // 100_000 - used - promised  # whole numbers: a float loses bytes
 
 
 def of(chosen: settings.Quota, data: str, clock: clocks.Clock) -> base.Quota:
@@ -84,6 +81,9 @@ class Disk:
         used, size = usage.filesystem(self._data)
         return base.Reading(used, size if self._limit is None else min(size, self._limit), began)
 
+    def renew(self) -> None:
+        """Each reading is new."""
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -121,14 +121,10 @@ class Gauge:
         with self._lock:
             self._begin()
 
-    def reading(self) -> base.Reading:
-        with self._lock:
-            last = self._last
-            age = self._clock.boottime() - last.boottime if last else 0.0
-            if not self._reading and (last is None or age >= self._period(last)):
-                self._begin()
+    def reading(self) -> base.Reading | None:
+        last, age = self._due(self._interval)
         if last is None:
-            raise errors.QuotaUnread("the quota is being read for the first time")
+            return None
         if last.found is None:
             raise errors.QuotaUnread(last.trouble)
         if age > max(_PERIODS * self._period(last), _OLDEST):
@@ -137,9 +133,21 @@ class Gauge:
             )
         return base.Reading(*last.found, last.began)
 
+    def renew(self) -> None:
+        self._due(_SOONEST)
+
     def close(self) -> None:
         """End the reading at its next file, or its program."""
         self._crew.dismiss(5.0)
+
+    def _due(self, interval: float) -> tuple[_Try | None, float]:
+        """The last try and its age in seconds; the next has begun if it is older than the interval."""
+        with self._lock:
+            last = self._last
+            age = self._clock.boottime() - last.boottime if last else 0.0
+            if not self._reading and (last is None or age >= max(interval, self._sparing * last.took)):
+                self._begin()
+        return last, age
 
     def _period(self, last: _Try) -> float:
         return max(self._interval, self._sparing * last.took)
