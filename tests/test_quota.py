@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -199,6 +200,12 @@ def test_exit_1_of_an_exceeded_quota_is_an_answer(site: Site) -> None:
     assert site.read("quota") == (9 * KB, 10 * KB)
 
 
+def test_quota_where_there_is_none_says_nothing_and_exits_1(site: Site) -> None:
+    """Recorded of linuxquota 4.06; see tests/data/quota/README.md."""
+    site.says(lie="none here")
+    assert site.refusal("quota") == "quota -x: no quota in what it said"
+
+
 @pytest.mark.parametrize("program", sorted(PARSERS))
 @pytest.mark.parametrize(
     ("lie", "problem"),
@@ -305,6 +312,37 @@ def test_a_disk_that_does_not_answer_is_not_taken_for_the_one_below(tmp_path: pa
         usage.filesystem(f"{tmp_path}/data/x")
 
 
+@pytest.fixture
+def small_disk(tmp_path: pathlib.Path, need: Callable[[str, object], object]) -> Iterator[pathlib.Path]:
+    """A file system of two megabytes, below the data directory."""
+    path = tmp_path / "data" / "small"
+    path.mkdir(parents=True)
+    mount = need("mount", shutil.which("mount"))
+    done = subprocess.run([str(mount), "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], check=False)
+    need("the right to mount a tmpfs", done.returncode == 0)
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def test_another_file_system_below_is_not_added_up(small_disk: pathlib.Path) -> None:
+    (small_disk / "file").write_bytes(b"x" * 2**20)
+    (small_disk.parent / "ours").write_bytes(b"x" * 5000)
+    used, _ = usage.Directory(str(small_disk.parent))(stays)
+    assert used == du(small_disk.parent) < 2**20
+    assert usage.mount_point(f"{small_disk}/not/yet") == str(small_disk)
+
+
+@pytest.mark.feature("AC-15")
+def test_a_quota_is_no_use_on_a_full_disk(small_disk: pathlib.Path) -> None:
+    (small_disk / "file").write_bytes(b"x" * 2**19)
+    time = Rung()
+    with contextlib.closing(quota.of(settings.Quota("directory", limit=2**40), str(small_disk), time)) as there:
+        time.until_rung()
+        assert there.reading() == base.Reading(2**19, 2**21, clock.START)
+    with contextlib.closing(quota.of(settings.Quota(), str(small_disk), time)) as there:
+        assert there.reading() == base.Reading(2**19, 2**21, clock.START)
+
+
 def df(path: pathlib.Path) -> tuple[int, int]:
     """Used, and what there is for users, as the program of that name says."""
     argv = ["df", "--block-size=1", "--output=used,avail", path]
@@ -370,14 +408,14 @@ class Room:
     """A gauge, its reader and its clock."""
 
     def __init__(self, sparing: float = 2.0) -> None:
-        self.time = Rung()
-        self.reader = Reader(self.time)
-        self.gauge = quota.Gauge(self.reader, self.time, 30.0, sparing)
+        self.ticking = Rung()
+        self.reader = Reader(self.ticking)
+        self.gauge = quota.Gauge(self.reader, self.ticking, 30.0, sparing)
 
     def read(self) -> None:
         """Let one reading come to its end."""
         self.reader.go.release()
-        self.time.until_rung()
+        self.ticking.until_rung()
 
     def close(self) -> None:
         self.gauge.close()
@@ -398,8 +436,8 @@ def room() -> Iterator[Room]:
 def test_it_is_read_at_once_and_the_clock_is_woken(room: Room) -> None:
     assert room.reader.begun.acquire(timeout=30)
     assert room.refusal() == "the quota is being read for the first time"
-    assert room.time.silent
-    began = room.time.now()
+    assert room.ticking.silent
+    began = room.ticking.now()
     room.reader.takes = 3.0
     room.read()
     assert room.gauge.reading() == base.Reading(10, 100, began)
@@ -408,12 +446,12 @@ def test_it_is_read_at_once_and_the_clock_is_woken(room: Room) -> None:
 def test_it_is_read_again_when_it_is_due_and_somebody_asks(room: Room) -> None:
     room.read()
     first = room.gauge.reading()
-    room.time.advance(29.9)
+    room.ticking.advance(29.9)
     assert room.gauge.reading() is not first
     assert room.gauge.reading() == first
     assert room.reader.count == 1
-    room.time.advance(0.2)
-    began = room.time.now()
+    room.ticking.advance(0.2)
+    began = room.ticking.now()
     assert room.gauge.reading() == first
     room.reader.answer = (90, 100)
     room.read()
@@ -424,7 +462,7 @@ def test_it_is_read_again_when_it_is_due_and_somebody_asks(room: Room) -> None:
 def test_one_reading_at_a_time(room: Room) -> None:
     room.read()
     for _ in range(5):
-        room.time.advance(31)
+        room.ticking.advance(31)
         room.gauge.reading()
     room.read()
     assert room.reader.count == 2
@@ -433,12 +471,12 @@ def test_one_reading_at_a_time(room: Room) -> None:
 def test_a_reader_that_fails_says_why_until_it_can_again(room: Room) -> None:
     room.read()
     room.gauge.reading()
-    room.time.advance(31)
+    room.ticking.advance(31)
     room.gauge.reading()
     room.reader.answer = errors.QuotaUnread("lfs quota: exit 1: cannot reach the MDS")
     room.read()
     assert room.refusal() == "lfs quota: exit 1: cannot reach the MDS"
-    room.time.advance(31)
+    room.ticking.advance(31)
     assert room.refusal() == "lfs quota: exit 1: cannot reach the MDS"
     room.reader.answer = (10, 100)
     room.read()
@@ -454,9 +492,9 @@ def test_a_reader_that_stumbles_is_told_in_one_line(room: Room) -> None:
 def test_a_reading_that_is_too_old_is_none(room: Room) -> None:
     """Ten minutes at least, and five intervals; the machine's sleep counts."""
     room.read()
-    room.time.sleep(600)
+    room.ticking.sleep(600)
     assert room.gauge.reading().used == 10
-    room.time.sleep(60)
+    room.ticking.sleep(60)
     assert room.refusal() == "the quota was last read 11 minutes ago, and is still being read again"
     room.read()
     assert room.gauge.reading().used == 10
@@ -464,7 +502,7 @@ def test_a_reading_that_is_too_old_is_none(room: Room) -> None:
 
 def test_the_wall_clock_is_not_what_makes_it_old(room: Room) -> None:
     room.read()
-    room.time.step(86400)
+    room.ticking.step(86400)
     assert room.gauge.reading().used == 10
     assert room.reader.count == 1
 
@@ -474,14 +512,14 @@ def test_a_long_walk_is_made_seldom() -> None:
     with contextlib.closing(Room(sparing=20.0)) as here:
         here.reader.takes = 60.0
         here.read()
-        here.time.advance(20 * 60 - 61)
+        here.ticking.advance(20 * 60 - 61)
         assert here.gauge.reading().used == 10
         assert here.reader.count == 1
-        here.time.advance(2)
+        here.ticking.advance(2)
         assert here.gauge.reading().used == 10
         assert here.reader.begun.acquire(timeout=30)
         assert here.reader.begun.acquire(timeout=30)
-        here.time.advance(5 * 20 * 60)
+        here.ticking.advance(5 * 20 * 60)
         assert "still being read" in here.refusal()
 
 
@@ -489,7 +527,7 @@ def test_closing_ends_the_reading(room: Room) -> None:
     assert room.reader.begun.acquire(timeout=30)
     room.gauge.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("quota")]
-    room.time.advance(1000)
+    room.ticking.advance(1000)
     assert "manager is leaving" in room.refusal()
 
 

@@ -52,7 +52,9 @@ class Command:
             raise errors.QuotaUnread(f"{self}: {error}") from error
 
     def _exceeded(self, end: child.End) -> bool:
-        return self._over and end.ended and end.status == 1 and b"*" in end.said and not end.complained.strip()
+        """Whether exit 1 is no failure; where it says nothing at all, there is no quota, and the parser says so."""
+        marked = b"*" in end.said or not end.said.strip()
+        return self._over and end.ended and end.status == 1 and marked and not end.complained.strip()
 
     def __str__(self) -> str:
         return disk.printable(shlex.join(self._argv))
