@@ -13,7 +13,6 @@ from production.catalogue import base
 from production.journal import once, over
 from production.transfer import base as transfer
 
-
 HYSTERESIS = 1.0
 """Per cent of the quota that have to be free again before staging goes on."""
 

@@ -1,4 +1,4 @@
-"""The disk's limit: what quota programs print, who reads how full it is, how old a reading may be, what room is left."""
+"""The disk's limit: what quota programs print, who reads how full it is, how old a reading may be."""
 
 from __future__ import annotations
 
@@ -435,7 +435,7 @@ def room() -> Iterator[Room]:
 
 def test_it_is_read_at_once_and_the_clock_is_woken(room: Room) -> None:
     assert room.reader.begun.acquire(timeout=30)
-    assert room.refusal() == "the quota is being read for the first time"
+    assert room.gauge.reading() is None
     assert room.ticking.silent
     began = room.ticking.now()
     room.reader.takes = 3.0
@@ -538,10 +538,11 @@ def first(chosen: settings.Quota, site: Site) -> base.Reading:
     """The first reading of a quota."""
     time = Rung()
     with contextlib.closing(quota.of(chosen, str(site.data), time)) as there:
-        with contextlib.suppress(errors.QuotaUnread):
-            return there.reading()
-        time.until_rung()
-        return there.reading()
+        if (reading := there.reading()) is None:
+            time.until_rung()
+            reading = there.reading()
+        assert reading is not None
+        return reading
 
 
 @pytest.mark.feature("AC-15")
@@ -608,33 +609,13 @@ def test_children_get_the_signals_that_our_threads_hold_back(site: Site) -> None
     assert not int(blocked["SigIgn:"], 16) & 1 << (signal.SIGPIPE - 1)
 
 
-# --- room -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.feature("AC-15")
-@pytest.mark.parametrize(
-    ("limit", "used", "promised", "spacelim", "left"),
-    [
-        (1000, 0, 0, 100.0, 1000),
-        (1000, 850, 0, 90.0, 50),
-        (1000, 850, 50, 90.0, 0),
-        (1000, 950, 0, 90.0, -50),
-        (1000, 0, 0, 33.333, 333),
-        (2**60 + 1, 1, 0, 100.0, 2**60),
-    ],
-)
-def test_room(limit: int, used: int, promised: int, spacelim: float, left: int) -> None:
-    assert quota.room(limit, used, promised, spacelim) == left
-
-
-SIZES = strategies.integers(0, 2**62)
-
-
-@hypothesis.given(SIZES, SIZES, SIZES, strategies.floats(1.001, 100))
-def test_room_is_never_more_than_the_per_cent(limit: int, used: int, promised: int, spacelim: float) -> None:
-    left = quota.room(limit, used, promised, spacelim)
-    assert left + used + promised <= limit
-    assert left + used + promised == pytest.approx(limit * spacelim / 100, rel=1e-3, abs=1)
-    assert (
-        quota.room(limit, used + 1, promised, spacelim) == left - 1 == quota.room(limit, used, promised + 1, spacelim)
-    )
+def test_who_waits_for_room_has_it_read_again_soon(room: Room) -> None:
+    room.read()
+    room.ticking.advance(0.9)
+    room.gauge.renew()
+    assert room.reader.count == 1
+    room.ticking.advance(0.2)
+    began = room.ticking.now()
+    room.gauge.renew()
+    room.read()
+    assert room.gauge.reading() == base.Reading(10, 100, began)
