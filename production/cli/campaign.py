@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -17,12 +16,10 @@ from production import attempt, clock, errors, layout, lease, manager, process, 
 from production import run as runs
 from production.batch import local
 from production.catalogue import base, sqlite
-from production.cli import farewell, options, terminal
+from production.cli import door, farewell, options, terminal
 from production.journal import log, once, over
 from production.outputs import inspect
 from production.transfer import copy, porter
-
-INTERRUPTED = 130
 
 T = TypeVar("T")
 
@@ -57,6 +54,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
 
     Raises: ProductionError: UsageError before anything was touched.
     """
+    door.unwind()
     program = chosen.programs.get(order.program)
     if program is None:
         known = ", ".join(sorted(chosen.programs))
@@ -282,7 +280,7 @@ def _work(here: site.Site, again: str) -> int:
             _leave(here, stop, again)
             return errors.ProductionError.exit_code
         _leave(here, stop, again)
-        return INTERRUPTED
+        return door.INTERRUPTED
 
 
 def _end(here: site.Site, message: str) -> None:
@@ -335,13 +333,7 @@ class Stop:
 def _signals(ticking: clock.Clock) -> Iterator[Stop]:
     """Ctrl-C, TERM and HUP ask for a stop while this lasts."""
     stop = Stop(ticking)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, stop.handle) for number in numbers}
+    before = {number: signal.signal(number, stop.handle) for number in door.numbers()}
     try:
         yield stop
     finally:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from production import disk, errors, settings
+from production.cli import door
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,8 +59,6 @@ def open_streams() -> None:
 def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
     """Run a command; its errors become one line and an exit code, never a traceback."""
     open_streams()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the manager has its own
     try:
         code = command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -70,7 +67,7 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         print(f"{name}: {disk.printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return door.INTERRUPTED
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -80,8 +77,7 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         print(f"{name}: {disk.printable(unexpected(error))}", file=sys.stderr)
         return 1
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said: the exit code is to be ours
+        door.be_deaf()
 
 
 def unexpected(error: Exception) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from production import clock, errors
-from production.cli import options
+from production.cli import door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def _database(given: argparse.Namespace) -> str:
 def _init(given: argparse.Namespace) -> int:
     from production.catalogue import sqlite
 
+    door.unwind()
     sqlite.create(given.file, clock.SystemClock().now())
     print(f"made {given.file}; next: production datasets add --help")
     return 0
@@ -84,6 +85,7 @@ def _init(given: argparse.Namespace) -> int:
 def _add(given: argparse.Namespace) -> int:
     from production.catalogue import sqlite
 
+    door.unwind()
     path = _database(given)
     rows = list(_rows(given))  # all of it is read and checked before anything is touched
     catalogue = sqlite.Database(path)
@@ -184,6 +186,7 @@ def _status(given: argparse.Namespace) -> int:
     from production.catalogue import sqlite
     from production.cli import terminal
 
+    door.unwind()
     path = _database(given)
     catalogue = sqlite.Database(path, read_only=True)
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import re
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 
@@ -265,3 +268,29 @@ def test_stopping_before_anything_began(campaign: Campaign) -> None:
     assert result.code == 130, str(result)
     campaign.nothing_in_hands()
     assert campaign.letters("gated_v1") == "NN"
+
+
+def caught(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler of its own for this signal (proc(5), status)."""
+    [mask] = re.findall(r"^SigCgt:\s*(\w+)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.feature("AC-28")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_the_door_ends_it_without_a_traceback(campaign: Campaign, number: signal.Signals) -> None:
+    """At every moment from our first line on, through the imports and the opening, until it goes round."""
+    campaign.script("gated.sh", "read never <@/gate")
+    campaign.pipe("gate")
+    campaign.settings(WITHOUT_INPUT)
+    campaign.begin("1-2")
+    for moment in range(0, 300, 30):
+        manager = campaign.start("--production=gated", "--new=t")
+        # it has said nothing yet; python itself has a handler for SIGINT only
+        until(lambda pid=manager.pid: caught(pid, signal.SIGTERM), "our first line")
+        threading.Event().wait(moment / 1000)  # no event marks "in the middle of an import"
+        result = manager.stop(number)
+        assert result.code == 130, f"after {moment} ms: {result}"
+        assert "Traceback" not in result.err, f"after {moment} ms: {result}"
+        assert "rror" not in result.err, f"after {moment} ms: {result}"
+    campaign.nothing_in_hands()
