@@ -202,6 +202,8 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         (["--production=sim", "--database=home"], "home is not a file"),
         (["--production=sim", "--database=production.toml"], "production.toml"),
         (["--production=sim", "--new=t", "--modules=none"], "--modules=none"),
+        (["--production=sim", "--new=t", "--modules=/dev/zero"], "--modules=/dev/zero: not a regular file"),
+        (["--production=sim", "--new=t", "--modules=home"], "--modules=home: not a regular file"),
         (["--production=configured", "--new=t"], "--modules=FILE"),
         (["--production=raw", "--new=t"], "archive"),
         (["--production=sim", "--new=t", "--dataset=Al51"], "no such dataset.*: Al50, Si16"),
@@ -304,7 +306,8 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
         (["datasets", "add", "1", "--dataset=Al50"], "run 1 is in dataset Al50 already, as gold, tranche 1"),
         (["datasets", "add", "6-9", "4", "--dataset=Si16", "--tranche=2"], "run 4 is in dataset Si16 already"),
         (["datasets", "add", "none.csv"], "none.csv: neither a CSV file nor runs"),
-        (["datasets", "add", "home"], "home"),
+        (["datasets", "add", "home"], "not a regular file but a directory"),
+        (["datasets", "add", "/dev/zero"], "/dev/zero: not a regular file but a device"),
         (["datasets", "add", "production.db"], "production.db"),
         (["datasets", "add", "a.csv", "b.csv"], "a.csv: neither a CSV file nor runs"),
         (["datasets", "add", "production.toml", "--dataset=x"], "production.toml"),
@@ -353,6 +356,26 @@ def test_garbage_in_a_table_adds_nothing(ready: Shift, tmp_path: pathlib.Path, t
     assert "runs.csv" in line or "run 1" in line
     assert words in line
     assert ready.here() == before
+
+
+def test_files_that_never_end_are_slips(empty: Shift) -> None:
+    """A pipe nobody writes into, and files (with a hole for most of it) that would fill the memory."""
+    (empty.directory / "production.toml").write_text('database = "production.db"\n' + SETTINGS)
+    empty.good("init", "production.db")
+    os.mkfifo(empty.directory / "pipe")
+    for name, size in (("large", (16 << 20) + 1), ("huge", 5 << 30), ("line", 200 << 20)):
+        with (empty.directory / name).open("wb") as file:
+            file.truncate(size)
+    start = ("--production=configured", "--new=t")
+    assert "--modules=pipe: not a regular file" in empty.run_production(*start, "--modules=pipe").error()
+    assert "is this really a configuration file?" in empty.run_production(*start, "--modules=large").error()
+    assert "is this really a configuration file?" in empty.run_production(*start, "--modules=huge").error()
+    assert "pipe: not a regular file but a pipe" in empty.production("datasets", "add", "pipe").error()
+    assert (
+        "huge: more than 1024 MB; is this really a table of runs?"
+        in empty.production("datasets", "add", "huge").error()
+    )
+    assert "line: not a CSV text" in empty.production("datasets", "add", "line").error()
 
 
 # ── setting up ──

@@ -482,7 +482,7 @@ def test_the_message_names_the_layer_the_value_is_from(house: House) -> None:
         ({"spacelim": "0.9"}, "--spacelim=0.9: not allowed; per cent, e.g. 90, more than 1 and at most 100"),
         ({"batch": "pbs"}, '--batch=pbs: not allowed; "local" or "sge" or "slurm"'),
         ({"modules": "lost"}, "--modules=lost: cannot be read: No such file or directory"),
-        ({"modules": "."}, "--modules=.: cannot be read: Is a directory"),
+        ({"modules": "."}, "--modules=.: not a regular file"),
         ({"database": ""}, "--database: empty; the database's path"),
         ({"colour": "red"}, "--colour=red: no such key; there is archive"),
     ],

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, clock, errors, layout, lease, manager, process, settings, site
+from production import attempt, clock, disk, errors, layout, lease, manager, process, settings, site
 from production import run as runs
 from production.batch import local
 from production.catalogue import base, sqlite
@@ -20,6 +20,9 @@ from production.cli import door, farewell, options, terminal
 from production.journal import log, once, over
 from production.outputs import inspect
 from production.transfer import copy, porter
+
+LONGEST_MODULES = 16 << 20
+"""Bytes of a configuration that is kept in the database."""
 
 T = TypeVar("T")
 
@@ -130,10 +133,15 @@ def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes
             raise errors.UsageError(f"{program.name} needs its configuration: --modules=FILE")
         return None
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with disk.reading(path) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
+            content = file.read(LONGEST_MODULES + 1)
+    except disk.Trouble as cause:
+        raise errors.UsageError(f"modules: {cause}") from cause
     except OSError as cause:
-        raise errors.UsageError(f"modules file {path}: {cause.strerror}") from cause
+        raise errors.UsageError(f"modules: {disk.Trouble('read', path, cause)}") from cause
+    if len(content) > LONGEST_MODULES:
+        raise errors.UsageError(f"modules file {path}: more than 16 MB; is this really a configuration file?")
+    return content
 
 
 def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:

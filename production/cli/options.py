@@ -60,14 +60,21 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     """Run a command; its errors become one line and an exit code, never a traceback."""
     open_streams()
     try:
-        code = command(sys.argv[1:] if arguments is None else arguments)
+        return _told(name, command, sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return door.INTERRUPTED
+    finally:
+        door.be_deaf()
+
+
+def _told(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    try:
+        code = command(arguments)
         sys.stdout.flush()
         return code
     except errors.ProductionError as error:
         print(f"{name}: {disk.printable(str(error))}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return door.INTERRUPTED
     except BrokenPipeError:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -76,8 +83,6 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
         print(f"{name}: {disk.printable(unexpected(error))}", file=sys.stderr)
         return 1
-    finally:
-        door.be_deaf()
 
 
 def unexpected(error: Exception) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from production import clock, errors
+from production import clock, disk, errors
 from production.cli import door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
@@ -20,6 +21,8 @@ _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 LONGEST = 10_000_000
 """Runs that one range may have: more is a slip of the finger."""
+LARGEST = 1 << 30
+"""Bytes of a table: ten million runs, with long names."""
 
 
 def _parser() -> options.Parser:
@@ -135,21 +138,31 @@ def _ranges(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
 
 def _table(path: str) -> Iterator[base.DatasetRow]:
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = {"run", "dataset", "tranche", "quality", "geometry"}
-            unknown = [str(name) for name in reader.fieldnames or () if name not in columns]
-            if unknown or not {"run", "dataset"} <= set(reader.fieldnames or ()):
-                raise errors.UsageError(
-                    f"{path}:1: the header must have run and dataset, and may have tranche, quality, geometry"
-                    + (f"; {unknown[0]!r} is none of them" if unknown else "")
-                )
-            for row in reader:
-                yield _row(f"{path}:{reader.line_num}", row)
+        with disk.reading(path) as (descriptor, status):
+            if status.st_size > LARGEST:
+                raise errors.UsageError(f"{path}: more than {LARGEST >> 20} MB; is this really a table of runs?")
+            with open(descriptor, encoding="utf-8-sig", newline="", closefd=False) as file:
+                # A line without an end is refused before it fills the memory.
+                reader = csv.DictReader(iter(functools.partial(file.readline, 1 << 20), ""))
+                _check_header(path, reader.fieldnames or ())
+                for row in reader:
+                    yield _row(f"{path}:{reader.line_num}", row)
+    except disk.Trouble as cause:
+        raise errors.UsageError(f"{cause}; give a CSV file, or runs such as 2091-2103") from cause
     except OSError as cause:
-        raise errors.UsageError(f"{path}: {cause.strerror}; give a CSV file, or runs such as 2091-2103") from cause
+        raise errors.UsageError(str(disk.Trouble("read", path, cause))) from cause
     except (UnicodeDecodeError, csv.Error) as cause:
         raise errors.UsageError(f"{path}: not a CSV text in UTF-8; mend: iconv -f latin1 -t utf8") from cause
+
+
+def _check_header(path: str, names: Sequence[str]) -> None:
+    columns = {"run", "dataset", "tranche", "quality", "geometry"}
+    unknown = [str(name) for name in names if name not in columns]
+    if unknown or not {"run", "dataset"} <= set(names):
+        raise errors.UsageError(
+            f"{path}:1: the header must have run and dataset, and may have tranche, quality, geometry"
+            + (f"; {unknown[0]!r} is none of them" if unknown else "")
+        )
 
 
 def _row(where: str, row: dict[str, str | None]) -> base.DatasetRow:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -217,10 +218,11 @@ def _modules(place: layer.Place, value: object) -> str:
     """Read ``--modules``: the file is needed now, so it is looked at now."""
     path = values.path(place, value)
     try:
-        with open(path, "rb") as file:
-            file.read(1)
+        mode = os.stat(path).st_mode
     except OSError as error:
         raise place.wrong(f"cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise place.wrong("not a regular file")
     return path
 
 
