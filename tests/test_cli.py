@@ -15,6 +15,9 @@ import pytest
 
 from production import __version__
 
+FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs a command whose stdout is on a full disk."""
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 SETTINGS = """
@@ -333,6 +336,7 @@ def test_a_slip_in_the_other_command(ready: Shift, arguments: list[str | bytes],
         (b"\n", ":1: the header"),
         (b"run\n1\n", ":1: the header"),
         (b"dataset\nAl50\n", ":1: the header"),
+        (b"run,dataset,run\n1,Al50,2\n", ":1: the column run stands there twice"),
         (b"run,dataset,colour\n1,Al50,red\n", "'colour' is none of them"),
         (b"2091,Al50\n2092,Al50\n", ":1: the header"),
         (b"run,dataset\n1,Al50\nx,Al50\n", ":3: run 'x': not a whole number"),
@@ -376,6 +380,23 @@ def test_files_that_never_end_are_slips(empty: Shift) -> None:
         in empty.production("datasets", "add", "huge").error()
     )
     assert "line: not a CSV text" in empty.production("datasets", "add", "line").error()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [str(ROOT / "run_production.py"), "--help"],
+        ["-m", "production"],
+        ["-m", "production", "datasets", "add", "--help"],
+        ["-m", "production", "status"],
+        ["-m", "production", "datasets", "add", "1", "--dataset=Al50", "--tranche=1"],
+    ],
+    ids=lambda command: " ".join(command[1:]),
+)
+def test_an_answer_that_can_not_be_written(ready: Shift, command: list[str]) -> None:
+    said = ready._say(["-c", FULL, sys.executable, *command], ())
+    assert said.code == 1
+    assert re.fullmatch(r"(run_)?production: stdout: No space left on device\n", said.err), said.err
 
 
 # ── setting up ──

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from production import disk, errors, settings
 from production.cli import door
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,6 +27,29 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises: UsageError."""
         raise errors.UsageError(f"{message}; see {self.prog} --help")
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:  # noqa: ARG002  argparse's signature
+        """On stdout, and not in silence if it can't be written."""
+        say(self.format_help().rstrip())
+
+
+def say(text: str) -> None:
+    """What a command answers, on stdout.
+
+    Raises: ProductionError; BrokenPipeError: the reader went away.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as cause:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries once more at its end
+        if isinstance(cause, BrokenPipeError):
+            raise
+        raise errors.ProductionError(f"stdout: {cause.strerror}") from cause
+
+
+def _complain(name: str, text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody can be told, but by the exit code
+        print(f"{name}: {disk.printable(text)}", file=sys.stderr)
 
 
 def not_built(what: str) -> NoReturn:
@@ -69,19 +96,14 @@ def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequen
 
 def _told(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     try:
-        code = command(arguments)
-        sys.stdout.flush()
-        return code
+        return command(arguments)
     except errors.ProductionError as error:
-        print(f"{name}: {disk.printable(str(error))}", file=sys.stderr)
+        _complain(name, str(error))
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader went away: nothing to say, nothing lost
-        return 1
+        return 1  # nothing to say, nothing lost
     except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
-        print(f"{name}: {disk.printable(unexpected(error))}", file=sys.stderr)
+        _complain(name, unexpected(error))
         return 1
 
 

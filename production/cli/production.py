@@ -81,7 +81,7 @@ def _init(given: argparse.Namespace) -> int:
 
     door.unwind()
     sqlite.create(given.file, clock.SystemClock().now())
-    print(f"made {given.file}; next: production datasets add --help")
+    options.say(f"made {given.file}; next: production datasets add --help")
     return 0
 
 
@@ -97,7 +97,7 @@ def _add(given: argparse.Namespace) -> int:
             added = change.add_runs(rows)
     finally:
         catalogue.close()
-    print(f"{added} runs added, {len(rows) - added} were there already")
+    options.say(f"{added} runs added, {len(rows) - added} were there already")
     return 0
 
 
@@ -156,8 +156,11 @@ def _table(path: str) -> Iterator[base.DatasetRow]:
 
 
 def _check_header(path: str, names: Sequence[str]) -> None:
-    columns = {"run", "dataset", "tranche", "quality", "geometry"}
+    columns = ("run", "dataset", "tranche", "quality", "geometry")
     unknown = [str(name) for name in names if name not in columns]
+    twice = [name for name in columns if names.count(name) > 1]
+    if twice:
+        raise errors.UsageError(f"{path}:1: the column {twice[0]} stands there twice")
     if unknown or not {"run", "dataset"} <= set(names):
         raise errors.UsageError(
             f"{path}:1: the header must have run and dataset, and may have tranche, quality, geometry"
@@ -205,16 +208,16 @@ def _status(given: argparse.Namespace) -> int:
     try:
         productions = catalogue.productions()
         if not productions:
-            print(
+            options.say(
                 f"{os.path.basename(path)}: no productions yet; start one with run_production --production=TYPE --new=TAG"
             )
         for production in productions:
             base_ = f", on v{production.base_version} of its base" if production.base_version else ""
             state = "finished" if production.stop else "open"
             counts = terminal.summary(catalogue.counts(production.id))
-            print(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
+            options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
             for stuck, cause, number, first in catalogue.causes(production.id):
-                print(f"  {stuck}: {number} for cause {cause or 'unknown'}, e.g. run {first}")
+                options.say(f"  {stuck}: {number} for cause {cause or 'unknown'}, e.g. run {first}")
     finally:
         catalogue.close()
     return 0
