@@ -254,6 +254,15 @@ def test_a_slip_in_the_settings_names_file_line_and_key(empty: Shift, text: str,
     assert empty.here() == before
 
 
+def test_a_script_that_is_not_there_is_shown_where_it_was_set(empty: Shift) -> None:
+    (empty.directory / "production.toml").write_text(SETTINGS + '[programs.lost]\nscript = "lost.sh"\n')
+    line = empty.run_production("--production=lost").error()
+    number = SETTINGS.count("\n") + 2
+    assert f"production.toml:{number}: programs.lost.script: {empty.directory}/lost.sh is not there" in line
+    (empty.directory / "lost.sh").mkdir()
+    assert "lost.sh is not a file" in empty.run_production("--production=lost").error()
+
+
 def test_a_slip_touches_not_even_a_new_database(empty: Shift) -> None:
     (empty.directory / "production.toml").write_text('database = "production.db"\n' + SETTINGS)
     empty.good("init", "production.db")

@@ -63,7 +63,8 @@ def run(chosen: settings.Settings, order: Order) -> int:
         known = ", ".join(sorted(chosen.programs))
         raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
     if not os.path.isfile(program.script):
-        raise errors.UsageError(f"the script of {program.name}, {program.script}, is not there")
+        what = "is not a file" if os.path.exists(program.script) else "is not there"
+        raise errors.UsageError(f"{program.said}: {program.script} {what}")
     for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
         if given and flag not in program.options:
             raise errors.UsageError(

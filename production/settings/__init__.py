@@ -85,6 +85,8 @@ class Program:
     """File with the program's configuration, kept as provenance; --modules overrides it. Empty: none."""
     resources: Resources = Resources()
     retry: Retry = Retry()
+    said: str = dataclasses.field(default="", compare=False)
+    """Where ``script`` was set, for messages: ``production.toml:12: programs.alcapana.script``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -259,14 +261,15 @@ def load(
     read = [(_FLAGS if one.is_flags else _FILE)(layer.Place(one), one.table) for one in layers]
     merged: dict[str, Any] = functools.reduce(layer.merge, read, {})
     programs = merged.pop("programs", {})
-    definition.check(programs, functools.partial(layer.origin, layers))
+    where = functools.partial(layer.origin, layers)
+    definition.check(programs, where)
     archive = merged.pop("archive", {})
     if "transfers" in archive:
         merged["transfers"] = archive["transfers"]
     return Settings(
         **merged,
         archive=archive.get("url", ""),
-        programs={name: _program(name, table) for name, table in programs.items()},
+        programs={name: _program(name, table, where) for name, table in programs.items()},
         files=tuple(one.path for one in files),
     )
 
@@ -301,7 +304,7 @@ def _shown(path: str, cwd: str, home: str) -> str:
     return path
 
 
-def _program(name: str, table: Mapping[str, Any]) -> Program:
+def _program(name: str, table: Mapping[str, Any], where: definition.Where) -> Program:
     """A program from its checked table; keys it hasn't keep the defaults above."""
     parts = dict(table)
     if parts.get("input") and not parts.get("staged"):
@@ -312,7 +315,7 @@ def _program(name: str, table: Mapping[str, Any]) -> Program:
         parts["resources"] = Resources(**parts["resources"])
     if "retry" in parts:
         parts["retry"] = Retry(**parts["retry"])
-    return Program(name=name, **parts)
+    return Program(name=name, said=str(where(("programs", name, "script"))), **parts)
 
 
 def needs(program: Program, field: str) -> bool:
