@@ -175,7 +175,9 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         (["--production=nonsense"], "no such program.*alcapana, .*sim"),
         (["--production=sim", "--nonsense"], "--nonsense"),
         (["--production=sim", "--prod=x"], "--prod=x"),  # no abbreviations
-        (["--production=sim", "extra"], "extra"),
+        (["--production=sim", "extra"], "extra; see"),
+        (["--production=sim", "--nprocs=4"], "--nprocs=4; did you mean --nproc\\?; see run_production --help"),
+        (["--production=sim", "--modul", "file"], "did you mean --modules\\?"),
         (["--production=sim", "--nproc=0"], "--nproc=0: not allowed; a whole number from 1 to 10000"),
         (["--production=sim", "--nproc=-1"], "--nproc=-1"),
         (["--production=sim", "--nproc=1.5"], "--nproc=1.5"),
@@ -291,6 +293,12 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
     ("arguments", "words"),
     [
         (["nonsense"], "nonsense"),
+        (["inti"], "did you mean init\\?"),
+        (["stats"], "did you mean status\\?; see production --help"),
+        (["dataset", "add"], "did you mean datasets\\?"),
+        (["datasets", "ad"], "did you mean add\\?; see production datasets --help"),
+        (["datasets", "add", "1", "--datset=x"], "did you mean --dataset\\?; see production datasets add --help"),
+        (["status", "--databse=x"], "did you mean --database\\?"),
         (["--nonsense"], "COMMAND|--nonsense"),
         (["init"], "DB"),
         (["init", "production.db"], "exists already; nothing was changed"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import io
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from production import disk, errors, settings
@@ -26,11 +28,32 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises: UsageError."""
+        if choice := _CHOICE.search(message):
+            message += _meant(choice[1], re.findall(r"[\w-]+", choice[2]))
         raise errors.UsageError(f"{message}; see {self.prog} --help")
+
+    def parse_known_args(  # type: ignore[override]  # argparse's has overloads for namespaces of other types
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does it; but what a command doesn't know, it refuses itself, as it knows what was meant."""
+        given, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = re.findall(r"(?<!\S)--\w+", self.format_help())
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0].partition('=')[0], options)}")
+        return given, unknown
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:  # noqa: ARG002  argparse's signature
         """On stdout, and not in silence if it can't be written."""
         say(self.format_help().rstrip())
+
+
+_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
+"""What argparse says of a command that there isn't."""
+
+
+def _meant(word: str, words: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, words, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def say(text: str) -> None:
