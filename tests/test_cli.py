@@ -300,7 +300,7 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
         (["datasets", "add", "1", "--datset=x"], "did you mean --dataset\\?; see production datasets add --help"),
         (["status", "--databse=x"], "did you mean --database\\?"),
         (["--nonsense"], "COMMAND|--nonsense"),
-        (["init"], "DB"),
+        (["init"], "/production.db exists already; nothing was changed"),
         (["init", "production.db"], "exists already; nothing was changed"),
         (["init", "home"], "exists already"),
         (["init", "no/such/new.db"], "new.db can't be made"),
@@ -430,6 +430,22 @@ def test_a_campaign_is_set_up(empty: Shift) -> None:
     assert empty.good(*ranges) == "0 runs added, 68 were there already\n"
     assert empty.here() == before
     assert empty.good("datasets", "add", "1-5", "3-7", "5", at, "--dataset=x").startswith("7 runs added")
+
+
+@pytest.mark.feature("AC-01")
+def test_a_database_is_made_where_the_settings_say(empty: Shift) -> None:
+    assert "mend: mkdir -p" in empty.production("init").error()  # ~/data is not there
+    (empty.directory / "home" / "data").mkdir()
+    made = empty.directory / "home" / "data" / "production.db"
+    assert empty.good("init") == f"made {made}; next: production datasets add --help\n"
+    assert "no productions yet" in empty.good("status")
+    (empty.directory / "production.toml").write_text('database = "ours.db"')
+    (empty.directory / "other.toml").write_text('database = "other.db"')
+    assert f"made {empty.directory}/ours.db" in empty.good("init")
+    assert f"made {empty.directory}/other.db" in empty.good("init", "--config=other.toml")
+    before = empty.here()
+    assert f"{empty.directory}/ours.db exists already; nothing was changed" in empty.production("init").error()
+    assert empty.here() == before
 
 
 def test_tables_as_spreadsheets_write_them(empty: Shift) -> None:

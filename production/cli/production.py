@@ -29,7 +29,13 @@ def _parser() -> options.Parser:
     parser = options.Parser(prog="production", description="Set up a production database, and ask how it goes.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
     init = commands.add_parser("init", help="make a new, empty database")
-    init.add_argument("file", metavar="DB", help="the file to make; an existing one is never touched")
+    init.add_argument(
+        "file",
+        metavar="DB",
+        nargs="?",
+        help="the file to make (default: the settings' database, ~/data/production.db if they have none);"
+        " an existing one is never touched",
+    )
     init.set_defaults(command=_init)
     datasets = commands.add_parser("datasets", help="the runs there are").add_subparsers(
         metavar="COMMAND", required=True
@@ -50,6 +56,7 @@ def _parser() -> options.Parser:
     status.set_defaults(command=_status)
     for command in (add, status):
         command.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
+    for command in (init, add, status):
         command.add_argument("--config", metavar="FILE", help="settings file")
     return parser
 
@@ -80,8 +87,9 @@ def _init(given: argparse.Namespace) -> int:
     from production.catalogue import sqlite
 
     door.unwind()
-    sqlite.create(given.file, clock.SystemClock().now())
-    options.say(f"made {given.file}; next: production datasets add --help")
+    path = options.load_settings(given.config, {}).database if given.file is None else given.file
+    sqlite.create(path, clock.SystemClock().now())
+    options.say(f"made {path}; next: production datasets add --help")
     return 0
 
 
