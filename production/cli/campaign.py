@@ -78,9 +78,9 @@ def run(chosen: settings.Settings, order: Order) -> int:
         lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
-        catalogue = patiently(lambda: sqlite.Database(chosen.database))
+        catalogue = patiently(lambda: sqlite.Database(chosen.database, opening=1.0))
         stack.callback(catalogue.close)
-        wanted = _wanted(catalogue, order)
+        wanted = patiently(lambda: _wanted(catalogue, order))
         archive = _archive(chosen, program)
         production = patiently(lambda: _production(catalogue, program, order, ticking))
         lines.follow(catalogue, production.id)
@@ -94,7 +94,8 @@ def run(chosen: settings.Settings, order: Order) -> int:
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
         here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
-        log.info("%s: %s", production.name, terminal.summary(catalogue.counts(production.id)))
+        counts = patiently(lambda: catalogue.counts(production.id))
+        log.info("%s: %s", production.name, terminal.summary(counts))
         return _work(here, order.again(production.version))
 
 

@@ -7,6 +7,7 @@ import csv
 import functools
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from production.cli import door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
-    from production.catalogue import base
+    from production.catalogue import base, sqlite
 
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
@@ -83,6 +84,17 @@ def _database(given: argparse.Namespace) -> str:
     return options.load_settings(given.config, {"database": given.database}).database
 
 
+def _opened(path: str, *, read_only: bool = False) -> sqlite.Database:
+    from production.catalogue import sqlite
+
+    door.unwind()
+    try:
+        return sqlite.Database(path, read_only=read_only, opening=1.0)
+    except errors.CatalogueBusy as busy:
+        print(f"production: {busy}; waiting", file=sys.stderr)
+        return sqlite.Database(path, read_only=read_only)
+
+
 def _init(given: argparse.Namespace) -> int:
     from production.catalogue import sqlite
 
@@ -94,12 +106,9 @@ def _init(given: argparse.Namespace) -> int:
 
 
 def _add(given: argparse.Namespace) -> int:
-    from production.catalogue import sqlite
-
-    door.unwind()
     path = _database(given)
     rows = list(_rows(given))  # all of it is read and checked before anything is touched
-    catalogue = sqlite.Database(path)
+    catalogue = _opened(path)
     try:
         with catalogue.write() as change:
             added = change.add_runs(rows)
@@ -207,12 +216,10 @@ def _number(text: str, what: str) -> int:
 
 
 def _status(given: argparse.Namespace) -> int:
-    from production.catalogue import sqlite
     from production.cli import terminal
 
-    door.unwind()
     path = _database(given)
-    catalogue = sqlite.Database(path, read_only=True)
+    catalogue = _opened(path, read_only=True)
     try:
         productions = catalogue.productions()
         if not productions:

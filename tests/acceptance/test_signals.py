@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -294,3 +295,37 @@ def test_a_signal_at_the_door_ends_it_without_a_traceback(campaign: Campaign, nu
         assert "Traceback" not in result.err, f"after {moment} ms: {result}"
         assert "rror" not in result.err, f"after {moment} ms: {result}"
     campaign.nothing_in_hands()
+
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+connection.execute("BEGIN EXCLUSIVE")
+connection.execute("CREATE TABLE theirs (a)")
+print("locked", file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.feature("AC-28")
+@pytest.mark.parametrize("command", ["run_production.py --production=gated --new=t", "-m production status"])
+def test_ctrl_c_while_somebody_else_holds_the_lock(campaign: Campaign, command: str) -> None:
+    campaign.script("gated.sh", "exit 0")
+    campaign.settings(WITHOUT_INPUT)
+    campaign.begin("1-2")
+    lock = subprocess.Popen(
+        [campaign.python, "-c", LOCK, campaign.database], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with lock:
+        assert lock.stderr
+        assert lock.stderr.readline() == "locked\n"
+        waiting = campaign.begun([campaign.python, *command.replace("run_", f"{campaign.root}/run_", 1).split()])
+        waiting.wait_for("somebody else holds the database's lock; waiting")
+        threading.Event().wait(1.5)  # it goes on waiting, and says no more
+        at = time.monotonic()
+        result = waiting.stop()
+        assert time.monotonic() - at < 1.5
+        lock.communicate("")
+    assert result.code == 130, str(result)
+    assert result.err.count("\n") == 1, str(result)
