@@ -462,6 +462,7 @@ OF_A_PROGRAM: list[tuple[str, str]] = [
     ("base = 'alcapana.tree'", "base: a program has an input or a base, not both"),
     ("scratch = ['.']", 'scratch[0]: "." is not allowed; a relative path, without / at its end'),
     ("scratch = ['tmp']", 'scratch[0]: "tmp" is not allowed; a directory with {run}, or home = "private"'),
+    ("link = ['data/odb']", "link: links are made into a private home only; add home = \"private\", or leave link out"),
     ("link = ['~/x']", 'link[0]: "~/x" is not allowed; a relative path'),
     ("outputs.status.path = 'x{run}'", "outputs.status: no name for an output: it already means something else; choose another"),
     ("outputs.input.path = 'x{run}'", "outputs.input: no name for an output: it already means something else; choose another"),
@@ -526,6 +527,24 @@ def test_programs_that_make_no_sense(house: House, text: str, message: str) -> N
     assert house.refusal(text) == f"production.toml:{message}"
 
 
+def test_a_mistyped_output_in_the_arguments_is_shown_where_they_stand(house: House) -> None:
+    """Not where the output stands, which nobody tells the script of only because of the slip."""
+    typo = "[programs.lifetime]\n\narguments = [\n  '{input}',\n  '{fti}',\n]\n"
+    known = "{attempt} {calibdatabase} {data} {fit} {input} {modules} {program} {run} {version}"
+    slip = f"programs.lifetime.arguments[1]: {{fti}}: no such field; the fields are {known}"
+    assert house.refusal(GOOD.replace("{fit}", "{fti}")) == f"production.toml:4: {slip}"
+    house.write(house.system, GOOD)
+    assert house.refusal(typo) == f"production.toml:5: {slip}"
+    house.write(house.here, "[programs.lifetime.outputs.fit]\nminimum = 5\n[programs.lifetime]\ninput = 'x{run}'\n")
+    house.write(house.user, typo)
+    assert house.refusal() == f"~/.config/run_production/production.toml:5: {slip}"
+
+
+def test_another_home_for_a_shipped_program_makes_its_links_superfluous(house: House) -> None:
+    house.write(house.here, "[programs.alcapana]\nhome = 'shared'\n")
+    assert house.load().programs["alcapana"].home == "shared"
+
+
 @pytest.mark.feature("PK-07")
 def test_a_longer_circle_and_a_program_that_hangs_on_it(house: House) -> None:
     text = "".join(
@@ -565,7 +584,7 @@ def test_the_message_names_the_layer_the_value_is_from(house: House) -> None:
         ({"spacelim": "0.9"}, "--spacelim=0.9: not allowed; per cent, e.g. 90, more than 1 and at most 100"),
         ({"batch": "pbs"}, '--batch=pbs: not allowed; "local" or "sge" or "slurm"'),
         ({"modules": "lost"}, "--modules=lost: cannot be read: No such file or directory"),
-        ({"modules": "."}, "--modules=.: cannot be read: Is a directory"),
+        ({"modules": "."}, "--modules=.: not a regular file"),
         ({"database": ""}, "--database: empty; the database's path"),
         ({"colour": "red"}, "--colour=red: no such key; there is archive"),
     ],

@@ -8,18 +8,18 @@ import os
 import re
 import shlex
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, clock, errors, layout, manager, process, settings, site
+from production import attempt, clock, disk, errors, layout, manager, process, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
-from production.cli import data, farewell, options, terminal, wiring
+from production.cli import data, door, farewell, options, terminal, wiring
 from production.journal import log, once, over
 
-INTERRUPTED = 130
+LONGEST_MODULES = 16 << 20
+"""Bytes of a configuration that is kept in the database."""
 
 T = TypeVar("T")
 
@@ -54,12 +54,14 @@ def run(chosen: settings.Settings, order: Order) -> int:
 
     Raises: ProductionError: UsageError before anything was touched.
     """
+    door.unwind()
     program = chosen.programs.get(order.program)
     if program is None:
         known = ", ".join(sorted(chosen.programs))
         raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
     if not os.path.isfile(program.script):
-        raise errors.UsageError(f"the script of {program.name}, {program.script}, is not there")
+        what = "is not a file" if os.path.exists(program.script) else "is not there"
+        raise errors.UsageError(f"{program.said}: {program.script} {what}")
     for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
         if given and flag not in program.options:
             raise errors.UsageError(
@@ -73,10 +75,10 @@ def run(chosen: settings.Settings, order: Order) -> int:
         lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
-        catalogue = patiently(lambda: sqlite.Database(chosen.database))
+        catalogue = patiently(lambda: sqlite.Database(chosen.database, opening=1.0))
         stack.callback(catalogue.close)
         data.check(directory, catalogue.id)
-        wanted = _wanted(catalogue, order)
+        wanted = patiently(lambda: _wanted(catalogue, order))
         bringing = wiring.archive(stack, chosen, program)
         production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id)
@@ -92,7 +94,8 @@ def run(chosen: settings.Settings, order: Order) -> int:
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
         entered = patiently(lambda: _enter(catalogue, plan, ticking))
         here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
-        log.info("%s: %s", production.name, terminal.summary(catalogue.counts(production.id)))
+        counts = patiently(lambda: catalogue.counts(production.id))
+        log.info("%s: %s", production.name, terminal.summary(counts))
         return _work(here, order.again(production.version))
 
 
@@ -118,10 +121,15 @@ def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes
             raise errors.UsageError(f"{program.name} needs its configuration: --modules=FILE")
         return None
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with disk.reading(path) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
+            content = file.read(LONGEST_MODULES + 1)
+    except disk.Trouble as cause:
+        raise errors.UsageError(f"modules: {cause}") from cause
     except OSError as cause:
-        raise errors.UsageError(f"modules file {path}: {cause.strerror}") from cause
+        raise errors.UsageError(f"modules: {disk.Trouble('read', path, cause)}") from cause
+    if len(content) > LONGEST_MODULES:
+        raise errors.UsageError(f"modules file {path}: more than 16 MB; is this really a configuration file?")
+    return content
 
 
 def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:
@@ -237,7 +245,7 @@ def _work(here: site.Site, again: str) -> int:
             _leave(here, stop, again)
             return errors.ProductionError.exit_code
         _leave(here, stop, again)
-        return INTERRUPTED
+        return door.INTERRUPTED
 
 
 def _end(here: site.Site, message: str) -> None:
@@ -290,13 +298,7 @@ class Stop:
 def _signals(ticking: clock.Clock) -> Iterator[Stop]:
     """Ctrl-C, TERM and HUP ask for a stop while this lasts."""
     stop = Stop(ticking)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, stop.handle) for number in numbers}
+    before = {number: signal.signal(number, stop.handle) for number in door.numbers()}
     try:
         yield stop
     finally:

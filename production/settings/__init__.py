@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,8 @@ class Program:
     """File with the program's configuration, kept as provenance; --modules overrides it. Empty: none."""
     resources: Resources = Resources()
     retry: Retry = Retry()
+    said: str = dataclasses.field(default="", compare=False)
+    """Where ``script`` was set, for messages: ``production.toml:12: programs.alcapana.script``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Archive:
     stall: float = 60.0
     """Seconds without a byte, in the middle of a file, after which the transfer is broken."""
     tries: int = 3
-    """Transfers of one file in a row that may break."""
+    """Logins that may be refused, in all, before the manager gives up."""
     stage: str = "STAGE {}"
     """The server's command that asks for a file on tape; empty: it has none."""
     unstage: str = ""
@@ -283,10 +286,11 @@ def _modules(place: layer.Place, value: object) -> str:
     """Read ``--modules``: the file is needed now, so it is looked at now."""
     path = values.path(place, value)
     try:
-        with open(path, "rb") as file:
-            file.read(1)
+        mode = os.stat(path).st_mode
     except OSError as error:
         raise place.wrong(f"cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise place.wrong("not a regular file")
     return path
 
 
@@ -333,7 +337,7 @@ def load(
         **merged,
         archive=Archive(**archive),
         quota=_quota(quota or {}, where),
-        programs={name: _program(name, table) for name, table in programs.items()},
+        programs={name: _program(name, table, where) for name, table in programs.items()},
         files=tuple(one.path for one in files),
     )
 
@@ -378,7 +382,7 @@ def _quota(table: Mapping[str, Any], where: definition.Where) -> Quota:
     return quota
 
 
-def _program(name: str, table: Mapping[str, Any]) -> Program:
+def _program(name: str, table: Mapping[str, Any], where: definition.Where) -> Program:
     """A program from its checked table; keys it hasn't keep the defaults above."""
     parts = dict(table)
     if parts.get("input") and not parts.get("staged"):
@@ -389,7 +393,7 @@ def _program(name: str, table: Mapping[str, Any]) -> Program:
         parts["resources"] = Resources(**parts["resources"])
     if "retry" in parts:
         parts["retry"] = Retry(**parts["retry"])
-    return Program(name=name, **parts)
+    return Program(name=name, said=str(where(("programs", name, "script"))), **parts)
 
 
 def needs(program: Program, field: str) -> bool:
