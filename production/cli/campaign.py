@@ -307,9 +307,14 @@ def _end(here: site.Site, message: str) -> None:
     attempt.clear_tickets(here, here.lease.owner.id)
     with here.catalogue.write(here.lease.owner) as change:
         change.leave(here.lease.owner, message, here.clock.now())
-        closed = change.close_production(here.production.id, here.clock.now())
+        closed = change.close_production(here.layout.production.id, here.clock.now())
+        now = here.catalogue.production(here.layout.production.program, here.layout.production.version)
     if closed:
-        log.info("Finished production: %s", here.production.name)
+        log.info("Finished production: %s", here.layout.production.name)
+    if now is not None and now.stop is not None:  # whoever closed it: the last to leave finds them empty
+        for directory in (here.layout.jobs(), here.layout.works()):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
 
 
 def _leave(here: site.Site, stop: Stop, again: str, told: str = "") -> None:

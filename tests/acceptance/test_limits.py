@@ -223,5 +223,26 @@ def test_a_limit_for_files_loses_nothing(campaign: Campaign) -> None:
     result = campaign.run("--production=sim")
     assert result.code == 0, str(result)
     assert campaign.letters("sim_v1") == "F" * 30
-    assert campaign.rows("SELECT max(attempt) FROM attempt") == [(1,)], "nothing was done twice"
+    assert campaign.rows("SELECT count(*) FROM attempt WHERE counted") == [(0,)], "no run is to blame"
     campaign.nothing_in_hands()
+
+
+def test_a_finished_production_leaves_no_empty_directories(campaign: Campaign) -> None:
+    """Nor one that two worked on: the last to leave removes them."""
+    started, gate = campaign.pipe("started"), campaign.pipe("gate")
+    campaign.script("sim.sh", "echo $1 >@/started\nread go <@/gate")
+    campaign.settings(SIMPLE + 'home = "private"\n')
+    campaign.begin("1-4")
+    first = campaign.start("--production=sim", "--new=t", "--nproc=1", "--nprep=0")
+    started.take(1)
+    second = campaign.start("--production=sim", "--nproc=1", "--nprep=0")
+    started.take(1)
+    assert len([*(campaign.data / "jobs").iterdir(), *(campaign.data / "work").iterdir()]) == 2
+    gate.give(1)
+    started.take(1)
+    gate.give(3)
+    for manager in (first, second):
+        result = manager.wait()
+        assert result.code == 0, str(result)
+    assert campaign.letters("sim_v1") == "FFFF"
+    assert [*(campaign.data / "jobs").iterdir(), *(campaign.data / "work").iterdir()] == []
