@@ -47,6 +47,8 @@ class FakePorter:
         if known is None or known.done:
             self._fetches[local] = _Fetch(remote, local)
 
+    def recall(self, remotes: Sequence[str]) -> None: ...
+
     def progress(self) -> Mapping[str, base.Progress]:
         for fetch in self._fetches.values():
             if not fetch.done:
