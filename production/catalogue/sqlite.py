@@ -86,6 +86,8 @@ class Database(reading.Reading):
         # While it works, it waits in line, or with jitter.
         self._connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
         super().__init__(self._connection)
+        self.id = str(self._all(sql.SQL.identity)[0][0])
+        """Makes names unique between databases."""
 
     @contextlib.contextmanager
     def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:

@@ -12,14 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, clock, disk, errors, layout, lease, manager, process, settings, site
+from production import attempt, clock, disk, errors, layout, manager, process, settings, site
 from production import run as runs
-from production.batch import local
 from production.catalogue import base, sqlite
-from production.cli import door, farewell, options, terminal
+from production.cli import data, door, farewell, options, terminal, wiring
 from production.journal import log, once, over
-from production.outputs import inspect
-from production.transfer import copy, porter
 
 LONGEST_MODULES = 16 << 20
 """Bytes of a configuration that is kept in the database."""
@@ -73,16 +70,17 @@ def run(chosen: settings.Settings, order: Order) -> int:
     if chosen.batch != "local":
         options.not_built(f"--batch={chosen.batch}")
     modules = _modules_text(chosen, program)
-    _check_data(chosen.data)
+    directory = data.real(chosen.data)
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
         catalogue = patiently(lambda: sqlite.Database(chosen.database, opening=1.0))
         stack.callback(catalogue.close)
+        data.check(directory, catalogue.id)
         wanted = patiently(lambda: _wanted(catalogue, order))
-        archive = _archive(chosen, program)
-        production = patiently(lambda: _production(catalogue, program, order, ticking))
+        bringing = wiring.archive(stack, chosen, program)
+        production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id)
         if catalogue.place.advice:
             log.warning(catalogue.place.advice)
@@ -91,9 +89,11 @@ def run(chosen: settings.Settings, order: Order) -> int:
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
+        data.mark(directory, catalogue.id)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
-        here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
+        entered = patiently(lambda: _enter(catalogue, plan, ticking))
+        here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
         counts = patiently(lambda: catalogue.counts(production.id))
         log.info("%s: %s", production.name, terminal.summary(counts))
         return _work(here, order.again(production.version))
@@ -112,20 +112,6 @@ def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False)
         else:
             over("door", "It goes on")
             return done
-
-
-def _check_data(data: str) -> None:
-    """Whether the data directory is there or can be made; makes nothing.
-
-    Raises: UsageError.
-    """
-    there = data
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if not os.path.isdir(there):
-        raise errors.UsageError(f"data {data}: {there} is not a directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise errors.UsageError(f"data {data}: {there} may not be written by you; mend: chmod g+rwx '{there}'")
 
 
 def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes | None:
@@ -161,30 +147,20 @@ def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:
     return runs.Wanted(order.datasets, order.tranches)
 
 
-def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy | None:
-    if not program.input:
-        return None
-    if not chosen.archive:
-        raise errors.UsageError(
-            f'{program.name} has an input, but no archive is set; write archive = "file:/mnt/raw" into production.toml'
-        )
-    if not chosen.archive.startswith("/"):
-        options.not_built(f"an archive over {chosen.archive.partition(':')[0]}")
-    if not os.path.isdir(chosen.archive):
-        raise errors.UsageError(f"archive {chosen.archive} is not there: is it mounted, is the path right?")
-    return copy.Copy(chosen.archive)
-
-
 def _production(
-    catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock
+    catalogue: sqlite.Database, program: settings.Program, directory: str, order: Order, ticking: clock.Clock
 ) -> runs.Production:
     """The production that is meant, opened if it is to be new."""
     if order.tag is not None:
-        return _open(catalogue, program, order, ticking)
+        return _open(catalogue, program, directory, order, ticking)
     if order.quality is not None:
         raise errors.UsageError("--quality chooses the runs of a new production: use it with --new=TAG")
     found = catalogue.production(program.name, order.version)
     if found is not None:
+        if found.data != directory:
+            raise errors.UsageError(
+                f'data {directory}: {found.name} keeps its files under {found.data}; mend: data = "{found.data}"'
+            )
         return found
     versions = [production.version for production in catalogue.productions() if production.program == program.name]
     if not versions:
@@ -196,7 +172,9 @@ def _production(
     )
 
 
-def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock) -> runs.Production:
+def _open(
+    catalogue: sqlite.Database, program: settings.Program, directory: str, order: Order, ticking: clock.Clock
+) -> runs.Production:
     tag, quality, base_program = str(order.tag), order.quality or "gold", program.base.partition(".")[0]
     if not tag.strip() or not tag.isprintable():
         raise errors.UsageError("--new=TAG: the tag says which software it is, e.g. --new=v5-2")
@@ -215,9 +193,10 @@ def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, t
                 f"--version={order.version}: there is no such {base_program} production; there are: {there}"
             )
         base_id = on.id
-    names = [output.name for output in program.outputs]
+    names = tuple(output.name for output in program.outputs)
+    opening = base.Opening(program.name, tag, quality, base_id, names, directory, process.user())
     with catalogue.write() as change:
-        opened = change.open_production(program.name, tag, base_id, quality, names, process.user(), ticking.now())
+        opened = change.open_production(opening, ticking.now())
         if not sum(catalogue.counts(opened.id).values()):
             raise errors.UsageError(f"no {quality} runs for {program.name}; add some: production datasets add --help")
     return opened
@@ -240,30 +219,6 @@ def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content
         except disk.Trouble as cause:
             raise errors.ProductionError(str(cause)) from cause
     return digest
-
-
-def _site(
-    stack: contextlib.ExitStack,
-    chosen: settings.Settings,
-    plan: layout.Layout,
-    wanted: runs.Wanted,
-    catalogue: sqlite.Database,
-    archive: copy.Copy | None,
-    ticking: clock.SystemClock,
-) -> site.Site:
-    """The neighbours, for a manager that has entered itself in the database."""
-    batch = local.Local()
-    stack.callback(batch.close)
-    ticking.watch(batch.fileno())
-    carrying = porter.Threads(archive or copy.Copy(chosen.data), ticking, chosen.transfers)
-    stack.callback(carrying.close)
-    looking = inspect.Inspect(ticking, 2)
-    stack.callback(looking.close)
-    entered = patiently(lambda: _enter(catalogue, plan, ticking))
-    keeping = lease.Lease(entered, chosen.lease, ticking)
-    # A local job's witness is written on this machine: nothing is late.
-    here = dataclasses.replace(chosen, grace=0.0)
-    return site.Site(here, plan.production, plan, wanted, keeping, catalogue, batch, carrying, looking, ticking)
 
 
 def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock) -> runs.Owner:

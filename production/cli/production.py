@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from production import clock, disk, errors
-from production.cli import door, options
+from production.cli import archive, door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _parser() -> options.Parser:
     add.set_defaults(command=_add)
     status = commands.add_parser("status", help="how many runs are where, in each production")
     status.set_defaults(command=_status)
+    archive.add_to(commands)
     for command in (add, status):
         command.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
     for command in (init, add, status):
