@@ -68,11 +68,11 @@ class Room:
         """One message when the limit is passed, one when it is left again by 1 % of it: no flapping between."""
         if not self._braked and reading.used >= within(reading.limit, self._spacelim):
             self._braked = True
-            limit = f"--spacelim={self._spacelim:g}"
-            once("quota", f"Quota: {_use(reading)}, {limit}: nothing new is staged, running jobs go on")
+            limit = f"{_use(reading)}, --spacelim={self._spacelim:g}"
+            once("quota", f"No room under {self._data}: {limit}; nothing new is staged, running jobs go on")
         elif self._braked and reading.used < within(reading.limit, self._spacelim - HYSTERESIS):
             self._braked = False
-            over("quota", f"Quota: {_use(reading)}: staging goes on")
+            over("quota", f"There is room under {self._data} again: {_use(reading)}; staging goes on")
         if self._braked:
             self._quota.renew()
 

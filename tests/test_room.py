@@ -81,8 +81,8 @@ def test_the_brake_and_its_end_are_told_once_each(house: House, caplog: pytest.L
         assert left is not None
         assert (left.unpromised > 0) == (used in (500, 880, 891))
     assert caplog.messages == [
-        "Quota: 95 % of 1.0 kB used, --spacelim=90: nothing new is staged, running jobs go on",
-        "Quota: 50 % of 1.0 kB used: staging goes on",
+        "No room under /data: 95 % of 1.0 kB used, --spacelim=90; nothing new is staged, running jobs go on",
+        "There is room under /data again: 50 % of 1.0 kB used; staging goes on",
     ]
     assert house.quota.renewed == 6  # who waits looks again soon
 

@@ -19,10 +19,11 @@ SIM = """
 script = "sim.sh"
 arguments = ["{input}", "{tree}"]
 input = "run{run:05d}.mid"
-retry = { limit = 100, pause = 0 }
+retry = { limit = 100, pause = 0.2, factor = 1 }
 
 [programs.sim.outputs.tree]
 path = "tree/v{version}/tree{run:05d}.dat"
+minimum = 0
 """
 
 
@@ -171,7 +172,7 @@ def test_the_next_files_are_recalled_before_the_first_has_come(campaign: Campaig
     manager = campaign.start("--production=sim", "--new=v5")
     for _ in range(8):
         assert staged.acquire(timeout=30)
-    assert server.count("RETR") == 1
+    assert server.count("RETR") <= 1  # it stalls in the first, if it has begun
     server.mood.over.set()
     server.mood = hostile_ftp.Mood(stage=stage)
     assert manager.wait().code == 0

@@ -94,12 +94,12 @@ case $((run % 10)) in
     7) mkdir "$TORTURE/faults/$production.$run" 2>/dev/null && exit 3 ;;
     3) mkdir "$TORTURE/faults/$production.$run" 2>/dev/null && exit 0 ;;
 esac
-{ printf 'tree %s\n' "$run"; cat "$input"; } >"$output" || exit 9
+{ printf 'tree %s\n' "$run" && cat "$input"; } >"$output" || exit 9
 wc -c <"$input" >>"$hist" || exit 9
 """
 
 _SECOND = r"""
-{ printf 'out %s\n' "$run"; cat "$input"; } >"$output" || exit 9
+{ printf 'out %s\n' "$run" && cat "$input"; } >"$output" || exit 9
 """
 
 _END = "say end\n"

@@ -129,7 +129,7 @@ def test_disk_full_under_data(
         if filler is None:
             manager.until("Finished run: 3")
             filler = _fill(data)
-        manager.until("full" if when == "in the middle" else "no room", 30)
+        manager.until("full" if when == "in the middle" else "nothing new is staged", 30)
         with contextlib.suppress(subprocess.TimeoutExpired):
             manager.process.wait(3)  # the shift is slow
         assert manager.process.returncode is None, manager.tail

@@ -1,0 +1,165 @@
+"""The disk's limit, tried with the commands that people type: full, filling, unread, shared, and too small for a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import threading
+
+import pytest
+
+from tests.acceptance.campaign import ROOT, Campaign
+
+KB = 1000
+INPUT, OUTPUT = 400 * KB, 100 * KB
+
+SIM = """
+[programs.sim]
+script = "sim.sh"
+arguments = ["{input}", "{tree}"]
+input = "run{run:05d}.mid"
+
+[programs.sim.outputs.tree]
+path = "tree/v{version}/tree{run:05d}.dat"
+"""
+
+
+class Disk:
+    """What ``mmlsquota`` says."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._path = campaign.directory / "quota.json"
+        campaign.environment |= {"PATH": f"{ROOT}/tests/fakes/bin:{os.environ['PATH']}", "FAKE_QUOTA": str(self._path)}
+
+    def says(self, **state: object) -> None:
+        making = self._path.with_suffix(".making")
+        making.write_text(json.dumps({"hard": 100_000 * KB, **state}))
+        making.replace(self._path)
+
+
+@pytest.fixture
+def disk(campaign: Campaign) -> Disk:
+    return Disk(campaign)
+
+
+def begin(campaign: Campaign, quota: str, runs: int = 6, **words: float) -> None:
+    """Runs whose inputs have 400 kB and whose outputs 100."""
+    campaign.settings(SIM, **words)
+    with (campaign.directory / "production.toml").open("a") as file:
+        file.write(f"\n[quota]\n{quota}\n")
+    campaign.script("sim.sh", f'head -c {OUTPUT} "$1" >"$2"')
+    for run in range(1, runs + 1):
+        (campaign.archive / f"run{run:05d}.mid").write_bytes(os.urandom(INPUT))
+    campaign.begin(f"1-{runs}")
+
+
+@pytest.mark.feature("AC-15")
+def test_full_at_the_start_it_waits_and_goes_on_with_room(campaign: Campaign, disk: Disk) -> None:
+    begin(campaign, 'reader = "mmlsquota"')
+    disk.says(used=95_000 * KB)
+    manager = campaign.start("--production=sim", "--new=v5")
+    manager.wait_for("95 % of 100.0 MB used, --spacelim=90; nothing new is staged")
+    assert campaign.rows("SELECT path FROM transfer") == []
+    disk.says(used=50_000 * KB)
+    result = manager.wait()
+    assert result.code == 0, str(result)
+    told = [line for line in result.messages if "room" in line]
+    assert told == [
+        f"No room under {campaign.data}: 95 % of 100.0 MB used, --spacelim=90; nothing new is staged, running jobs go on",
+        f"There is room under {campaign.data} again: 50 % of 100.0 MB used; staging goes on",
+    ]
+    assert campaign.letters("sim_v1") == "FFFFFF"
+
+
+@pytest.mark.feature("AC-16")
+def test_full_in_the_middle_running_work_goes_on(campaign: Campaign, disk: Disk) -> None:
+    begin(campaign, 'reader = "mmlsquota"', nproc=2, nprep=1)
+    begun, go = campaign.pipe("begun"), campaign.pipe("go")
+    campaign.script("sim.sh", f'echo begun >@/begun; read go <@/go; head -c {OUTPUT} "$1" >"$2"')
+    disk.says(used=0)
+    manager = campaign.start("--production=sim", "--new=v5")
+    begun.take(2)
+    disk.says(used=99_000 * KB)
+    go.give(3)
+    manager.wait_for("nothing new is staged")
+    manager.wait_for("Finished run: ", times=3)  # what was in its hands has ended well
+    assert campaign.letters("sim_v1") == "FFFNNN"
+    disk.says(used=0)
+    go.give(3)
+    result = manager.wait()
+    assert result.code == 0, str(result)
+    assert campaign.letters("sim_v1") == "FFFFFF"
+    assert campaign.one("SELECT max(attempt) FROM production_run") == 1
+
+
+@pytest.mark.feature("AC-15")
+def test_a_reader_that_fails_stops_staging_and_is_told_once(campaign: Campaign, disk: Disk) -> None:
+    begin(campaign, 'reader = "mmlsquota"\narguments = ["gpfs0"]')
+    disk.says(lie="exit")
+    manager = campaign.start("--production=sim", "--new=v5")
+    manager.wait_for("mmlsquota -Y gpfs0: exit 1")
+    assert "Claimed" not in manager.said
+    disk.says(used=0)
+    result = manager.wait()
+    assert result.code == 0, str(result)
+    assert sum("exit 1" in line for line in result.messages) == 1
+    assert result.said("The quota can be read again")
+
+
+def test_an_input_larger_than_the_limit_is_held(campaign: Campaign) -> None:
+    begin(campaign, 'reader = "directory"\nlimit = "3M"')
+    (campaign.archive / "run00002.mid").write_bytes(os.urandom(4000 * KB))
+    result = campaign.run("--production=sim", "--new=v5")
+    assert result.code == 3
+    assert campaign.letters("sim_v1") == "FHFFFF"
+    assert result.said("Held run: 2 (staging: its input has 4.0 MB, more than the 2.8 MB of the quota)")
+    campaign.nothing_in_hands()
+
+
+class Watch:
+    """How much a directory held at most, looked at all the time."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.most = 0
+        self._directory = directory
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.005):
+            self.most = max(self.most, self._sum(str(self._directory)))
+
+    def _sum(self, directory: str) -> int:
+        total = 0
+        for where, _, files in os.walk(directory):
+            for file in files:
+                try:
+                    total += os.stat(os.path.join(where, file), follow_symlinks=False).st_size
+                except FileNotFoundError:
+                    pass
+        return total
+
+    def end(self) -> int:
+        self._over.set()
+        self._thread.join()
+        return self.most
+
+
+@pytest.mark.feature("AC-15")
+@pytest.mark.parametrize("managers", [1, 2])
+def test_the_limit_is_never_passed_by_more_than_one_runs_outputs(campaign: Campaign, managers: int) -> None:
+    begin(campaign, 'reader = "directory"\nlimit = "8M"', runs=40, pause=0.2)
+    script = f'head -c {OUTPUT} "$1" >"$2"; sleep 0.05'
+    campaign.script("sim.sh", script)
+    watch = Watch(campaign.data)
+    first = campaign.start("--production=sim", "--new=v5", "--spacelim=75")
+    first.wait_for("Opened production")
+    others = [campaign.start("--production=sim", "--spacelim=75") for _ in range(managers - 1)]
+    results = [one.wait(120) for one in (first, *others)]
+    most = watch.end()
+    assert [result.code for result in results] == [0] * managers, "\n".join(map(str, results))
+    assert campaign.letters("sim_v1") == "F" * 40
+    assert most <= 0.75 * 8 * (1 << 20) + OUTPUT
+    assert most > 0.5 * 0.75 * 8 * (1 << 20)  # what may be used is used
