@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""The demo's archive: an FTP server on loopback, python -m demo.server DIRECTORY NETRC LOG.
+
+Serves DIRECTORY, to be read only, with the login and password that NETRC has for 127.0.0.1. Says its port in one line
+and goes on until its standard input ends: that is when whoever started it is gone, however that came about.
+
+As a tape archive does, it knows STAGE, by which a file is asked for ahead; here that takes no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import netrc
+import os
+import sys
+import threading
+
+from pyftpdlib import authorizers, handlers, servers
+
+HOST = "127.0.0.1"
+
+
+class Handler(handlers.FTPHandler):
+    """A session of FTP that knows STAGE, too."""
+
+    banner = "the demo's archive"
+    proto_cmds = {  # noqa: RUF012  as in its base
+        **handlers.FTPHandler.proto_cmds,
+        "STAGE": {"perm": "r", "auth": True, "arg": True, "help": "Syntax: STAGE <SP> file-name (ask for it ahead)."},
+    }
+
+    def ftp_STAGE(self, file: str) -> None:  # noqa: N802  so pyftpdlib finds it
+        """Say whether the file is there: all of them are on disk."""
+        if os.path.isfile(file):
+            self.respond("200 It is on disk.")
+        else:
+            self.respond("550 No such file.")
+
+
+def serve(directory: str, passwords: str, log: str) -> None:
+    """Serve until the end of standard input."""
+    logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
+    found = netrc.netrc(passwords).authenticators(HOST)
+    if found is None:
+        sys.exit(f"{passwords}: no login for {HOST}")
+    authorizer = authorizers.DummyAuthorizer()
+    authorizer.add_user(found[0], found[2], directory, perm="elr")
+    Handler.authorizer = authorizer
+    server = servers.FTPServer((HOST, 0), Handler)
+    print(server.address[1], flush=True)
+    threading.Thread(target=end_with_input, daemon=True).start()
+    server.serve_forever()
+
+
+def end_with_input() -> None:
+    """There is nothing to tidy: files are only read."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(prog="python -m demo.server")
+    for name in ("directory", "netrc", "log"):
+        parser.add_argument(name)
+    options = parser.parse_args()
+    serve(options.directory, options.netrc, options.log)
+
+
+if __name__ == "__main__":
+    main()
