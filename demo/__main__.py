@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import dataclasses
 import importlib.util
+import os
 import pathlib
 import select
 import shlex
@@ -113,7 +114,7 @@ def archive(demo: Demo) -> Iterator[str]:
                 raise command.Stop(f"The FTP server didn't start; {demo.near('archive.log')} may say why.")
             yield f"ftp://demo@127.0.0.1:{int(port)}/raw"
         finally:
-            server.stdin.close()
+            server.kill()
 
 
 def simulate(demo: Demo) -> None:
@@ -187,9 +188,11 @@ def is_open(demo: Demo, program: str, version: int) -> bool:
 def finished(demo: Demo, program: str, version: int) -> None:
     """Raises: Stop if runs are not."""
     table = f"{program}_v{version}"
-    left = [run for (run,) in demo.ask(f"SELECT run FROM {table} WHERE status <> 'F'")]  # noqa: S608
+    left = demo.ask(f"SELECT run, elog FROM {table} WHERE status <> 'F' ORDER BY elog IS NULL, run")  # noqa: S608
     if left:
-        raise command.Stop(f"{len(left)} runs of {table} are not finished, e.g. {left[0]}; see {demo.near('data/log')}")
+        run, log = left[0]
+        told = demo.near(os.path.join("data", str(log))) if log else f"{demo.python} -m production status"
+        raise command.Stop(f"{table}: {len(left)} of its runs did not finish, e.g. {run}; see {told}")
 
 
 def report(demo: Demo, first: int, second: int) -> None:

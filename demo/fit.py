@@ -17,6 +17,8 @@ Array = npt.NDArray[np.float64]
 PARAMETERS = ("n", "a", "b", "c", "tau", "w")
 """Counts a bin for the first four, us, and rad/us."""
 STEPS = 60
+ENOUGH = 1e-3
+"""A step that brings less than this, in twice the logarithm of the likelihood, is the last: an error is 1."""
 
 
 class NoDecay(Exception):
@@ -57,17 +59,24 @@ def lifetime(time: Array, counts: Array, precession: float, tau: float = 2.0) ->
     if len(time) < 2 * len(PARAMETERS) or counts.sum() < 500:
         raise NoDecay(f"{counts.sum():.0f} hits in {len(time)} bins are too few for a lifetime")
     parameters = _start(time, counts, tau, 2 * np.pi * precession)
+    for free in 5, 6:  # the frequency only when the rest is right: it would run away
+        parameters, distance = _descend(parameters, free, time, counts)
+    return _checked(parameters, time, distance)
+
+
+def _descend(parameters: Array, free: int, time: Array, counts: Array) -> tuple[Array, float]:
+    """The likeliest curve with the first so many parameters free, and how far it is from a perfect one."""
     distance = _distance(parameters, time, counts)
     for _ in range(STEPS):
-        step = _step(parameters, time, counts)
+        step = _step(parameters, free, time, counts)
         # the whole step, or so much of it that the curve comes nearer
         trials = [parameters + step / 2**halved for halved in range(12)]
         nearer = [(_distance(trial, time, counts), trial) for trial in trials]
         found, parameters = next((each for each in nearer if each[0] <= distance), (distance, parameters))
-        if distance - found < 1e-7:
-            return _checked(parameters, time, found)
+        if distance - found < ENOUGH:
+            return parameters, found
         distance = found
-    raise NoDecay(f"no fit after {STEPS} steps; is a precession of {precession} MHz about right?")
+    raise NoDecay(f"no fit after {STEPS} steps; is the precession about right?")
 
 
 def _start(time: Array, counts: Array, tau: float, w: float) -> Array:
@@ -91,10 +100,11 @@ def _distance(parameters: Array, time: Array, counts: Array) -> float:
     return float(2 * (expected - counts + counts * logarithm).sum())
 
 
-def _step(parameters: Array, time: Array, counts: Array) -> Array:
-    expected, slopes = curve(parameters, time), _slopes(parameters, time)
+def _step(parameters: Array, free: int, time: Array, counts: Array) -> Array:
+    expected, slopes = curve(parameters, time), _slopes(parameters, time)[:, :free]
     weighted = slopes / expected[:, None]
-    return np.asarray(np.linalg.lstsq(weighted.T @ slopes, weighted.T @ (counts - expected), rcond=None)[0])
+    step = np.linalg.lstsq(weighted.T @ slopes, weighted.T @ (counts - expected), rcond=None)[0]
+    return np.concatenate([step, np.zeros(len(parameters) - free)])
 
 
 def _slopes(parameters: Array, time: Array) -> Array:

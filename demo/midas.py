@@ -18,10 +18,11 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 BEGIN, END, MESSAGE = 0x8000, 0x8001, 0x8002
 """Ids of the events that aren't data; their trigger mask is MARK."""
@@ -51,8 +52,13 @@ class Bank:
 
     @property
     def array(self) -> npt.NDArray[np.generic]:
-        """Its numbers; they can't be written to."""
-        return np.frombuffer(self.data, TYPES.get(self.type, "u1"))
+        """Its numbers; they can't be written to. Raises: BadFile."""
+        import numpy as np
+
+        kind = np.dtype(TYPES.get(self.type, "u1"))
+        if len(self.data) % kind.itemsize:
+            raise BadFile(f"bank {self.name}: {len(self.data)} bytes are no numbers of {kind.itemsize}")
+        return np.frombuffer(self.data, kind)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
