@@ -34,7 +34,7 @@ def packages(need: Need) -> None:
 
 def begun(campaign: Campaign, runs: int = 3) -> Manager:
     """``python -m demo``, as a process group: a Ctrl-C reaches everybody in it."""
-    small = (f"--runs={runs}", "--decays=40000")
+    small = (f"--runs={runs}", "--decays=60000")
     return campaign.begun([sys.executable, "-m", "demo", f"--directory={DIRECTORY}", *small])
 
 
@@ -139,7 +139,7 @@ def test_killed_it_leaves_nobody_behind(campaign: Campaign) -> None:
 @pytest.mark.feature("AC-23", "AC-25")
 def test_a_truncated_raw_file_fails_and_is_tried_in_the_next_version(campaign: Campaign) -> None:
     raw = place(campaign) / "archive/raw"
-    arguments = ["-m", "demo.simulate", str(raw), str(place(campaign) / "odb"), "2092", "--decays=40000"]
+    arguments = ["-m", "demo.simulate", str(raw), str(place(campaign) / "odb"), "2092", "--decays=60000"]
     assert campaign.call([sys.executable, *arguments]).code == 0
     cut = raw / "run02092.mid"
     os.truncate(cut, cut.stat().st_size // 2)
