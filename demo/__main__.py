@@ -96,20 +96,17 @@ def need(*modules: str) -> None:
 
 @contextlib.contextmanager
 def archive(demo: Demo) -> Iterator[str]:
-    """The raw files behind an FTP server; its URL. It ends when its standard input does, so it can't outlive us."""
+    """The raw files behind an FTP server; its URL."""
     words = (demo.near("archive"), demo.near("netrc"), demo.near("archive.log"))
     print(f"\n$ {shlex.join([demo.python, '-m', 'demo.server', *words])} &", flush=True)
-    with subprocess.Popen(
-        [sys.executable, "-m", "demo.server", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        process_group=0,  # a Ctrl-C isn't meant for it: what is being fetched must be given up in order
+    # in a group of its own: a Ctrl-C isn't meant for it, the manager has to give up its transfers in order first
+    with command.started(
+        [sys.executable, "-m", "demo.server", *words], stdout=subprocess.PIPE, process_group=0
     ) as server:
-        assert server.stdin
-        assert server.stdout
-        ready, _, _ = select.select([server.stdout], [], [], 30)
-        port = server.stdout.readline().strip() if ready else b""
         try:
+            assert server.stdout
+            ready, _, _ = select.select([server.stdout], [], [], 30)
+            port = server.stdout.readline().strip() if ready else b""
             if not port.isdigit():
                 raise command.Stop(f"The FTP server didn't start; {demo.near('archive.log')} may say why.")
             yield f"ftp://demo@127.0.0.1:{int(port)}/raw"

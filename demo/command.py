@@ -9,6 +9,8 @@ import pathlib
 import shlex
 import signal
 import subprocess
+from collections.abc import Sequence
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1
@@ -28,6 +30,12 @@ def near(path: pathlib.Path | str) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
+def started(words: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
+    """A child that ends when we are gone."""
+    ending = functools.partial(end_with, os.getpid())
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, preexec_fn=ending, **how)  # noqa: PLW1509  one thread
+
+
 def end_with(parent: int) -> None:
     """In the child: a TERM comes when the demo is gone, whatever became of it."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -44,8 +52,7 @@ def run(*command: str) -> None:
     told: list[int] = []
     before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in SIGNALS}
     try:
-        child = subprocess.Popen(command, preexec_fn=functools.partial(end_with, os.getpid()))  # noqa: PLW1509  one thread
-        code = wait(child, told)
+        code = wait(started(command), told)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -189,4 +190,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     sys.exit(main())

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The demo's archive: an FTP server on loopback, python -m demo.server DIRECTORY NETRC LOG.
 
-Serves DIRECTORY, to be read only, with the login and password that NETRC has for 127.0.0.1. Says its port in one line
-and goes on until its standard input ends: that is when whoever started it is gone, however that came about.
+Serves DIRECTORY, to be read only, with the login and password that NETRC has for 127.0.0.1. Says in one line which port
+the system has given it, and goes on until it is ended.
 
 As a tape archive does, it knows STAGE, by which a file is asked for ahead; here that takes no time.
 """
@@ -14,7 +14,6 @@ import logging
 import netrc
 import os
 import sys
-import threading
 
 from pyftpdlib import authorizers, handlers, servers
 
@@ -39,7 +38,7 @@ class Handler(handlers.FTPHandler):
 
 
 def serve(directory: str, passwords: str, log: str) -> None:
-    """Serve until the end of standard input."""
+    """Serve for good."""
     logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
     found = netrc.netrc(passwords).authenticators(HOST)
     if found is None:
@@ -49,14 +48,7 @@ def serve(directory: str, passwords: str, log: str) -> None:
     Handler.authorizer = authorizer
     server = servers.FTPServer((HOST, 0), Handler)
     print(server.address[1], flush=True)
-    threading.Thread(target=end_with_input, daemon=True).start()
     server.serve_forever()
-
-
-def end_with_input() -> None:
-    """There is nothing to tidy: files are only read."""
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
+import signal
 import time
 from collections.abc import Iterator
 
@@ -133,4 +134,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     main()
