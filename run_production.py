@@ -6,7 +6,7 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 - a login node's python3 may be older, and should be told so
     sys.exit("run_production needs Python 3.11 or newer, this is " + sys.version.split()[0])
 
-from production.cli import run_production
+from production.cli import door
 
 if __name__ == "__main__":
-    sys.exit(run_production.main())
+    sys.exit(door.run_production())

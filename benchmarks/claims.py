@@ -156,7 +156,7 @@ def _make_ours(path: str, rows: int) -> None:
     catalogue = sqlite.Database(path)
     with catalogue.write() as change:
         change.add_runs(base.DatasetRow(row, "all") for row in range(1, rows + 1))
-        change.open_production("noop", "bench", None, "gold", [], process.user(), now)
+        change.open_production(base.Opening("noop", "bench", "gold", None, (), "/data", process.user()), now)
     catalogue.close()
 
 

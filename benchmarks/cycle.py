@@ -16,7 +16,7 @@ from benchmarks import measure
 from production import clock, layout, lease, manager, process, settings, site
 from production import run as runs
 from production.batch import local
-from production.catalogue import sqlite
+from production.catalogue import base, sqlite
 from production.outputs import inspect
 from production.steps import release, rest
 from production.transfer import copy, porter
@@ -130,7 +130,7 @@ def _fill(path: str, rows: int) -> None:
         connection.commit()
     catalogue = sqlite.Database(path)
     with catalogue.write() as change:
-        change.open_production("sleep", "bench", None, "gold", [], process.user(), now)
+        change.open_production(base.Opening("sleep", "bench", "gold", None, (), "/data", process.user()), now)
     catalogue.close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(_HALF, {"half": rows // 2})
@@ -146,7 +146,7 @@ def _site(stack: contextlib.ExitStack, chosen: settings.Settings) -> site.Site:
     assert production
     batch = local.Local()
     stack.callback(batch.close)
-    carrying = porter.Threads(copy.Copy(chosen.data), ticking, chosen.transfers)
+    carrying = porter.Threads(copy.Copy(chosen.data), ticking, chosen.archive.transfers)
     stack.callback(carrying.close)
     looking = inspect.Inspect(ticking, 2)
     stack.callback(looking.close)

@@ -32,6 +32,10 @@ pause = 1
 
 archive = "file:archive/raw"
 
+[quota]
+reader = "directory"
+limit = "2G"
+
 # alcapana and rootana are the experiment's, as shipped in production/settings/defaults.toml, with its job scripts.
 # Only the DAQ software that the scripts call is the demo's.
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from production.cli import production
+from production.cli import door
 
 if __name__ == "__main__":
-    sys.exit(production.main())
+    sys.exit(door.production())

@@ -32,6 +32,16 @@ def writing(site: site_.Site) -> Iterator[base.Change]:
         yield change
 
 
+def stay_awake(site: site_.Site) -> None:
+    """Before a deed outside of a transaction: who slept so long that the run may be another's by now asks first.
+
+    Raises: LostLease.
+    """
+    if site.lease.asleep():
+        with writing(site):
+            pass
+
+
 _CANCELLED = ".cancelled"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -286,12 +296,12 @@ def sweep(site: site_.Site) -> None:
     # Listed before asked: what is there now and isn't in flight afterwards will never be needed.
     names = {name for directory in (site.layout.jobs(), site.layout.works()) for name in _list(directory)}
     found = {(int(match[1]), int(match[2])): match[0] for match in map(_ATTEMPT.match, names) if match}
-    living = site.catalogue.living(site.production.id) if found else set()
+    living = site.catalogue.living(site.layout.production.id) if found else set()
     for attempt, stem in found.items():
         if attempt not in living:
             jobs = os.path.join(site.layout.jobs(), stem)
             _clear(site, jobs + ".ticket", jobs + ".witness", os.path.join(site.layout.works(), stem))
-    at_work = {site.layout.tickets(manager.id) for manager in site.catalogue.managers(site.production.id)}
+    at_work = {site.layout.tickets(manager.id) for manager in site.catalogue.managers(site.layout.production.id)}
     for path in map(site.layout.tickets, (int(match[1]) for match in map(_TICKETS.fullmatch, names) if match)):
         if path not in at_work:
             _remove(path)

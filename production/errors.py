@@ -11,6 +11,7 @@
     │   └── BatchUnanswered         transient: it can't be told what became of the call
     ├── TransferError               a file didn't come; ``transient`` is set for each
     │   ├── InputMissing            the archive has no such file
+    │   ├── TooLarge                transient: there is no room for the file
     │   ├── TransferWaits           transient: the archive is away, our disk is full: no file's fault
     │   └── LoginRefused            the archive doesn't let us in: stop
     ├── QuotaUnread                 transient: nobody can say how full the disk is
@@ -78,6 +79,15 @@ class InputMissing(TransferError):
     """The archive has no such file; a human has to look."""
 
     transient = False
+
+
+class TooLarge(TransferError):
+    """The file has more bytes than it may have now; nothing of it was brought."""
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+        """Bytes."""
 
 
 class TransferWaits(TransferError):

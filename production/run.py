@@ -74,6 +74,8 @@ class Production:
     start: str
     stop: str | None
     quality: str
+    data: str
+    """Real path of the directory that its inputs, outputs and logs are below."""
     catalogue: str
     """Id of the database: makes submission names unique between databases."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from production import clock, layout, lease, settings
+from production import clock, layout, lease, room, settings
 from production import run as runs
 from production.batch import base as batch
 from production.catalogue import base as catalogue
@@ -17,12 +17,12 @@ class Site:
     """One manager's surroundings."""
 
     settings: settings.Settings
-    production: runs.Production
     layout: layout.Layout
     wanted: runs.Wanted
     lease: lease.Lease
     catalogue: catalogue.Catalogue
     batch: batch.BatchSystem
     porter: transfer.Porter
+    room: room.Room
     inspector: outputs.Inspector
     clock: clock.Clock

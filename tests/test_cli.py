@@ -15,6 +15,9 @@ import pytest
 
 from production import __version__
 
+FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs a command whose stdout is on a full disk."""
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 SETTINGS = """
@@ -172,7 +175,9 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         (["--production=nonsense"], "no such program.*alcapana, .*sim"),
         (["--production=sim", "--nonsense"], "--nonsense"),
         (["--production=sim", "--prod=x"], "--prod=x"),  # no abbreviations
-        (["--production=sim", "extra"], "extra"),
+        (["--production=sim", "extra"], "extra; see"),
+        (["--production=sim", "--nprocs=4"], "--nprocs=4; did you mean --nproc\\?; see run_production --help"),
+        (["--production=sim", "--modul", "file"], "did you mean --modules\\?"),
         (["--production=sim", "--nproc=0"], "--nproc=0: not allowed; a whole number from 1 to 10000"),
         (["--production=sim", "--nproc=-1"], "--nproc=-1"),
         (["--production=sim", "--nproc=1.5"], "--nproc=1.5"),
@@ -202,6 +207,8 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         (["--production=sim", "--database=home"], "home is not a file"),
         (["--production=sim", "--database=production.toml"], "production.toml"),
         (["--production=sim", "--new=t", "--modules=none"], "--modules=none"),
+        (["--production=sim", "--new=t", "--modules=/dev/zero"], "--modules=/dev/zero: not a regular file"),
+        (["--production=sim", "--new=t", "--modules=home"], "--modules=home: not a regular file"),
         (["--production=configured", "--new=t"], "--modules=FILE"),
         (["--production=raw", "--new=t"], "archive"),
         (["--production=sim", "--new=t", "--dataset=Al51"], "no such dataset.*: Al50, Si16"),
@@ -249,6 +256,15 @@ def test_a_slip_in_the_settings_names_file_line_and_key(empty: Shift, text: str,
     assert empty.here() == before
 
 
+def test_a_script_that_is_not_there_is_shown_where_it_was_set(empty: Shift) -> None:
+    (empty.directory / "production.toml").write_text(SETTINGS + '[programs.lost]\nscript = "lost.sh"\n')
+    line = empty.run_production("--production=lost").error()
+    number = SETTINGS.count("\n") + 2
+    assert f"production.toml:{number}: programs.lost.script: {empty.directory}/lost.sh is not there" in line
+    (empty.directory / "lost.sh").mkdir()
+    assert "lost.sh is not a file" in empty.run_production("--production=lost").error()
+
+
 def test_a_slip_touches_not_even_a_new_database(empty: Shift) -> None:
     (empty.directory / "production.toml").write_text('database = "production.db"\n' + SETTINGS)
     empty.good("init", "production.db")
@@ -277,8 +293,14 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
     ("arguments", "words"),
     [
         (["nonsense"], "nonsense"),
+        (["inti"], "did you mean init\\?"),
+        (["stats"], "did you mean status\\?; see production --help"),
+        (["dataset", "add"], "did you mean datasets\\?"),
+        (["datasets", "ad"], "did you mean add\\?; see production datasets --help"),
+        (["datasets", "add", "1", "--datset=x"], "did you mean --dataset\\?; see production datasets add --help"),
+        (["status", "--databse=x"], "did you mean --database\\?"),
         (["--nonsense"], "COMMAND|--nonsense"),
-        (["init"], "DB"),
+        (["init"], "/production.db exists already; nothing was changed"),
         (["init", "production.db"], "exists already; nothing was changed"),
         (["init", "home"], "exists already"),
         (["init", "no/such/new.db"], "new.db can't be made"),
@@ -304,7 +326,8 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
         (["datasets", "add", "1", "--dataset=Al50"], "run 1 is in dataset Al50 already, as gold, tranche 1"),
         (["datasets", "add", "6-9", "4", "--dataset=Si16", "--tranche=2"], "run 4 is in dataset Si16 already"),
         (["datasets", "add", "none.csv"], "none.csv: neither a CSV file nor runs"),
-        (["datasets", "add", "home"], "home"),
+        (["datasets", "add", "home"], "not a regular file but a directory"),
+        (["datasets", "add", "/dev/zero"], "/dev/zero: not a regular file but a device"),
         (["datasets", "add", "production.db"], "production.db"),
         (["datasets", "add", "a.csv", "b.csv"], "a.csv: neither a CSV file nor runs"),
         (["datasets", "add", "production.toml", "--dataset=x"], "production.toml"),
@@ -330,6 +353,7 @@ def test_a_slip_in_the_other_command(ready: Shift, arguments: list[str | bytes],
         (b"\n", ":1: the header"),
         (b"run\n1\n", ":1: the header"),
         (b"dataset\nAl50\n", ":1: the header"),
+        (b"run,dataset,run\n1,Al50,2\n", ":1: the column run stands there twice"),
         (b"run,dataset,colour\n1,Al50,red\n", "'colour' is none of them"),
         (b"2091,Al50\n2092,Al50\n", ":1: the header"),
         (b"run,dataset\n1,Al50\nx,Al50\n", ":3: run 'x': not a whole number"),
@@ -355,6 +379,43 @@ def test_garbage_in_a_table_adds_nothing(ready: Shift, tmp_path: pathlib.Path, t
     assert ready.here() == before
 
 
+def test_files_that_never_end_are_slips(empty: Shift) -> None:
+    """A pipe nobody writes into, and files (with a hole for most of it) that would fill the memory."""
+    (empty.directory / "production.toml").write_text('database = "production.db"\n' + SETTINGS)
+    empty.good("init", "production.db")
+    os.mkfifo(empty.directory / "pipe")
+    for name, size in (("large", (16 << 20) + 1), ("huge", 5 << 30), ("line", 200 << 20)):
+        with (empty.directory / name).open("wb") as file:
+            file.truncate(size)
+    start = ("--production=configured", "--new=t")
+    assert "--modules=pipe: not a regular file" in empty.run_production(*start, "--modules=pipe").error()
+    assert "is this really a configuration file?" in empty.run_production(*start, "--modules=large").error()
+    assert "is this really a configuration file?" in empty.run_production(*start, "--modules=huge").error()
+    assert "pipe: not a regular file but a pipe" in empty.production("datasets", "add", "pipe").error()
+    assert (
+        "huge: more than 1024 MB; is this really a table of runs?"
+        in empty.production("datasets", "add", "huge").error()
+    )
+    assert "line: not a CSV text" in empty.production("datasets", "add", "line").error()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [str(ROOT / "run_production.py"), "--help"],
+        ["-m", "production"],
+        ["-m", "production", "datasets", "add", "--help"],
+        ["-m", "production", "status"],
+        ["-m", "production", "datasets", "add", "1", "--dataset=Al50", "--tranche=1"],
+    ],
+    ids=lambda command: " ".join(command[1:]),
+)
+def test_an_answer_that_can_not_be_written(ready: Shift, command: list[str]) -> None:
+    said = ready._say(["-c", FULL, sys.executable, *command], ())
+    assert said.code == 1
+    assert re.fullmatch(r"(run_)?production: stdout: No space left on device\n", said.err), said.err
+
+
 # ── setting up ──
 
 
@@ -369,6 +430,22 @@ def test_a_campaign_is_set_up(empty: Shift) -> None:
     assert empty.good(*ranges) == "0 runs added, 68 were there already\n"
     assert empty.here() == before
     assert empty.good("datasets", "add", "1-5", "3-7", "5", at, "--dataset=x").startswith("7 runs added")
+
+
+@pytest.mark.feature("AC-01")
+def test_a_database_is_made_where_the_settings_say(empty: Shift) -> None:
+    assert "mend: mkdir -p" in empty.production("init").error()  # ~/data is not there
+    (empty.directory / "home" / "data").mkdir()
+    made = empty.directory / "home" / "data" / "production.db"
+    assert empty.good("init") == f"made {made}; next: production datasets add --help\n"
+    assert "no productions yet" in empty.good("status")
+    (empty.directory / "production.toml").write_text('database = "ours.db"')
+    (empty.directory / "other.toml").write_text('database = "other.db"')
+    assert f"made {empty.directory}/ours.db" in empty.good("init")
+    assert f"made {empty.directory}/other.db" in empty.good("init", "--config=other.toml")
+    before = empty.here()
+    assert f"{empty.directory}/ours.db exists already; nothing was changed" in empty.production("init").error()
+    assert empty.here() == before
 
 
 def test_tables_as_spreadsheets_write_them(empty: Shift) -> None:

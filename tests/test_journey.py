@@ -29,11 +29,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from production import attempt, errors, layout, lease, manager, process, settings, site
+from production import attempt, errors, layout, lease, manager, process, room, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
 from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
-from tests.fakes import batch, inspector, porter
+from tests.fakes import batch, inspector, porter, quota
 from tests.fakes.clock import FakeClock
 
 State = runs.State
@@ -136,6 +136,7 @@ class House:
         self.clock = FakeClock()
         self.world = batch.World(self.clock)
         self.archive = porter.Archive()
+        self.quota = quota.FakeQuota(self.clock)
         home = "shared" if kind == "fixed" else "private"
         programs = {"alpha": program("alpha", home, "", limit)}
         if kind == "based":
@@ -161,9 +162,10 @@ class House:
         self._open("beta" if kind == "based" else "alpha", self.productions[0].id if kind == "based" else None)
 
     def _open(self, name: str, on: int | None) -> None:
-        outputs = [output.name for output in self.settings.programs[name].outputs]
+        outputs = tuple(output.name for output in self.settings.programs[name].outputs)
+        opening = base.Opening(name, "v5", "gold", on, outputs, self.settings.data, "me")
         with contextlib.closing(self.open()) as database, database.write() as change:
-            opened = change.open_production(name, "v5", on, "gold", outputs, "me", self.clock.now())
+            opened = change.open_production(opening, self.clock.now())
             self.productions.append(opened)
         self.due |= {(opened.id, run) for (run,) in self.rows("SELECT run FROM run")}
 
@@ -273,6 +275,7 @@ class House:
         self.world.lies.clear()
         self.archive.missing.clear()
         self.archive.trouble = 0
+        self.quota.used, self.quota.trouble = 0, ""
         for job in self.world.jobs:
             job.hidden = job.unknown = job.stubborn = False
         self.carry_all(*(self.enter(number) for number in range(len(self.productions))))
@@ -460,13 +463,13 @@ class Manager:
             )
         self.site = site.Site(
             house.settings,
-            production,
             house.layout(production.id),
             runs.Wanted(),
             lease.Lease(entered, LEASE, house.clock),
             self.catalogue,
             batch.FakeBatch(house.world),
             porter.FakePorter(house.archive),
+            room.Room(house.quota, house.settings.data, 90),
             inspector.FakeInspector(),
             house.clock,
         )
@@ -475,7 +478,7 @@ class Manager:
         attempt.sweep(self.site)
 
     def __repr__(self) -> str:
-        return f"manager {self.site.lease.owner.id} of {self.site.production.name}"
+        return f"manager {self.site.lease.owner.id} of {self.site.layout.production.name}"
 
     @property
     def owner(self) -> runs.Owner:
@@ -529,7 +532,7 @@ class Manager:
         try:
             with self.catalogue.write(self.owner) as change:
                 change.leave(self.owner, "done", self.house.clock.now())
-                change.close_production(self.site.production.id, self.house.clock.now())
+                change.close_production(self.site.layout.production.id, self.house.clock.now())
         finally:
             self.die()
 
@@ -629,9 +632,11 @@ class Journey(RuleBasedStateMachine):
             if not self.house.free():
                 return False
             others = [other for other in self.house.alive() if other is not one]
-            same = [other for other in others if other.site.production == one.site.production]
+            same = [other for other in others if other.site.layout.production == one.site.layout.production]
             for other in (
-                others if same else [*others, self.house.enter(self.house.productions.index(one.site.production))]
+                others
+                if same
+                else [*others, self.house.enter(self.house.productions.index(one.site.layout.production))]
             ):
                 other.cycle()
             for _ in range(times):
@@ -732,6 +737,10 @@ class Journey(RuleBasedStateMachine):
     @rule()
     def archive_has_hiccups(self) -> None:
         self.house.archive.trouble += 1
+
+    @rule(used=st.sampled_from([0, 10**3, 10**12]), trouble=st.sampled_from(["", "", "mmlsquota: exit 1"]))
+    def disk_fills(self, used: int, trouble: str) -> None:
+        self.house.quota.used, self.house.quota.trouble = used, trouble
 
     @rule(run=st.integers(1, 4))
     def archive_misses_a_file(self, run: int) -> None:
@@ -972,8 +981,10 @@ def test_runs_that_arrive_just_before_a_production_is_finished_are_not_shut_out(
 def test_a_new_run_enters_all_productions_along_a_chain_of_bases() -> None:
     with contextlib.closing(House(number=1)) as here, contextlib.closing(here.open()) as database:
         with database.write() as change:
-            second = change.open_production("beta", "v1", 1, "gold", ["tree"], "me", here.clock.now())
-            third = change.open_production("gamma", "v1", second.id, "gold", ["tree"], "me", here.clock.now())
+            opening = base.Opening("beta", "v1", "gold", 1, ("tree",), here.settings.data, "me")
+            second = change.open_production(opening, here.clock.now())
+            opening = dataclasses.replace(opening, program="gamma", base=second.id)
+            third = change.open_production(opening, here.clock.now())
         here.add_runs(1)
         with database.write() as change:
             change.intake(1, here.clock.now())

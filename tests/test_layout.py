@@ -17,7 +17,7 @@ START = "2026-11-20T21:00:00.000000Z"
 
 
 def production(version: int = 4, program: str = "alcapana") -> runs.Production:
-    return runs.Production(3, program, version, "v5", None, None, START, None, "gold", "c0ffee00")
+    return runs.Production(3, program, version, "v5", None, None, START, None, "gold", "/data", "c0ffee00")
 
 
 def run(number: int = 2091, attempt: int = 1, input: str | None = None) -> runs.Run:

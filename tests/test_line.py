@@ -214,7 +214,7 @@ def everybody_claims(path: str, processes: int, runs: int, number: int) -> list[
     """What each of so many processes has claimed, so many runs at a time, until none was left."""
     with contextlib.closing(sqlite.Database(path)) as database, database.write() as change:
         change.add_runs([base.DatasetRow(run, "Al50") for run in range(runs)])
-        change.open_production("sim", "t", None, "gold", [], process.user(), clock.START)
+        change.open_production(base.Opening("sim", "t", "gold", None, (), "/data", process.user()), clock.START)
     argv = [sys.executable, "-c", CLAIM, path, str(number)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with contextlib.ExitStack() as ends:

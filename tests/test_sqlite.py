@@ -108,7 +108,9 @@ def test_two_are_two(tmp_path: pathlib.Path) -> None:
         with opened(tmp_path / name) as database:
             add(database, 1)
             with database.write() as change:
-                ids.add(change.open_production("a", "t", None, "gold", [], "alice", NOW).catalogue)
+                ids.add(
+                    change.open_production(base.Opening("a", "t", "gold", None, (), "/data", "alice"), NOW).catalogue
+                )
     assert len(ids) == 2
 
 
@@ -295,10 +297,10 @@ def use(path: str) -> None:
         for production in database.productions():
             database.counts(production.id)
             database.managers(production.id)
-            database.claimable(production.id, runs.Wanted(), NOW)
+            database.next_runs(production.id, 1, runs.Wanted(), NOW)
         with database.write() as change:
             change.add_runs(rows(*range(100)))
-            change.open_production("alcapana", "t", None, "gold", ["tree"], "alice", NOW)
+            change.open_production(base.Opening("alcapana", "t", "gold", None, ("tree",), "/data", "alice"), NOW)
 
 
 def test_a_damaged_database_is_one_line(path: str) -> None:
@@ -651,7 +653,7 @@ def test_a_lost_lease_is_seen_inside_the_transaction(path: str) -> None:
     with opened(path) as database, opened(path) as other:
         add(database, 1)
         with database.write() as change:
-            production = change.open_production("a", "t", None, "gold", [], "alice", NOW)
+            production = change.open_production(base.Opening("a", "t", "gold", None, (), "/data", "alice"), NOW)
             owner = change.enter(process.myself(), production.id, "local", 1, 1, NOW)
         with database.write(owner) as change:
             assert len(change.claim(production.id, 1, owner, runs.Wanted(), NOW)) == 1

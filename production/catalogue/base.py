@@ -29,6 +29,22 @@ class DatasetRow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Opening:
+    """A production to be opened."""
+
+    program: str
+    tag: str
+    quality: str
+    base: int | None
+    """``id`` of the base production."""
+    outputs: tuple[str, ...]
+    """Their names: columns of its view."""
+    data: str
+    """Real path of the directory its files are below."""
+    user: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Place:
     """An attempt's place in a submission, as it is written down."""
 
@@ -76,6 +92,26 @@ class PathUse:
     run: int
     attempt: int
     busy: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes that a run has on the disk, as far as experience goes; 0: there is none."""
+
+    input: int
+    """The largest seen."""
+    outputs: int
+    """The median so far; before the first as much as the input."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Promised:
+    """Bytes that are still to come to a data directory, by all managers' runs."""
+
+    ordered: int
+    """Inputs on their way, and the outputs of all whose input was ordered."""
+    claimed: int
+    """Inputs that nobody has ordered yet, and the outputs of these runs."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,8 +180,8 @@ class Catalogue(Protocol):
 
     def outlook(self, production: int, owner: runs.Owner, wanted: runs.Wanted) -> Outlook: ...
 
-    def claimable(self, production: int, wanted: runs.Wanted, now: datetime.datetime) -> bool:
-        """Whether a wanted run may be claimed now."""
+    def next_runs(self, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime) -> list[runs.Run]:
+        """The first wanted runs that may be claimed now."""
         ...
 
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
@@ -179,16 +215,7 @@ class Change(Protocol):
         """
         ...
 
-    def open_production(
-        self,
-        program: str,
-        tag: str,
-        base: int | None,
-        quality: str,
-        outputs: Sequence[str],
-        user: str,
-        now: datetime.datetime,
-    ) -> runs.Production:
+    def open_production(self, opening: Opening, now: datetime.datetime) -> runs.Production:
         """The next version, with its runs and its view."""
         ...
 
@@ -266,19 +293,37 @@ class Change(Protocol):
         """A configuration text, once; its digest (SHA-256)."""
         ...
 
-    def need(self, run: runs.Run, path: str, source: str, size: int | None, ours: bool) -> None: ...
+    def need(
+        self, run: runs.Run, path: str, source: str, size: int | None, ours: bool, come: datetime.datetime | None = None
+    ) -> None:
+        """The run needs a file. ``size`` None: not known yet, or as before; ``come``: when it was whole on our disk."""
+        ...
 
     def drop_inputs(self, run: runs.Run) -> list[str]:
         """The run needs its inputs no more; the files that nobody needs and we brought."""
+        ...
+
+    def size(self, run: runs.Run, path: str) -> int | None:
+        """Bytes of the run's input, if they are known."""
+        ...
+
+    def sizes(self, production: int) -> Sizes:
+        """What to expect of a run nothing is known of."""
+        ...
+
+    def promised(self, data: str, since: datetime.datetime) -> Promised:
+        """What is not among the files that a reading begun at ``since`` has seen below ``data``."""
         ...
 
     def needed(self, path: str) -> bool:
         """Whether any run needs the file."""
         ...
 
-    def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> bool:
-        """False if somebody is bringing that file already."""
+    def carried(self, path: str) -> bool:
+        """Whether somebody is bringing that file already."""
         ...
+
+    def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> None: ...
 
     def progress(self, owner: runs.Owner, path: str, size: int | None, so_far: int) -> None: ...
 

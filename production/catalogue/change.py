@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -39,27 +40,21 @@ class Change:
                 )
         return added
 
-    def open_production(
-        self,
-        program: str,
-        tag: str,
-        base: int | None,
-        quality: str,
-        outputs: Sequence[str],
-        user: str,
-        now: datetime.datetime,
-    ) -> runs.Production:
-        latest = self._execute(sql.SQL.latest_version, {"program": program}).fetchone()[0] or 0
-        values = {"program": program, "version": latest + 1, "tag": tag, "base": base, "quality": quality, "user": user}
-        self._execute(sql.SQL.open_production, values | {"now": clock.text(now)})
+    def open_production(self, opening: base.Opening, now: datetime.datetime) -> runs.Production:
+        program = opening.program
+        version = (self._execute(sql.SQL.latest_version, {"program": program}).fetchone()[0] or 0) + 1
+        values = {"program": program, "version": version, "tag": opening.tag, "base": opening.base}
+        values |= {"quality": opening.quality, "data": opening.data, "user": opening.user, "now": clock.text(now)}
+        self._execute(sql.SQL.open_production, values)
         opened = runs.Production(
-            *self._execute(sql.SQL.production, {"program": program, "version": latest + 1}).fetchone()
+            *self._execute(sql.SQL.production, {"program": program, "version": version}).fetchone()
         )
-        self._connection.executemany(sql.SQL.open_output, [{"production": opened.id, "name": name} for name in outputs])
-        query = sql.SQL.enter_runs if base is None else sql.SQL.enter_based_runs
+        names = [{"production": opened.id, "name": name} for name in opening.outputs]
+        self._connection.executemany(sql.SQL.open_output, names)
+        query = sql.SQL.enter_runs if opening.base is None else sql.SQL.enter_based_runs
         self._execute(query, {"production": opened.id, "now": clock.text(now), "me": None})
         self._execute(sql.SQL.intake_done, {"production": opened.id})
-        for statement in view.statements(opened, outputs):
+        for statement in view.statements(opened, opening.outputs):
             self._execute(statement)
         return opened
 
@@ -121,20 +116,23 @@ class Change:
     def claim(
         self, production: int, number: int, owner: runs.Owner, wanted: runs.Wanted, now: datetime.datetime
     ) -> list[runs.Run]:
-        query, choice = reading.claimable_query(wanted)
-        values: dict[str, object] = {"production": production, "number": max(0, number), "now": clock.text(now)}
-        rows = self._execute(query, values | choice).fetchall()
-        values |= {"owner": owner.id, "user": owner.user}
-        claims = [values | {"run": run, "attempt": attempt + 1} for run, _, attempt, _ in rows]
+        query, choice = reading.next_query(production, number, wanted, now)
+        rows = [reading.read_new(row) for row in self._execute(query, choice).fetchall()]
+        values = {"production": production, "now": clock.text(now), "owner": owner.id, "user": owner.user}
+        claims = [values | {"run": run.run, "attempt": run.attempt + 1} for run in rows]
         self._connection.executemany(sql.SQL.claim, claims)
         self._connection.executemany(sql.SQL.begin_attempt, claims)
         return [
-            runs.Run(
-                production, run, label, runs.State.CLAIMED, owner.id, attempt + 1, failures,
-                clock.text(now), "", None, None, None, owner.user, None,
+            dataclasses.replace(
+                run,
+                state=runs.State.CLAIMED,
+                owner=owner.id,
+                attempt=run.attempt + 1,
+                since=clock.text(now),
+                user=owner.user,
             )
-            for run, label, attempt, failures in rows
-        ]  # fmt: skip
+            for run in rows
+        ]
 
     def move(
         self,
@@ -215,8 +213,36 @@ class Change:
 
     # ── inputs and transfers ──
 
-    def need(self, run: runs.Run, path: str, source: str, size: int | None, ours: bool) -> None:
-        self._execute(sql.SQL.need_input, _key(run) | {"path": path, "source": source, "bytes": size, "ours": ours})
+    def need(
+        self, run: runs.Run, path: str, source: str, size: int | None, ours: bool, come: datetime.datetime | None = None
+    ) -> None:
+        values = _key(run) | {"path": path, "source": source, "bytes": size, "ours": ours}
+        self._execute(sql.SQL.need_input, values | {"come": clock.text(come) if come else None})
+
+    def size(self, run: runs.Run, path: str) -> int | None:
+        row = self._execute(sql.SQL.size_of_input, _key(run) | {"path": path}).fetchone()
+        return row[0] if row else None
+
+    def sizes(self, production: int) -> base.Sizes:
+        largest = self._number(sql.SQL.largest_input, production=production)
+        row = self._execute(sql.SQL.typical_outputs, {"production": production}).fetchone()
+        return base.Sizes(largest, row[0] if row else largest)
+
+    def promised(self, data: str, since: datetime.datetime) -> base.Promised:
+        at = clock.text(since)
+        ordered, claimed = self._number(sql.SQL.promised_ordered, data=data, since=at), 0
+        for id_, claims, flying in self._execute(sql.SQL.at_work, {"data": data}).fetchall():
+            known, known_bytes = self._execute(sql.SQL.promised_known, {"production": id_}).fetchone()
+            on_their_way = self._number(sql.SQL.promised_ways, production=id_)
+            unordered = max(0, claims - on_their_way)
+            each = self.sizes(id_)
+            ended = self._number(sql.SQL.finished_since, production=id_, since=at)
+            ordered += each.outputs * (flying - unordered + ended)
+            claimed += each.outputs * unordered + known_bytes + each.input * max(0, unordered - known)
+        return base.Promised(ordered, claimed)
+
+    def _number(self, query: str, **parameters: object) -> int:
+        return int(self._execute(query, parameters).fetchone()[0])
 
     def drop_inputs(self, run: runs.Run) -> list[str]:
         ours = [path for path, ours in self._execute(sql.SQL.inputs_of, _key(run)).fetchall() if ours]
@@ -226,12 +252,12 @@ class Change:
     def needed(self, path: str) -> bool:
         return self._execute(sql.SQL.input_needed, {"path": path}).fetchone() is not None
 
-    def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> bool:
-        if self._execute(sql.SQL.transfer_of, {"path": path}).fetchone():
-            return False
+    def carried(self, path: str) -> bool:
+        return self._execute(sql.SQL.transfer_of, {"path": path}).fetchone() is not None
+
+    def begin_transfer(self, path: str, source: str, owner: runs.Owner, now: datetime.datetime) -> None:
         values = {"path": path, "source": source, "manager": owner.id, "size": None, "now": clock.text(now)}
         self._execute(sql.SQL.begin_transfer, values)
-        return True
 
     def progress(self, owner: runs.Owner, path: str, size: int | None, so_far: int) -> None:
         self._execute(sql.SQL.progress_transfer, {"path": path, "manager": owner.id, "size": size, "bytes": so_far})

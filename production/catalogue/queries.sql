@@ -5,6 +5,10 @@
 -- The one row of a new database.
 INSERT INTO catalogue (id, created) VALUES (:id, :now)
 
+-- identity --
+-- Which database this is.
+SELECT id FROM catalogue
+
 -- ── datasets and productions ────────────────────────────────────────────────────────────────────────────────────
 
 -- add_run --
@@ -26,7 +30,8 @@ SELECT DISTINCT dataset, tranche, quality FROM datasets ORDER BY dataset, tranch
 
 -- production --
 -- One production, with its base.
-SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, (SELECT id FROM catalogue)
+SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, p.data,
+       (SELECT id FROM catalogue)
   FROM productions AS p LEFT JOIN productions AS b ON b.id = p.base
   WHERE p.program = :program AND p.version = :version
 
@@ -36,13 +41,15 @@ SELECT max(version) FROM productions WHERE program = :program
 
 -- productions --
 -- All of them, oldest first.
-SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, (SELECT id FROM catalogue)
+SELECT p.id, p.program, p.version, p.tag, p.base, b.version, p.start, p.stop, p.quality, p.data,
+       (SELECT id FROM catalogue)
   FROM productions AS p LEFT JOIN productions AS b ON b.id = p.base ORDER BY p.id
 
 -- open_production --
 -- A new production.
-INSERT INTO productions (program, version, tag, base, quality, user, start)
-  VALUES (:program, :version, :tag, :base, :quality, :user, :now)
+INSERT INTO productions (program, version, tag, base, quality, data, largest, user, start)
+  VALUES (:program, :version, :tag, :base, :quality, :data,
+          (SELECT coalesce(max(largest), 0) FROM productions WHERE program = :program), :user, :now)
 
 -- open_output --
 -- A column of the new production's view.
@@ -149,13 +156,13 @@ SELECT m.id, m.user, m.host, m.pid, count(*) FROM manager AS m JOIN production_r
 
 -- claimable --
 -- New runs that may be taken now, the most important first.
-SELECT p.run, r.label, p.attempt, p.failures FROM production_run AS p JOIN run AS r USING (run)
+SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
   WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
 -- claimable_wanted --
 -- The same, of chosen datasets and tranches (JSON lists; empty means any).
-SELECT p.run, r.label, p.attempt, p.failures FROM production_run AS p JOIN run AS r USING (run)
+SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
   WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
     AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
       AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
@@ -290,9 +297,10 @@ SELECT o.path, o.bytes FROM productions AS p
 
 -- need_input --
 -- A run needs a file on our disk; if another run's need of it is ours to remove, so is this one.
-INSERT OR REPLACE INTO input (production, run, path, source, bytes, ours)
-  VALUES (:production, :run, :path, :source, :bytes,
-          max(:ours, coalesce((SELECT max(ours) FROM input WHERE path = :path), 0)))
+INSERT OR REPLACE INTO input (production, run, path, source, bytes, ours, come)
+  VALUES (:production, :run, :path, :source,
+          coalesce(:bytes, (SELECT bytes FROM input WHERE production = :production AND run = :run AND path = :path)),
+          max(:ours, coalesce((SELECT max(ours) FROM input WHERE path = :path), 0)), :come)
 
 -- input_needed --
 -- Whether a run needs a file.
@@ -305,6 +313,58 @@ SELECT path, ours FROM input WHERE production = :production AND run = :run
 -- drop_inputs --
 -- A run needs its files no more.
 DELETE FROM input WHERE production = :production AND run = :run
+
+-- size_of_input --
+-- Bytes of a run's input, null if nobody knows.
+SELECT bytes FROM input WHERE production = :production AND run = :run AND path = :path
+
+-- largest_input --
+-- Bytes of the largest input of a production.
+SELECT largest FROM productions WHERE id = :production
+
+-- ── what is promised ────────────────────────────────────────────────────────────────────────────────────────────
+
+-- promised_ordered --
+-- Bytes of files that are on their way to a data directory, or came since it was looked at how full it is.
+SELECT coalesce(sum(bytes), 0) FROM (
+  SELECT max(coalesce(i.bytes, t.size, p.largest)) AS bytes FROM input AS i
+    JOIN productions AS p ON p.id = i.production LEFT JOIN transfer AS t ON t.path = i.path
+    WHERE p.data = :data AND i.ours AND CASE WHEN i.come IS NULL THEN t.path IS NOT NULL ELSE i.come >= :since END
+    GROUP BY i.path)
+
+-- promised_known --
+-- Claimed runs' files that nobody has ordered yet though their size is known, of one production: how many, bytes.
+SELECT count(*), coalesce(sum(i.bytes), 0) FROM input AS i LEFT JOIN transfer AS t ON t.path = i.path
+  WHERE i.production = :production AND i.come IS NULL AND t.path IS NULL
+
+-- promised_ways --
+-- Files on their way for one production: how many.
+SELECT count(*) FROM input AS i JOIN transfer AS t ON t.path = i.path WHERE i.production = :production AND i.come IS NULL
+
+-- at_work --
+-- Productions of a data directory that have runs in flight: how many are claimed, how many in flight.
+SELECT p.id, sum(CASE t.state WHEN 'claimed' THEN t.runs ELSE 0 END), sum(t.runs)
+  FROM productions AS p JOIN tally AS t ON t.production = p.id
+  WHERE p.data = :data AND t.state IN ('claimed', 'staged', 'submitting', 'submitted', 'ended')
+  GROUP BY p.id HAVING sum(t.runs) > 0
+
+-- typical_outputs --
+-- The median of what a run's outputs have in bytes, of its program's last runs that wrote some; of this version if it can be.
+WITH sums AS (
+  SELECT sum(bytes) AS bytes FROM output
+    WHERE production = (
+      SELECT max(p.id) FROM productions AS p JOIN productions AS me ON me.id = :production AND p.program = me.program
+        WHERE p.id <= me.id AND EXISTS (SELECT 1 FROM output WHERE production = p.id AND recorded IS NOT NULL))
+      AND recorded IS NOT NULL
+    GROUP BY run ORDER BY run DESC LIMIT 99)
+SELECT bytes FROM sums ORDER BY bytes LIMIT 1 OFFSET (SELECT count(*) / 2 FROM sums)
+
+-- finished_since --
+-- Runs of a production whose jobs ended well since.
+SELECT count(*) FROM manager AS m JOIN attempt AS a ON a.manager = m.id AND a.ended_at >= :since
+  WHERE m.production = :production AND m.stop IS NULL AND m.lapsed IS NULL AND a.cause IS NULL
+
+-- ── transfers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- transfer_of --
 -- Who is bringing a file.

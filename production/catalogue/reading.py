@@ -22,10 +22,22 @@ def read_run(row: Sequence[Any]) -> runs.Run:
     return runs.Run(production, run, label, runs.State(state), *rest)
 
 
-def claimable_query(wanted: runs.Wanted) -> tuple[str, dict[str, str]]:
-    """The query for new runs, and its parameters: everything, or only what is wanted."""
-    everything = not wanted.datasets and not wanted.tranches
-    return (sql.SQL.claimable, {}) if everything else (sql.SQL.claimable_wanted, _choice(wanted))
+def next_query(
+    production: int, number: int, wanted: runs.Wanted, now: datetime.datetime
+) -> tuple[str, dict[str, object]]:
+    """The query for the first new runs, of everything or only of what is wanted, and its parameters."""
+    values: dict[str, object] = {"production": production, "number": max(0, number), "now": clock.text(now)}
+    if wanted.datasets or wanted.tranches:
+        return sql.SQL.claimable_wanted, values | _choice(wanted)
+    return sql.SQL.claimable, values
+
+
+def read_new(row: Sequence[Any]) -> runs.Run:
+    """The one reader of its rows."""
+    production, run, label, attempt, failures, since = row
+    return runs.Run(
+        production, run, label, runs.State.NEW, None, attempt, failures, since, "", None, None, None, None, None
+    )
 
 
 class Reading:
@@ -90,9 +102,9 @@ class Reading:
             others=tuple((other, holders[other.id]) for other in self.managers(production) if other.id in holders),
         )
 
-    def claimable(self, production: int, wanted: runs.Wanted, now: datetime.datetime) -> bool:
-        query, choice = claimable_query(wanted)
-        return self._first(query, production=production, number=1, now=clock.text(now), **choice) is not None
+    def next_runs(self, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime) -> list[runs.Run]:
+        query, values = next_query(production, number, wanted, now)
+        return [read_new(row) for row in self._all(query, **values)]
 
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)

@@ -52,6 +52,8 @@ CREATE TABLE productions (
   start    TEXT    NOT NULL,
   stop     TEXT,
   intake   INTEGER NOT NULL DEFAULT 0,  -- highest datasets.id taken in
+  data     TEXT    NOT NULL,            -- real path of the directory its files are below
+  largest  INTEGER NOT NULL DEFAULT 0,  -- bytes of the largest input seen: an unknown one counts as that
   UNIQUE (program, version)
 );
 CREATE INDEX productions_by_base ON productions (base) WHERE base IS NOT NULL;
@@ -160,10 +162,15 @@ CREATE TABLE input (
   source      TEXT    NOT NULL,            -- name in the archive, or the base production's table
   bytes       INTEGER,
   ours        INTEGER NOT NULL DEFAULT 0,  -- 1: we brought it, so we may remove it
+  come        TEXT,                        -- when it was whole on our disk
   PRIMARY KEY (production, run, path),
   FOREIGN KEY (production, run) REFERENCES production_run
 ) WITHOUT ROWID;
 CREATE INDEX input_by_path ON input (path);
+
+CREATE TRIGGER input_seen AFTER INSERT ON input WHEN NEW.bytes IS NOT NULL BEGIN
+  UPDATE productions SET largest = NEW.bytes WHERE id = NEW.production AND largest < NEW.bytes;
+END;
 
 -- A file that is on its way to our disk.
 CREATE TABLE transfer (

@@ -25,6 +25,8 @@ APPLICATION_ID = 1919971430
 
 PATIENCE = 20.0
 """Seconds that one transaction waits for its turn, below a quarter of any sensible lease."""
+_SHORT = 0.5
+"""Seconds that SQLite waits by itself while a database is opened."""
 
 
 def create(path: str, now: datetime.datetime) -> None:
@@ -62,9 +64,12 @@ def create(path: str, now: datetime.datetime) -> None:
 class Database(reading.Reading):
     """An open database; see ``base.Catalogue``."""
 
-    def __init__(self, path: str, *, read_only: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, path: str, *, read_only: bool = False, patience: float = PATIENCE, opening: float = PATIENCE
+    ) -> None:
         """Looks only; what writing needs is made by the first ``write``.
 
+        ``patience`` is a transaction's, ``opening`` that of the first look.
         Raises: UsageError, if it isn't there or isn't ours; CatalogueBusy.
         """
         if not os.path.isfile(path):
@@ -76,8 +81,12 @@ class Database(reading.Reading):
         self._patience = patience
         self._line: line.Line | None = None
         self._ready = False
-        self._connection = _open(self.place, read_only, patience)
+        self._connection = _open_patiently(self.place, read_only, min(patience, opening))
+        # While it works, it waits in line, or with jitter.
+        self._connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
         super().__init__(self._connection)
+        self.id = str(self._all(sql.SQL.identity)[0][0])
+        """Makes names unique between databases."""
 
     @contextlib.contextmanager
     def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:
@@ -161,6 +170,18 @@ class Database(reading.Reading):
             self._line.close()
 
 
+def _open_patiently(where: place.Place, read_only: bool, patience: float) -> sqlite3.Connection:
+    """Raises: CatalogueBusy, after so many seconds; UsageError."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            # One after the other: a Ctrl-C is heard only when SQLite's own wait is over.
+            return _open(where, read_only, min(_SHORT, max(0.0, end - time.monotonic())))
+        except errors.CatalogueBusy:
+            if time.monotonic() >= end:
+                raise
+
+
 def _open(where: place.Place, read_only: bool, patience: float) -> sqlite3.Connection:
     """A connection to a database that has been seen to be ours."""
     try:
@@ -190,8 +211,6 @@ def _connect(where: place.Place, mode: str, patience: float) -> sqlite3.Connecti
     except BaseException:
         connection.close()
         raise
-    # While it works, it waits in line, or with jitter.
-    connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
     return connection
 
 

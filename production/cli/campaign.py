@@ -8,21 +8,18 @@ import os
 import re
 import shlex
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, clock, errors, layout, lease, manager, process, settings, site
+from production import attempt, clock, disk, errors, layout, manager, process, settings, site
 from production import run as runs
-from production.batch import local
 from production.catalogue import base, sqlite
-from production.cli import farewell, options, terminal
+from production.cli import data, door, farewell, options, terminal, wiring
 from production.journal import log, once, over
-from production.outputs import inspect
-from production.transfer import copy, porter
 
-INTERRUPTED = 130
+LONGEST_MODULES = 16 << 20
+"""Bytes of a configuration that is kept in the database."""
 
 T = TypeVar("T")
 
@@ -57,12 +54,14 @@ def run(chosen: settings.Settings, order: Order) -> int:
 
     Raises: ProductionError: UsageError before anything was touched.
     """
+    door.unwind()
     program = chosen.programs.get(order.program)
     if program is None:
         known = ", ".join(sorted(chosen.programs))
         raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
     if not os.path.isfile(program.script):
-        raise errors.UsageError(f"the script of {program.name}, {program.script}, is not there")
+        what = "is not a file" if os.path.exists(program.script) else "is not there"
+        raise errors.UsageError(f"{program.said}: {program.script} {what}")
     for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
         if given and flag not in program.options:
             raise errors.UsageError(
@@ -71,16 +70,17 @@ def run(chosen: settings.Settings, order: Order) -> int:
     if chosen.batch != "local":
         options.not_built(f"--batch={chosen.batch}")
     modules = _modules_text(chosen, program)
-    _check_data(chosen.data)
+    directory = data.real(chosen.data)
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
-        catalogue = patiently(lambda: sqlite.Database(chosen.database))
+        catalogue = patiently(lambda: sqlite.Database(chosen.database, opening=1.0))
         stack.callback(catalogue.close)
-        wanted = _wanted(catalogue, order)
-        archive = _archive(chosen, program)
-        production = patiently(lambda: _production(catalogue, program, order, ticking))
+        data.check(directory, catalogue.id)
+        wanted = patiently(lambda: _wanted(catalogue, order))
+        bringing = wiring.archive(stack, chosen, program)
+        production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id)
         if catalogue.place.advice:
             log.warning(catalogue.place.advice)
@@ -89,10 +89,13 @@ def run(chosen: settings.Settings, order: Order) -> int:
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
+        data.mark(directory, catalogue.id)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
-        here = _site(stack, chosen, plan, wanted, catalogue, archive, ticking)
-        log.info("%s: %s", production.name, terminal.summary(catalogue.counts(production.id)))
+        entered = patiently(lambda: _enter(catalogue, plan, ticking))
+        here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
+        counts = patiently(lambda: catalogue.counts(production.id))
+        log.info("%s: %s", production.name, terminal.summary(counts))
         return _work(here, order.again(production.version))
 
 
@@ -111,20 +114,6 @@ def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False)
             return done
 
 
-def _check_data(data: str) -> None:
-    """Whether the data directory is there or can be made; makes nothing.
-
-    Raises: UsageError.
-    """
-    there = data
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if not os.path.isdir(there):
-        raise errors.UsageError(f"data {data}: {there} is not a directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise errors.UsageError(f"data {data}: {there} may not be written by you; mend: chmod g+rwx '{there}'")
-
-
 def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes | None:
     path = chosen.modules or program.modules
     if not path:
@@ -132,10 +121,15 @@ def _modules_text(chosen: settings.Settings, program: settings.Program) -> bytes
             raise errors.UsageError(f"{program.name} needs its configuration: --modules=FILE")
         return None
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with disk.reading(path) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
+            content = file.read(LONGEST_MODULES + 1)
+    except disk.Trouble as cause:
+        raise errors.UsageError(f"modules: {cause}") from cause
     except OSError as cause:
-        raise errors.UsageError(f"modules file {path}: {cause.strerror}") from cause
+        raise errors.UsageError(f"modules: {disk.Trouble('read', path, cause)}") from cause
+    if len(content) > LONGEST_MODULES:
+        raise errors.UsageError(f"modules file {path}: more than 16 MB; is this really a configuration file?")
+    return content
 
 
 def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:
@@ -153,30 +147,20 @@ def _wanted(catalogue: base.Catalogue, order: Order) -> runs.Wanted:
     return runs.Wanted(order.datasets, order.tranches)
 
 
-def _archive(chosen: settings.Settings, program: settings.Program) -> copy.Copy | None:
-    if not program.input:
-        return None
-    if not chosen.archive:
-        raise errors.UsageError(
-            f'{program.name} has an input, but no archive is set; write archive = "file:/mnt/raw" into production.toml'
-        )
-    if not chosen.archive.startswith("/"):
-        options.not_built(f"an archive over {chosen.archive.partition(':')[0]}")
-    if not os.path.isdir(chosen.archive):
-        raise errors.UsageError(f"archive {chosen.archive} is not there: is it mounted, is the path right?")
-    return copy.Copy(chosen.archive)
-
-
 def _production(
-    catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock
+    catalogue: sqlite.Database, program: settings.Program, directory: str, order: Order, ticking: clock.Clock
 ) -> runs.Production:
     """The production that is meant, opened if it is to be new."""
     if order.tag is not None:
-        return _open(catalogue, program, order, ticking)
+        return _open(catalogue, program, directory, order, ticking)
     if order.quality is not None:
         raise errors.UsageError("--quality chooses the runs of a new production: use it with --new=TAG")
     found = catalogue.production(program.name, order.version)
     if found is not None:
+        if found.data != directory:
+            raise errors.UsageError(
+                f'data {directory}: {found.name} keeps its files under {found.data}; mend: data = "{found.data}"'
+            )
         return found
     versions = [production.version for production in catalogue.productions() if production.program == program.name]
     if not versions:
@@ -188,7 +172,9 @@ def _production(
     )
 
 
-def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, ticking: clock.Clock) -> runs.Production:
+def _open(
+    catalogue: sqlite.Database, program: settings.Program, directory: str, order: Order, ticking: clock.Clock
+) -> runs.Production:
     tag, quality, base_program = str(order.tag), order.quality or "gold", program.base.partition(".")[0]
     if not tag.strip() or not tag.isprintable():
         raise errors.UsageError("--new=TAG: the tag says which software it is, e.g. --new=v5-2")
@@ -207,9 +193,10 @@ def _open(catalogue: sqlite.Database, program: settings.Program, order: Order, t
                 f"--version={order.version}: there is no such {base_program} production; there are: {there}"
             )
         base_id = on.id
-    names = [output.name for output in program.outputs]
+    names = tuple(output.name for output in program.outputs)
+    opening = base.Opening(program.name, tag, quality, base_id, names, directory, process.user())
     with catalogue.write() as change:
-        opened = change.open_production(program.name, tag, base_id, quality, names, process.user(), ticking.now())
+        opened = change.open_production(opening, ticking.now())
         if not sum(catalogue.counts(opened.id).values()):
             raise errors.UsageError(f"no {quality} runs for {program.name}; add some: production datasets add --help")
     return opened
@@ -229,30 +216,6 @@ def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content
             file.write(content)
         os.rename(making, path)
     return digest
-
-
-def _site(
-    stack: contextlib.ExitStack,
-    chosen: settings.Settings,
-    plan: layout.Layout,
-    wanted: runs.Wanted,
-    catalogue: sqlite.Database,
-    archive: copy.Copy | None,
-    ticking: clock.SystemClock,
-) -> site.Site:
-    """The neighbours, for a manager that has entered itself in the database."""
-    batch = local.Local()
-    stack.callback(batch.close)
-    ticking.watch(batch.fileno())
-    carrying = porter.Threads(archive or copy.Copy(chosen.data), ticking, chosen.transfers)
-    stack.callback(carrying.close)
-    looking = inspect.Inspect(ticking, 2)
-    stack.callback(looking.close)
-    entered = patiently(lambda: _enter(catalogue, plan, ticking))
-    keeping = lease.Lease(entered, chosen.lease, ticking)
-    # A local job's witness is written on this machine: nothing is late.
-    here = dataclasses.replace(chosen, grace=0.0)
-    return site.Site(here, plan.production, plan, wanted, keeping, catalogue, batch, carrying, looking, ticking)
 
 
 def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock) -> runs.Owner:
@@ -282,16 +245,16 @@ def _work(here: site.Site, again: str) -> int:
             _leave(here, stop, again)
             return errors.ProductionError.exit_code
         _leave(here, stop, again)
-        return INTERRUPTED
+        return door.INTERRUPTED
 
 
 def _end(here: site.Site, message: str) -> None:
     attempt.clear_tickets(here, here.lease.owner.id)
     with here.catalogue.write(here.lease.owner) as change:
         change.leave(here.lease.owner, message, here.clock.now())
-        closed = change.close_production(here.production.id, here.clock.now())
+        closed = change.close_production(here.layout.production.id, here.clock.now())
     if closed:
-        log.info("Finished production: %s", here.production.name)
+        log.info("Finished production: %s", here.layout.production.name)
 
 
 def _leave(here: site.Site, stop: Stop, again: str) -> None:
@@ -335,13 +298,7 @@ class Stop:
 def _signals(ticking: clock.Clock) -> Iterator[Stop]:
     """Ctrl-C, TERM and HUP ask for a stop while this lasts."""
     stop = Stop(ticking)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, stop.handle) for number in numbers}
+    before = {number: signal.signal(number, stop.handle) for number in door.numbers()}
     try:
         yield stop
     finally:

@@ -14,15 +14,15 @@ State = runs.State
 
 def done(here: site.Site) -> int:
     """Nothing was left for us; the exit code: 3 if runs failed or are held, or the brake is on."""
-    counts = here.catalogue.counts(here.production.id)
-    log.info("%s: %s", here.production.name, terminal.summary(counts))
-    causes = here.catalogue.causes(here.production.id)
+    counts = here.catalogue.counts(here.layout.production.id)
+    log.info("%s: %s", here.layout.production.name, terminal.summary(counts))
+    causes = here.catalogue.causes(here.layout.production.id)
     for state, cause, number, first in causes:
         log.warning("%s: %d for cause %s, e.g. run %d", state, number, cause or "unknown", first)
-    outlook = here.catalogue.outlook(here.production.id, here.lease.owner, here.wanted)
+    outlook = here.catalogue.outlook(here.layout.production.id, here.lease.owner, here.wanted)
     for other, number in outlook.others:
         log.info("%s@%s (pid %d) is working on %s", other.user, other.host, other.pid, count(number))
-    vain, first_in_vain = here.catalogue.in_vain(here.production.id)
+    vain, first_in_vain = here.catalogue.in_vain(here.layout.production.id)
     if vain:
         log.warning("%d waiting for a base run that failed or is held, e.g. run %d", vain, first_in_vain)
     if counts[State.WAITING] > vain:
@@ -53,7 +53,7 @@ def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: 
             )
     what = f"all but {count(len(survivors))} given back" if survivors else "jobs cancelled, claims given back"
     log.info("Stopped: %s; %s", what, again)
-    log.info("%s: %s", here.production.name, terminal.summary(here.catalogue.counts(here.production.id)))
+    log.info("%s: %s", here.layout.production.name, terminal.summary(here.catalogue.counts(here.layout.production.id)))
 
 
 def _left(here: site.Site) -> dict[State, int]:

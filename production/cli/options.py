@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
 import io
 import os
-import signal
+import re
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from production import disk, errors, settings
+from production.cli import door
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,7 +28,51 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises: UsageError."""
+        if choice := _CHOICE.search(message):
+            message += _meant(choice[1], re.findall(r"[\w-]+", choice[2]))
         raise errors.UsageError(f"{message}; see {self.prog} --help")
+
+    def parse_known_args(  # type: ignore[override]  # argparse's has overloads for namespaces of other types
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does it; but what a command doesn't know, it refuses itself, as it knows what was meant."""
+        given, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = re.findall(r"(?<!\S)--\w+", self.format_help())
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0].partition('=')[0], options)}")
+        return given, unknown
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:  # noqa: ARG002  argparse's signature
+        """On stdout, and not in silence if it can't be written."""
+        say(self.format_help().rstrip())
+
+
+_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
+"""What argparse says of a command that there isn't."""
+
+
+def _meant(word: str, words: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, words, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def say(text: str) -> None:
+    """What a command answers, on stdout.
+
+    Raises: ProductionError; BrokenPipeError: the reader went away.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as cause:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries once more at its end
+        if isinstance(cause, BrokenPipeError):
+            raise
+        raise errors.ProductionError(f"stdout: {cause.strerror}") from cause
+
+
+def _complain(name: str, text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody can be told, but by the exit code
+        print(f"{name}: {disk.printable(text)}", file=sys.stderr)
 
 
 def not_built(what: str) -> NoReturn:
@@ -60,28 +109,25 @@ def open_streams() -> None:
 def ending(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None) -> int:
     """Run a command; its errors become one line and an exit code, never a traceback."""
     open_streams()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the manager has its own
     try:
-        code = command(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
-        return code
-    except errors.ProductionError as error:
-        print(f"{name}: {disk.printable(str(error))}", file=sys.stderr)
-        return error.exit_code
+        return _told(name, command, sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the reader went away: nothing to say, nothing lost
-        return 1
-    except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
-        print(f"{name}: {disk.printable(unexpected(error))}", file=sys.stderr)
-        return 1
+        return door.INTERRUPTED
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said: the exit code is to be ours
+        door.be_deaf()
+
+
+def _told(name: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    try:
+        return command(arguments)
+    except errors.ProductionError as error:
+        _complain(name, str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        return 1  # nothing to say, nothing lost
+    except Exception as error:  # noqa: BLE001  the user gets one line, never a traceback
+        _complain(name, unexpected(error))
+        return 1
 
 
 def unexpected(error: Exception) -> str:

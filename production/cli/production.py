@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from production import clock, errors
-from production.cli import options
+from production import clock, disk, errors
+from production.cli import archive, door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
-    from production.catalogue import base
+    from production.catalogue import base, sqlite
 
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 LONGEST = 10_000_000
 """Runs that one range may have: more is a slip of the finger."""
+LARGEST = 1 << 30
+"""Bytes of a table: ten million runs, with long names."""
 
 
 def _parser() -> options.Parser:
     parser = options.Parser(prog="production", description="Set up a production database, and ask how it goes.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
     init = commands.add_parser("init", help="make a new, empty database")
-    init.add_argument("file", metavar="DB", help="the file to make; an existing one is never touched")
+    init.add_argument(
+        "file",
+        metavar="DB",
+        nargs="?",
+        help="the file to make (default: the settings' database, ~/data/production.db if they have none);"
+        " an existing one is never touched",
+    )
     init.set_defaults(command=_init)
     datasets = commands.add_parser("datasets", help="the runs there are").add_subparsers(
         metavar="COMMAND", required=True
@@ -45,8 +55,10 @@ def _parser() -> options.Parser:
     add.set_defaults(command=_add)
     status = commands.add_parser("status", help="how many runs are where, in each production")
     status.set_defaults(command=_status)
+    archive.add_to(commands)
     for command in (add, status):
         command.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
+    for command in (init, add, status):
         command.add_argument("--config", metavar="FILE", help="settings file")
     return parser
 
@@ -73,26 +85,37 @@ def _database(given: argparse.Namespace) -> str:
     return options.load_settings(given.config, {"database": given.database}).database
 
 
+def _opened(path: str, *, read_only: bool = False) -> sqlite.Database:
+    from production.catalogue import sqlite
+
+    door.unwind()
+    try:
+        return sqlite.Database(path, read_only=read_only, opening=1.0)
+    except errors.CatalogueBusy as busy:
+        print(f"production: {busy}; waiting", file=sys.stderr)
+        return sqlite.Database(path, read_only=read_only)
+
+
 def _init(given: argparse.Namespace) -> int:
     from production.catalogue import sqlite
 
-    sqlite.create(given.file, clock.SystemClock().now())
-    print(f"made {given.file}; next: production datasets add --help")
+    door.unwind()
+    path = options.load_settings(given.config, {}).database if given.file is None else given.file
+    sqlite.create(path, clock.SystemClock().now())
+    options.say(f"made {path}; next: production datasets add --help")
     return 0
 
 
 def _add(given: argparse.Namespace) -> int:
-    from production.catalogue import sqlite
-
     path = _database(given)
     rows = list(_rows(given))  # all of it is read and checked before anything is touched
-    catalogue = sqlite.Database(path)
+    catalogue = _opened(path)
     try:
         with catalogue.write() as change:
             added = change.add_runs(rows)
     finally:
         catalogue.close()
-    print(f"{added} runs added, {len(rows) - added} were there already")
+    options.say(f"{added} runs added, {len(rows) - added} were there already")
     return 0
 
 
@@ -133,21 +156,34 @@ def _ranges(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
 
 def _table(path: str) -> Iterator[base.DatasetRow]:
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = {"run", "dataset", "tranche", "quality", "geometry"}
-            unknown = [str(name) for name in reader.fieldnames or () if name not in columns]
-            if unknown or not {"run", "dataset"} <= set(reader.fieldnames or ()):
-                raise errors.UsageError(
-                    f"{path}:1: the header must have run and dataset, and may have tranche, quality, geometry"
-                    + (f"; {unknown[0]!r} is none of them" if unknown else "")
-                )
-            for row in reader:
-                yield _row(f"{path}:{reader.line_num}", row)
+        with disk.reading(path) as (descriptor, status):
+            if status.st_size > LARGEST:
+                raise errors.UsageError(f"{path}: more than {LARGEST >> 20} MB; is this really a table of runs?")
+            with open(descriptor, encoding="utf-8-sig", newline="", closefd=False) as file:
+                # A line without an end is refused before it fills the memory.
+                reader = csv.DictReader(iter(functools.partial(file.readline, 1 << 20), ""))
+                _check_header(path, reader.fieldnames or ())
+                for row in reader:
+                    yield _row(f"{path}:{reader.line_num}", row)
+    except disk.Trouble as cause:
+        raise errors.UsageError(f"{cause}; give a CSV file, or runs such as 2091-2103") from cause
     except OSError as cause:
-        raise errors.UsageError(f"{path}: {cause.strerror}; give a CSV file, or runs such as 2091-2103") from cause
+        raise errors.UsageError(str(disk.Trouble("read", path, cause))) from cause
     except (UnicodeDecodeError, csv.Error) as cause:
         raise errors.UsageError(f"{path}: not a CSV text in UTF-8; mend: iconv -f latin1 -t utf8") from cause
+
+
+def _check_header(path: str, names: Sequence[str]) -> None:
+    columns = ("run", "dataset", "tranche", "quality", "geometry")
+    unknown = [str(name) for name in names if name not in columns]
+    twice = [name for name in columns if names.count(name) > 1]
+    if twice:
+        raise errors.UsageError(f"{path}:1: the column {twice[0]} stands there twice")
+    if unknown or not {"run", "dataset"} <= set(names):
+        raise errors.UsageError(
+            f"{path}:1: the header must have run and dataset, and may have tranche, quality, geometry"
+            + (f"; {unknown[0]!r} is none of them" if unknown else "")
+        )
 
 
 def _row(where: str, row: dict[str, str | None]) -> base.DatasetRow:
@@ -181,24 +217,23 @@ def _number(text: str, what: str) -> int:
 
 
 def _status(given: argparse.Namespace) -> int:
-    from production.catalogue import sqlite
     from production.cli import terminal
 
     path = _database(given)
-    catalogue = sqlite.Database(path, read_only=True)
+    catalogue = _opened(path, read_only=True)
     try:
         productions = catalogue.productions()
         if not productions:
-            print(
+            options.say(
                 f"{os.path.basename(path)}: no productions yet; start one with run_production --production=TYPE --new=TAG"
             )
         for production in productions:
             base_ = f", on v{production.base_version} of its base" if production.base_version else ""
             state = "finished" if production.stop else "open"
             counts = terminal.summary(catalogue.counts(production.id))
-            print(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
+            options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
             for stuck, cause, number, first in catalogue.causes(production.id):
-                print(f"  {stuck}: {number} for cause {cause or 'unknown'}, e.g. run {first}")
+                options.say(f"  {stuck}: {number} for cause {cause or 'unknown'}, e.g. run {first}")
     finally:
         catalogue.close()
     return 0

@@ -63,7 +63,9 @@ def _parser() -> options.Parser:
         "--pause", metavar="S", help=f"longest wait between two looks, seconds (default 5; {rules['pause']})"
     )
     how.add_argument(
-        "--spacelim", metavar="P", help=f"stage nothing above this use of the quota (default 90; {rules['spacelim']})"
+        "--spacelim",
+        metavar="P",
+        help=f"stage nothing above this use of the disk's limit (default 90, without a [quota] 100; {rules['spacelim']})",
     )
     how.add_argument("--batch", metavar="SYSTEM", help="who computes: local, sge or slurm (default local)")
     how.add_argument(

@@ -28,6 +28,10 @@ def _second(instant: int) -> str:
     return datetime.datetime.fromtimestamp(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
 
 
+_CLEAR = "\r\x1b[J"
+"""To the beginning of the line, and nothing from there to the end of the screen (ECMA-48, CR and ED)."""
+
+
 class _Lines(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, _datefmt: str | None = None) -> str:  # noqa: N802  logging's name
         return _second(int(record.created))
@@ -53,11 +57,13 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record) + "\n"
-        self._write(f"\r\x1b[K{text}{self._bar()}" if self._is_terminal else text)
+        # The cursor waits at the bar's beginning: there a terminal keeps it when it is made narrower and breaks the bar
+        # into several lines, and there it echoes a ^C. Everything from there on is removed with the bar.
+        self._write(f"{_CLEAR}{text}{self._bar()}\r" if self._is_terminal else text)
 
     def close(self) -> None:
         if self._is_terminal:
-            self._write("\r\x1b[K")
+            self._write(_CLEAR)
         super().close()
 
     def _write(self, text: str) -> None:

@@ -14,10 +14,10 @@ import threading
 import zlib
 from collections.abc import Sequence
 
+from production import child, disk, errors, threads
 from production import clock as clocks
-from production import disk, errors, threads
 from production import run as runs
-from production.outputs import base, command, root
+from production.outputs import base, root
 
 
 class Inspect:
@@ -97,8 +97,8 @@ class Inspect:
             raise errors.OutputError(f"only {size:,} bytes, less than its minimum of {rule.minimum:,}")
         if rule.check == "command":
             with disk.trying("run the check", rule.command[0]):
-                problem = command.run([*rule.command, rule.output.temporary], self._limit, self._leaving)
-            if problem:
+                end = child.run([*rule.command, rule.output.temporary], self._limit, self._leaving)
+            if problem := child.problem(end, self._limit, self._leaving):
                 raise errors.OutputError(f"its check {os.path.basename(rule.command[0])} {problem}")
 
     def _settle(self, output: runs.Output, mark: str, descriptor: int, before: os.stat_result) -> runs.Output:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,47 @@ class Program:
     """File with the program's configuration, kept as provenance; --modules overrides it. Empty: none."""
     resources: Resources = Resources()
     retry: Retry = Retry()
+    said: str = dataclasses.field(default="", compare=False)
+    """Where ``script`` was set, for messages: ``production.toml:12: programs.alcapana.script``."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Archive:
+    """Where the raw files come from, and how patiently."""
+
+    url: str = ""
+    """An absolute path (``/pnfs/raw``; a ``file:`` URL has become one) or a server's URL (``ftp://host/raw``); empty:
+    none. Never with a password."""
+    transfers: int = 3
+    """Files brought at a time."""
+    netrc: str = ""
+    """The file with the password, absolute; ``load`` puts the user's ``~/.netrc`` here unless another was named."""
+    recall: int = 20
+    """Files asked for ahead from tape, at most."""
+    first_byte: float = 1800.0
+    """Seconds that a file may take to begin: a tape is fetched and wound."""
+    stall: float = 60.0
+    """Seconds without a byte, in the middle of a file, after which the transfer is broken."""
+    tries: int = 3
+    """Logins that may be refused, in all, before the manager gives up."""
+    stage: str = "STAGE {}"
+    """The server's command that asks for a file on tape; empty: it has none."""
+    unstage: str = ""
+    """The one that withdraws it; empty: it has none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quota:
+    """Who says how full the disk under ``data`` is, and what limit it has."""
+
+    reader: str = "filesystem"
+    """One of ``QUOTA_READERS``."""
+    limit: int | None = None
+    """Bytes; holds beside what the reader says, the smaller of the two. In the file ``"2T"``."""
+    arguments: tuple[str, ...] = ()
+    """Handed to the reader's command: whose quota, on which file system."""
+    interval: float = 30.0
+    """Seconds between two readings."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,18 +135,16 @@ class Settings:
     database: str
     data: str
     """Directory under which inputs, outputs and logs live."""
-    archive: str = ""
-    """Where the archive is: an absolute path (``/pnfs/raw``; a ``file:`` URL has become one) or a server's URL
-    (``ftp://host/raw``); empty: none."""
-    transfers: int = 3
-    """Files brought at a time."""
+    archive: Archive = Archive()
+    quota: Quota = Quota()
     batch: str = "local"
     pause: float = 5.0
     """Seconds; the longest wait between two cycles."""
     nproc: int = 10
     nprep: int = 5
-    spacelim: float = 90.0
-    """Per cent of the quota."""
+    spacelim: float = 100.0
+    """Per cent of the disk's limit that may be used. Unless said: 90 where there is a ``[quota]``, all of it where only
+    what fits on the disk counts."""
     lease: float = 300.0
     """Seconds without a beat after which a manager's claims lapse."""
     niceness: int = 0
@@ -126,6 +166,11 @@ RANGES = values.RANGES
 """The numbers a user may set, by key; ``str(RANGES["nproc"])`` is the rule in words, for ``--help``."""
 
 BATCH_SYSTEMS = ("local", "sge", "slurm")
+
+QUOTA_COMMANDS = ("mmlsquota", "lfs", "quota")
+"""Readers of a quota that are programs of the site."""
+
+QUOTA_READERS = ("filesystem", "directory", *QUOTA_COMMANDS)
 
 SYSTEM = "/etc/run_production/production.toml"
 
@@ -153,8 +198,7 @@ def _archive(place: layer.Place, value: object) -> dict[str, Any]:
     """Read ``archive = "URL"`` and ``archive = { url = "URL", transfers = 3 }`` alike."""
     if isinstance(value, str):
         return {"url": values.archive(place, value)}
-    read = values.table({"url": values.archive, "transfers": values.number("transfers")})
-    found: dict[str, Any] = read(place, value)
+    found: dict[str, Any] = _ARCHIVE(place, value)
     return found
 
 
@@ -169,6 +213,25 @@ def _script(place: layer.Place, value: object) -> str:
 
 _TEXTS = values.array(values.text)
 _INSIDE = values.array(values.inside)
+
+_ARCHIVE = values.table(
+    {
+        "url": values.archive,
+        "netrc": values.path,
+        "stage": values.order,
+        "unstage": values.order,
+        **{key: values.number(f"archive.{key}") for key in ("transfers", "recall", "first_byte", "stall", "tries")},
+    }
+)
+
+_QUOTA = values.table(
+    {
+        "reader": values.choice(*QUOTA_READERS),
+        "limit": values.large,
+        "arguments": _TEXTS,
+        "interval": values.number("quota.interval"),
+    }
+)
 
 _OUTPUT = values.table(
     {
@@ -195,7 +258,7 @@ _PROGRAM = values.table(
         "scratch": _INSIDE,
         "environment": values.named(values.text, values.variable),
         "modules": values.path,
-        "resources": values.table({"time": values.time, "memory": values.memory, "cores": values.number("cores")}),
+        "resources": values.table({"time": values.time, "memory": values.large, "cores": values.number("cores")}),
         "retry": values.table({key: values.number(f"retry.{key}") for key in ("limit", "pause", "factor", "longest")}),
     }
 )
@@ -210,17 +273,24 @@ _COMMON = {
     **{key: values.number(key) for key in _NUMBERS},
 }
 
-_FILE = values.table({**_COMMON, "programs": values.named(_PROGRAM, values.identifier("a program", RESERVED_PROGRAMS))})
+_FILE = values.table(
+    {
+        **_COMMON,
+        "quota": _QUOTA,
+        "programs": values.named(_PROGRAM, values.identifier("a program", RESERVED_PROGRAMS)),
+    }
+)
 
 
 def _modules(place: layer.Place, value: object) -> str:
     """Read ``--modules``: the file is needed now, so it is looked at now."""
     path = values.path(place, value)
     try:
-        with open(path, "rb") as file:
-            file.read(1)
+        mode = os.stat(path).st_mode
     except OSError as error:
         raise place.wrong(f"cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise place.wrong("not a regular file")
     return path
 
 
@@ -256,15 +326,18 @@ def load(
     layers = [*files, layer.Layer("", cwd, home, given)]
     read = [(_FLAGS if one.is_flags else _FILE)(layer.Place(one), one.table) for one in layers]
     merged: dict[str, Any] = functools.reduce(layer.merge, read, {})
+    where = functools.partial(layer.origin, layers)
     programs = merged.pop("programs", {})
-    definition.check(programs, functools.partial(layer.origin, layers))
+    definition.check(programs, where)
+    quota = merged.pop("quota", None)
+    merged.setdefault("spacelim", 100.0 if quota is None else 90.0)
     archive = merged.pop("archive", {})
-    if "transfers" in archive:
-        merged["transfers"] = archive["transfers"]
+    archive["netrc"] = archive.get("netrc") or os.path.join(home, ".netrc")
     return Settings(
         **merged,
-        archive=archive.get("url", ""),
-        programs={name: _program(name, table) for name, table in programs.items()},
+        archive=Archive(**archive),
+        quota=_quota(quota or {}, where),
+        programs={name: _program(name, table, where) for name, table in programs.items()},
         files=tuple(one.path for one in files),
     )
 
@@ -299,7 +372,17 @@ def _shown(path: str, cwd: str, home: str) -> str:
     return path
 
 
-def _program(name: str, table: Mapping[str, Any]) -> Program:
+def _quota(table: Mapping[str, Any], where: definition.Where) -> Quota:
+    """The quota from its checked table. Raises: UsageError: its values don't go together."""
+    quota = Quota(**table)
+    if quota.arguments and quota.reader not in QUOTA_COMMANDS:
+        raise where(("quota", "arguments")).wrong(f'reader = "{quota.reader}" is no command: leave the arguments out')
+    if quota.reader == "directory" and quota.limit is None:
+        raise where(("quota", "reader")).wrong('a directory has no limit of its own; say one, as limit = "2T"')
+    return quota
+
+
+def _program(name: str, table: Mapping[str, Any], where: definition.Where) -> Program:
     """A program from its checked table; keys it hasn't keep the defaults above."""
     parts = dict(table)
     if parts.get("input") and not parts.get("staged"):
@@ -310,7 +393,7 @@ def _program(name: str, table: Mapping[str, Any]) -> Program:
         parts["resources"] = Resources(**parts["resources"])
     if "retry" in parts:
         parts["retry"] = Retry(**parts["retry"])
-    return Program(name=name, **parts)
+    return Program(name=name, said=str(where(("programs", name, "script"))), **parts)
 
 
 def needs(program: Program, field: str) -> bool:

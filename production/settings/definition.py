@@ -30,13 +30,14 @@ def check(programs: Mapping[str, Table], where: Where) -> None:
             raise where(("programs", name)).wrong(f"no script{near if 'did you mean' in near else ''}")
         _check_outputs(("programs", name), program, where)
         _check_arguments(("programs", name), program, where)
+        _check_told(("programs", name), program, where)
+        _check_home(("programs", name), program, where)
         _check_scratch(("programs", name), program, where)
         _check_base(name, programs, where)
 
 
 def _check_outputs(at: toml_lines.Key, program: Table, where: Where) -> None:
-    """Each has a path of its own for every run, and a way to come into being."""
-    told = _fields_of_arguments(program)
+    """Each has a path of its own for every run, and a check that can be made."""
     seen: dict[tuple[str, str], toml_lines.Key] = {}
     for key, path in _paths(at, program, where):
         kind = "written" if key[-1] == "written" else "path"
@@ -54,8 +55,6 @@ def _check_outputs(at: toml_lines.Key, program: Table, where: Where) -> None:
             raise place.inside("path").refuse(output["path"], "a path with {run}, or the runs overwrite each other")
         if output.get("check") == "command" and not output.get("command"):
             raise place.inside("check").wrong("no command; which one checks the file?")
-        if not output.get("written") and name not in told:
-            raise place.wrong(f"nobody tells the script where; set written, or use {{{name}}} in arguments")
 
 
 def _paths(at: toml_lines.Key, program: Table, where: Where) -> Iterator[tuple[toml_lines.Key, str]]:
@@ -81,17 +80,6 @@ def _argument_keys(program: Table) -> Iterator[tuple[toml_lines.Key, str]]:
             yield ("options", option, number), argument
 
 
-def _fields_of_arguments(program: Table) -> frozenset[str]:
-    """Every field in the arguments; those that can't be read are complained of elsewhere."""
-    found: set[str] = set()
-    for _, argument in _argument_keys(program):
-        try:
-            found |= template.fields(argument)
-        except ValueError:
-            continue
-    return frozenset(found)
-
-
 def _check_arguments(at: toml_lines.Key, program: Table, where: Where) -> None:
     if program.get("input") and "run" not in template.fields(program["input"]):
         raise where((*at, "input")).refuse(program["input"], "a name with {run}, or all runs get the same file")
@@ -101,6 +89,23 @@ def _check_arguments(at: toml_lines.Key, program: Table, where: Where) -> None:
         values.checked(place, argument, names)
         if "input" in template.fields(argument) and not program.get("input") and not program.get("base"):
             raise place.wrong("{input} is nothing: the program has neither input nor base")
+
+
+def _check_told(at: toml_lines.Key, program: Table, where: Where) -> None:
+    """Each output has a way to come into being; after the arguments, where a mistyped name is the reason."""
+    told = {field for _, argument in _argument_keys(program) for field in template.fields(argument)}
+    for name, output in program.get("outputs", {}).items():
+        if not output.get("written") and name not in told:
+            raise where((*at, "outputs", name)).wrong(
+                f"nobody tells the script where; set written, or use {{{name}}} in arguments"
+            )
+
+
+def _check_home(at: toml_lines.Key, program: Table, where: Where) -> None:
+    place = where((*at, "link"))
+    # What a shipped program links is of no matter to whoever gives it another home.
+    if program.get("link") and program.get("home", "shared") == "shared" and not place.layer.shipped:
+        raise place.wrong('links are made into a private home only; add home = "private", or leave link out')
 
 
 def _check_scratch(at: toml_lines.Key, program: Table, where: Where) -> None:

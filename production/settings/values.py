@@ -55,7 +55,12 @@ RANGES: Mapping[str, Range] = {
     "niceness": Range(0, 19),
     "grace": Range(0, 3600, "seconds"),
     "consecutive": Range(1, 1000),
-    "transfers": Range(1, 16),
+    "archive.transfers": Range(1, 16),
+    "archive.recall": Range(0, 10000),
+    "archive.first_byte": Range(1, 86400, "seconds"),
+    "archive.stall": Range(1, 3600, "seconds"),
+    "archive.tries": Range(1, 100),
+    "quota.interval": Range(1, 3600, "seconds"),
     "cores": Range(1, 1024),
     "retry.limit": Range(1, 100),
     "retry.pause": Range(0, 86400, "seconds"),
@@ -70,7 +75,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([KMGT])(?:i?B)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LONGEST_TIME = 366 * 86400
-_SMALLEST_MEMORY = 2**20
+_SMALLEST_LARGE = 2**20
 _LARGEST_SIZE = 2**50
 
 _TIME_RULE = 'seconds, or a text as "1:30:00" or "90m", at most 366 days'
@@ -230,12 +235,12 @@ def size(place: layer.Place, value: object) -> int:
     return found
 
 
-def memory(place: layer.Place, value: object) -> int | None:
-    """Read a job's memory, in bytes; an empty text leaves it to the site."""
+def large(place: layer.Place, value: object) -> int | None:
+    """Read a job's memory or a disk's limit, in bytes; an empty text leaves it to the site."""
     if value == "":
         return None
     found = size(place, value)
-    if found < _SMALLEST_MEMORY:  # somebody wrote 2 and meant 2G
+    if found < _SMALLEST_LARGE:  # somebody wrote 2 and meant 2G
         raise place.refuse(value, f"{_SIZE_RULE}, at least 1M")
     return found
 
@@ -312,6 +317,8 @@ def archive(place: layer.Place, value: object) -> str:
         raise place.wrong(f"{scheme}: is no archive we know; {_ARCHIVE_RULE}; a path with a colon: ./{scheme}:…")
     if not _host(where):
         raise place.wrong(f"no host in the URL; {_ARCHIVE_RULE}")
+    if not _port_is_right(where):
+        raise place.wrong("no such port in the URL; a whole number from 1 to 65535")
     return where
 
 
@@ -323,10 +330,28 @@ def _refuse_password(place: layer.Place, url: str) -> None:
 
 def _host(url: str) -> str:
     try:
-        parts = urllib.parse.urlsplit(url if "://" in url else url.replace(":", "://", 1))
-        return (parts.hostname or "") if parts.port != 0 else ""
+        return urllib.parse.urlsplit(_with_slashes(url)).hostname or ""
     except ValueError:
         return ""
+
+
+def _port_is_right(url: str) -> bool:
+    try:
+        return urllib.parse.urlsplit(_with_slashes(url)).port != 0
+    except ValueError:
+        return False
+
+
+def _with_slashes(url: str) -> str:
+    return url if "://" in url else url.replace(":", "://", 1)
+
+
+def order(place: layer.Place, value: object) -> str:
+    """Read a command for the archive's server, with one ``{}`` for the file; empty: it knows none."""
+    found = text(place, value)
+    if found and (found.count("{}") != 1 or not found.isprintable()):
+        raise place.refuse(value, 'one line with one {} for the file, as "STAGE {}"; empty: the server knows none')
+    return found
 
 
 def _file_url(place: layer.Place, rest: str) -> str:

@@ -1,19 +1,40 @@
-"""Claim new runs, as many as may be in our hands."""
+"""Claim new runs, as many as may be in our hands and have room on the disk."""
 
 from __future__ import annotations
 
 from production import attempt, brake
 from production import site as site_
+from production.catalogue import base
 from production.journal import log
 
 
 def step(site: site_.Site) -> None:
     """new → claimed. At most ``nproc`` + ``nprep`` runs are in our hands."""
     number = site.settings.nproc + site.settings.nprep - sum(site.catalogue.in_flight(site.lease.owner).values())
-    now = site.clock.now()
-    if number <= 0 or not site.catalogue.claimable(site.production.id, site.wanted, now) or brake.on(site):
+    now, production = site.clock.now(), site.layout.production.id
+    if number <= 0 or not site.catalogue.next_runs(production, 1, site.wanted, now) or brake.on(site):
         return
     with attempt.writing(site) as change:
-        claimed = change.claim(site.production.id, number, site.lease.owner, site.wanted, now)
+        number = _that_fit(site, change, number)
+        claimed = change.claim(production, number, site.lease.owner, site.wanted, now) if number else []
     for run in claimed:
         log.info("Claimed run: %s", run)
+
+
+def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:
+    """How many of so many runs the disk has room for. One is tried whatever its size, if nobody has promised anything."""
+    program = site.layout.program
+    if not program.input and not program.outputs:
+        return number
+    left = site.room.look(change)
+    if left is None or left.unpromised <= 0:
+        return 0
+    sizes = change.sizes(site.layout.production.id)
+    each = sizes.outputs + (sizes.input if program.input else 0)
+    if not each:
+        return number  # nothing is known yet; before a file is brought its size is
+    fit = left.unpromised // each
+    if fit < number:
+        site.room.short("room", "There is no room for more runs at a time; others are claimed as these finish")
+    alone = left.idle and left.unpromised == left.unordered
+    return min(number, max(fit, int(alone)))

@@ -32,7 +32,10 @@ def step(site: site_.Site) -> None:
     checked = [(run, verdict) for run in ended if (verdict := _verdict(site, run)) is not None]
     unread = [verdict.problem for _, verdict in checked if verdict.disk_full]
     good = _write_intents(site, [(run, verdict) for run, verdict in checked if not verdict.disk_full])
-    placings = [_place_all(run, intents) for run, intents in good]
+    placings = []
+    for run, intents in good:
+        attempt.stay_awake(site)  # at a fixed path another attempt's file may lie by now
+        placings.append(_place_all(run, intents))
     for directory in {os.path.dirname(output.final) for _, intents in good for output in intents}:
         _sync(directory)
     _record(site, placings)

@@ -9,9 +9,9 @@ from production.journal import log
 
 def step(site: site_.Site) -> None:
     """– → new."""
-    if not site.catalogue.intake_due(site.production.id):
+    if not site.catalogue.intake_due(site.layout.production.id):
         return
     with attempt.writing(site) as change:
-        entered = change.intake(site.production.id, site.clock.now())
+        entered = change.intake(site.layout.production.id, site.clock.now())
     if entered:
         log.info("New runs: %d", entered)

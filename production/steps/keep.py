@@ -20,25 +20,25 @@ def step(site: site_.Site) -> None:
     now, me = site.clock.now(), site.lease.owner
     with attempt.writing(site) as change:
         change.beat(me, now)
-        reclaimed = change.reclaim(site.production.id, me, now)
+        reclaimed = change.reclaim(site.layout.production.id, me, now)
     site.lease.beaten()
     if reclaimed:
         log.info("Taking back %s that another user's manager has followed to the end", count(reclaimed))
-    others = [other for other in site.catalogue.managers(site.production.id) if other.id != me.id]
+    others = [other for other in site.catalogue.managers(site.layout.production.id) if other.id != me.id]
     for dead in site.lease.lapsed(others):
         with attempt.writing(site) as change:
             lapsed = change.lapse(dead, now)
         if lapsed:
             log.warning("Manager %d (%s@%s) is gone; taking over", dead.id, dead.user, dead.host)
             attempt.sweep(site)
-    for orphaned in site.catalogue.orphans(site.production.id):
+    for orphaned in site.catalogue.orphans(site.layout.production.id):
         _take_over(site, orphaned)
 
 
 def _take_over(site: site_.Site, dead: int) -> None:
     """Claims go back; runs with a job become ours to follow; half-brought files are removed."""
     with attempt.writing(site) as change:
-        given_back, adopted, files = change.adopt(dead, site.production.id, site.lease.owner, site.clock.now())
+        given_back, adopted, files = change.adopt(dead, site.layout.production.id, site.lease.owner, site.clock.now())
         for run in given_back:
             attempt.remove_inputs(change, run)
         for path in files:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from production import attempt, errors
+from production import room as room_
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log
+from production.journal import log, once, over
 from production.transfer import base as transfer
 
 State, Cause = runs.State, runs.Cause
@@ -53,64 +54,120 @@ def _stage_base(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
                 why = f"base run {run} of {site.layout.program.base} has no output {name}{where}"
                 attempt.hold(change, run, Cause.STAGING, why, now)
             else:
-                change.need(run, there[0], site.layout.program.base, there[1], ours=False)
+                change.need(run, there[0], site.layout.program.base, there[1], ours=False, come=now)
                 _staged(change, run, "base output is there", now)
 
 
 def _stage_raw(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
     under_way = site.porter.progress()
     paths = {site.layout.staged(run): run for run in claimed}
+    waits = [progress.waits for progress in under_way.values() if progress.waits]
+    if waits:
+        once("archive", f"{waits[0]}; waiting")
+    else:
+        over("archive", "The archive answers again")
     _follow(site, {path: (run, under_way[path]) for path, run in paths.items() if path in under_way})
+    _recall(site, claimed)
     _start(site, {path: run for path, run in paths.items() if path not in under_way})
 
 
+def _recall(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
+    """Ask the archive for what we shall want next, so that the tape is mounted before we come."""
+    number = site.settings.archive.recall
+    if number:
+        following = site.catalogue.next_runs(site.layout.production.id, number, site.wanted, site.clock.now())
+        site.porter.recall([site.layout.remote(run) for run in (*claimed, *following)][:number])
+
+
 def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
-    """Files that nobody brings yet are ordered; those that are there already are used."""
+    """Files that nobody brings yet are ordered, if there is room; those that are there already are used."""
     if not wanted:
         return
     attempt.make_writable(site, {os.path.dirname(path) for path in wanted})
-    now, ordered = site.clock.now(), {}
+    now, absent = site.clock.now(), {}
     with attempt.writing(site) as change:
         for path, run in wanted.items():
-            source = site.layout.remote(run)
-            if not change.begin_transfer(path, source, site.lease.owner, now):
+            if change.carried(path):
                 continue  # another production is bringing it, or removing what a dead manager began
             if os.path.isfile(path):  # a file has its final name only when it is whole
-                change.end_transfer(path, site.lease.owner)
-                change.need(run, path, source, os.path.getsize(path), ours=False)
+                change.need(run, path, site.layout.remote(run), os.path.getsize(path), ours=False, come=now)
                 _staged(change, run, "input was there", now)
             else:
-                change.need(run, path, source, None, ours=True)
-                ordered[path] = run
+                absent[path] = run
+        ordered = _with_room(site, change, absent)
+        for path in ordered:
+            source = site.layout.remote(absent[path])
+            change.begin_transfer(path, source, site.lease.owner, now)
+            change.need(absent[path], path, source, None, ours=True)
     if ordered:
-        log.info("Staging runs: [%s]", ", ".join(str(run) for run in ordered.values()))
-    for path, run in ordered.items():
-        site.porter.start(site.layout.remote(run), path)
+        log.info("Staging runs: [%s]", ", ".join(str(absent[path]) for path in ordered))
+    for path, most in ordered.items():
+        site.porter.start(site.layout.remote(absent[path]), path, most)
+
+
+def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.Run]) -> dict[str, int]:
+    """{path: bytes it may have} of the files there is room for, and for what their runs will write.
+
+    Whose size nobody knows is brought alone first, and if it is larger than expected it isn't brought: then it is known.
+    """
+    left = site.room.look(change) if absent else None
+    if left is None:
+        return {}
+    room, ordered, sizes = left.unordered, {}, change.sizes(site.layout.production.id)
+    for path, run in absent.items():
+        known = change.size(run, path)
+        expected = sizes.input if known is None else known
+        if (expected or known is not None) and expected + sizes.outputs <= room:
+            ordered[path] = expected
+            room -= expected + sizes.outputs
+        elif known is not None:
+            site.room.short(f"room {run}", f"Run {run} waits for room: its input has {room_.shown(known)}")
+        elif not ordered and left.idle and room > 0:
+            return {path: room}
+    spare = room // max(1, len(ordered))
+    return {path: expected + spare for path, expected in ordered.items()}
 
 
 def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Progress]]) -> None:
-    """Write down how far the files are; runs whose file has come go on."""
+    """Write down how far the files are; runs whose file has come go on.
+
+    Raises: LoginRefused.
+    """
     if not under_way:
         return
-    now, ended, full = site.clock.now(), [], ""
+    now, ended = site.clock.now(), [path for path, (_, progress) in under_way.items() if progress.done]
     with attempt.writing(site) as change:
         for path, (run, progress) in under_way.items():
             if not progress.done:
                 change.progress(site.lease.owner, path, progress.size, progress.bytes)
+                if progress.size is not None and change.size(run, path) is None:
+                    change.need(run, path, site.layout.remote(run), progress.size, ours=True)
                 continue
-            ended.append(path)
             change.end_transfer(path, site.lease.owner)
             if progress.error is None:
-                change.need(run, path, site.layout.remote(run), progress.bytes, ours=True)
+                change.need(run, path, site.layout.remote(run), progress.bytes, ours=True, come=now)
                 _staged(change, run, f"{progress.bytes} bytes", now)
                 log.info("Staged run: %s", run)
-            elif getattr(progress.error, "disk_full", False):
-                full = str(progress.error)  # it is ordered again in the next cycle
-            else:
+            elif isinstance(progress.error, errors.TooLarge):
+                _too_large(site, change, run, path, progress.error, now)
+            elif not isinstance(progress.error, errors.LoginRefused):
                 _failed(site, change, run, progress.error, now)
     site.porter.forget(ended)
-    if full:
-        raise errors.DiskFull(full)
+    for _, progress in under_way.values():
+        if isinstance(progress.error, errors.LoginRefused):
+            raise progress.error
+
+
+def _too_large(
+    site: site_.Site, change: base.Change, run: runs.Run, path: str, error: errors.TooLarge, now: datetime.datetime
+) -> None:
+    """It will be ordered when there is room for it; there may never be."""
+    left = site.room.look(change)
+    if left is not None and error.size > left.most:
+        sizes = f"{room_.shown(error.size)}, more than the {room_.shown(left.most)} of the quota"
+        attempt.hold(change, run, Cause.STAGING, f"its input has {sizes}", now)
+    else:
+        change.need(run, path, site.layout.remote(run), error.size, ours=True)
 
 
 def _failed(site: site_.Site, change: base.Change, run: runs.Run, error: Exception, now: datetime.datetime) -> None:

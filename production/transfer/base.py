@@ -76,8 +76,11 @@ class Progress:
 class Porter(Protocol):
     """Carries several files at a time, off the loop. Known by their local path."""
 
-    def start(self, remote: str, local: str) -> None:
-        """Queue one fetch; wakes the clock when its size is known and when it ends."""
+    def start(self, remote: str, local: str, most: int | None = None) -> None:
+        """Queue one fetch; wakes the clock when its size is known and when it ends.
+
+        A file of more than ``most`` bytes isn't begun: ``TooLarge``.
+        """
         ...
 
     def recall(self, remotes: Sequence[str]) -> None:
@@ -115,11 +118,15 @@ class Reading:
 class Quota(Protocol):
     """The disk's limit. Reading it may take a while, so it is read off the loop."""
 
-    def reading(self) -> Reading:
-        """The latest.
+    def reading(self) -> Reading | None:
+        """The latest; None while it is read for the first time.
 
-        Raises: QuotaUnread: there is none, it failed, or it is too old.
+        Raises: QuotaUnread: it failed, or it is too old.
         """
+        ...
+
+    def renew(self) -> None:
+        """Somebody waits for room: read again as soon as may be; the clock is woken when the reading has come."""
         ...
 
     def close(self) -> None: ...

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import re
 import shutil
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Callable
 
@@ -265,3 +269,63 @@ def test_stopping_before_anything_began(campaign: Campaign) -> None:
     assert result.code == 130, str(result)
     campaign.nothing_in_hands()
     assert campaign.letters("gated_v1") == "NN"
+
+
+def caught(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler of its own for this signal (proc(5), status)."""
+    [mask] = re.findall(r"^SigCgt:\s*(\w+)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.feature("AC-28")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_the_door_ends_it_without_a_traceback(campaign: Campaign, number: signal.Signals) -> None:
+    """At every moment from our first line on, through the imports and the opening, until it goes round."""
+    campaign.script("gated.sh", "read never <@/gate")
+    campaign.pipe("gate")
+    campaign.settings(WITHOUT_INPUT)
+    campaign.begin("1-2")
+    for moment in range(0, 300, 30):
+        manager = campaign.start("--production=gated", "--new=t")
+        # it has said nothing yet; python itself has a handler for SIGINT only
+        until(lambda pid=manager.pid: caught(pid, signal.SIGTERM), "our first line")
+        threading.Event().wait(moment / 1000)  # no event marks "in the middle of an import"
+        result = manager.stop(number)
+        assert result.code == 130, f"after {moment} ms: {result}"
+        assert "Traceback" not in result.err, f"after {moment} ms: {result}"
+        assert "rror" not in result.err, f"after {moment} ms: {result}"
+    campaign.nothing_in_hands()
+
+
+LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+connection.execute("BEGIN EXCLUSIVE")
+connection.execute("CREATE TABLE theirs (a)")
+print("locked", file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.feature("AC-28")
+@pytest.mark.parametrize("command", ["run_production.py --production=gated --new=t", "-m production status"])
+def test_ctrl_c_while_somebody_else_holds_the_lock(campaign: Campaign, command: str) -> None:
+    campaign.script("gated.sh", "exit 0")
+    campaign.settings(WITHOUT_INPUT)
+    campaign.begin("1-2")
+    lock = subprocess.Popen(
+        [campaign.python, "-c", LOCK, campaign.database], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with lock:
+        assert lock.stderr
+        assert lock.stderr.readline() == "locked\n"
+        waiting = campaign.begun([campaign.python, *command.replace("run_", f"{campaign.root}/run_", 1).split()])
+        waiting.wait_for("somebody else holds the database's lock; waiting")
+        threading.Event().wait(1.5)  # it goes on waiting, and says no more
+        at = time.monotonic()
+        result = waiting.stop()
+        assert time.monotonic() - at < 1.5
+        lock.communicate("")
+    assert result.code == 130, str(result)
+    assert result.err.count("\n") == 1, str(result)

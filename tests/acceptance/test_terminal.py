@@ -67,13 +67,13 @@ class Terminal:
     def screen(self) -> list[str]:
         """What stands on it at the end, as a terminal shows it, without the wrapping of long lines."""
         rows, column = [""], 0
-        for piece in re.split(r"(\r\n|\r|\n|\x1b\[K|\x1b\[[0-9;?]*[A-Za-z])", self.text):
+        for piece in re.split(r"(\r\n|\r|\n|\x1b\[[0-9;?]*[A-Za-z])", self.text):
             if piece in ("\r\n", "\n"):
                 rows.append("")
                 column = 0
             elif piece == "\r":
                 column = 0
-            elif piece == "\x1b[K":
+            elif piece == "\x1b[J":
                 rows[-1] = rows[-1][:column]
             elif not piece.startswith("\x1b"):
                 start = column if rows[-1] else 0
@@ -91,8 +91,10 @@ def test_a_bar_under_the_lines(campaign: Campaign, columns: int) -> None:
     terminal = Terminal(campaign, columns, COMMAND)
     assert terminal.end() == 3
     assert campaign.letters("sim_v1") == "FFEFFF"
-    bars = [piece for piece in re.split(r"\r\x1b\[K|\r\n", terminal.text) if "in hand" in piece]
+    bars = [piece for piece in re.split(r"\r\x1b\[J|\r\n", terminal.text) if "in hand" in piece]
     assert bars, terminal.text
+    assert all(bar.endswith("\r") for bar in bars), "the cursor stays where a narrower terminal keeps the beginning"
+    bars = [bar.rstrip("\r") for bar in bars]
     assert max(map(len, bars)) < columns, "it would wrap, and stay"
     if columns > 80:
         assert all(BAR.fullmatch(bar) for bar in bars), bars
@@ -117,8 +119,10 @@ def test_resized_meanwhile_and_stopped_with_ctrl_c(campaign: Campaign) -> None:
         started.take(1)
     terminal.type(b"\x03")
     assert terminal.end() == 130
+    assert "^C" in terminal.text, "the terminal's own echo"
     rows = terminal.screen()
     assert rows[-1] == ""
+    assert not [row for row in rows if "^C" in row or "in hand" in row], rows
     assert any("Stopped: jobs cancelled, claims given back" in row for row in rows)
     campaign.nothing_in_hands()
 

@@ -83,12 +83,13 @@ class Desk:
         program: str = "alcapana",
         *,
         tag: str = "v5",
-        base: runs.Production | None = None,
+        on: runs.Production | None = None,
         quality: str = "gold",
         outputs: Sequence[str] = ("tree", "hist", "odb"),
     ) -> runs.Production:
+        opening = base.Opening(program, tag, quality, on.id if on else None, tuple(outputs), "/data", "alice")
         with self.write() as change:
-            return change.open_production(program, tag, base.id if base else None, quality, outputs, "alice", self.now)
+            return change.open_production(opening, self.now)
 
     def intake(self, production: runs.Production) -> int:
         with self.write() as change:
@@ -259,7 +260,7 @@ class Exam:
         owner = desk.enter(alcapana)
         one, two = desk.claim(alcapana, owner)
         desk.walk(one, State.FINISHED)
-        rootana = desk.open("rootana", base=alcapana, outputs=["out"])
+        rootana = desk.open("rootana", on=alcapana, outputs=["out"])
         assert (rootana.base, rootana.base_version) == (alcapana.id, 1)
         assert desk.states(rootana) == {1: "new", 2: "waiting"}
         desk.walk(two, State.ENDED)
@@ -276,8 +277,8 @@ class Exam:
     def test_only_the_productions_on_this_base_wake(self, desk: Desk) -> None:
         desk.add(1)
         first, second = desk.open(), desk.open()
-        on_first = desk.open("rootana", base=first)
-        on_second = desk.open("rootana", base=second)
+        on_first = desk.open("rootana", on=first)
+        on_second = desk.open("rootana", on=second)
         desk.walk(desk.claim(first, desk.enter(first))[0], State.FINISHED)
         assert (desk.states(on_first), desk.states(on_second)) == ({1: "new"}, {1: "waiting"})
 
@@ -285,12 +286,12 @@ class Exam:
         desk.add(1)
         desk.add(1, 2, dataset="odd", quality="silver")
         silver = desk.open(quality="silver")
-        assert desk.states(desk.open("rootana", base=silver)) == {1: "waiting"}
+        assert desk.states(desk.open("rootana", on=silver)) == {1: "waiting"}
 
     def test_runs_added_later_enter_the_base_and_what_is_based_on_it(self, desk: Desk) -> None:
         desk.add(1)
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         assert not desk.catalogue.intake_due(alcapana.id)
         desk.add(2)
         desk.add(3, quality="silver")
@@ -306,8 +307,8 @@ class Exam:
     def test_runs_added_later_enter_a_base_of_a_base(self, desk: Desk) -> None:
         desk.add(1)
         first = desk.open("first")
-        second = desk.open("second", base=first)
-        third = desk.open("third", base=second)
+        second = desk.open("second", on=first)
+        third = desk.open("third", on=second)
         desk.add(2)
         desk.intake(first)
         assert desk.states(second) == {1: "waiting", 2: "waiting"}
@@ -345,7 +346,7 @@ class Exam:
     def test_a_closed_production_takes_nothing_in(self, desk: Desk) -> None:
         desk.add(1)
         production = desk.open()
-        rootana = desk.open("rootana", base=production)
+        rootana = desk.open("rootana", on=production)
         desk.walk(desk.claim(production, desk.enter(production))[0], State.FINISHED)
         assert desk.close_production(production)
         desk.add(2)
@@ -390,7 +391,7 @@ class Exam:
         assert numbers(desk.claim(production, owner, 2)) == [4, 2]
         assert numbers(desk.claim(production, owner, 10)) == [3, 5, 1]
         assert desk.claim(production, owner, 10) == []
-        assert not desk.catalogue.claimable(production.id, runs.Wanted(), desk.now)
+        assert not desk.catalogue.next_runs(production.id, 1, runs.Wanted(), desk.now)
 
     def test_a_negative_number_never_means_all(self, desk: Desk) -> None:
         desk.add(1, 2)
@@ -424,11 +425,11 @@ class Exam:
         production = desk.open()
         assert desk.counted(production) == {State.NEW: 5}
         wanted = runs.Wanted(datasets, tranches)
-        assert desk.catalogue.claimable(production.id, wanted, desk.now) == bool(expected)
+        assert bool(desk.catalogue.next_runs(production.id, 1, wanted, desk.now)) == bool(expected)
         owner = desk.enter(production)
         assert desk.catalogue.outlook(production.id, owner, wanted).new == bool(expected)
         assert numbers(desk.claim(production, owner, 10, wanted)) == expected
-        assert not desk.catalogue.claimable(production.id, wanted, desk.now)
+        assert not desk.catalogue.next_runs(production.id, 1, wanted, desk.now)
         assert not desk.catalogue.outlook(production.id, owner, wanted).new
 
     def test_dataset_and_tranche_mean_that_tranche_of_that_dataset(self, desk: Desk) -> None:
@@ -448,11 +449,11 @@ class Exam:
         later = desk.now + datetime.timedelta(seconds=30)
         assert desk.move(run, State.NEW, "program: exit 1", failures=1, not_before=later)
         desk.clock.advance(29.999)
-        assert not desk.catalogue.claimable(production.id, runs.Wanted(), desk.now)
+        assert not desk.catalogue.next_runs(production.id, 1, runs.Wanted(), desk.now)
         assert desk.claim(production, owner) == []
         assert desk.catalogue.outlook(production.id, owner, runs.Wanted()).new  # so it is worth waiting
         desk.clock.advance(0.001)
-        assert desk.catalogue.claimable(production.id, runs.Wanted(), desk.now)
+        assert desk.catalogue.next_runs(production.id, 1, runs.Wanted(), desk.now)
         (again,) = desk.claim(production, owner)
         assert (again.attempt, again.failures) == (2, 1)
         assert desk.move(again, State.NEW)
@@ -610,7 +611,7 @@ class Exam:
         for run, state in zip(six, WAY[1:], strict=True):
             desk.walk(run, state)
         with desk.write(alice) as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
         assert desk.catalogue.orphans(production.id) == []
         if gone == "lapsed":
             assert desk.lapse(alice)
@@ -669,7 +670,7 @@ class Exam:
         desk.add(1)
         desk.add(2, dataset="Si16")
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         owner, me = desk.enter(alcapana), desk.enter(rootana)
 
         def look(*datasets: str) -> base.Outlook:
@@ -849,20 +850,21 @@ class Exam:
         production = desk.open()
         alice, bob = desk.enter(production), desk.enter(production, "bob")
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
-            assert not change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
-            assert not change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
-            assert change.begin_transfer("/raw/2", "2.mid", bob, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            assert change.carried("/raw/1")
+            assert not change.carried("/raw/2")
+            change.begin_transfer("/raw/2", "2.mid", bob, desk.now)
             change.progress(bob, "/raw/1", 100, 99)
             change.end_transfer("/raw/1", bob)  # not his
-            assert not change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert change.carried("/raw/1")
             change.progress(alice, "/raw/1", 100, 50)
             change.progress(alice, "/raw/1", None, 60)
         where = "SELECT manager, size, bytes FROM transfer WHERE path = '/raw/1'"
         assert desk.subject.shell(where) == [(alice.id, 100, 60)]
         with desk.write() as change:
             change.end_transfer("/raw/1", alice)
-            assert change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert not change.carried("/raw/1")
+            change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
 
     @pytest.mark.feature("AC-30")
     @pytest.mark.parametrize("gone", ["lapsed", "left"])
@@ -873,7 +875,7 @@ class Exam:
         alice, bob = desk.enter(production), desk.enter(production, "bob")
         (run,) = desk.claim(production, alice)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
         desk.move(run, State.NEW)  # released; killed before he could say goodbye
         if gone == "lapsed":
             assert desk.lapse(alice)
@@ -883,7 +885,7 @@ class Exam:
             with desk.write() as change:
                 change.adopt(orphaned, 1, bob, desk.now)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert not change.carried("/raw/1")
 
     @pytest.mark.feature("AC-30")
     def test_another_production_can_bring_what_someone_gone_was_bringing(self, desk: Desk) -> None:
@@ -893,13 +895,59 @@ class Exam:
         alice, bob = desk.enter(third), desk.enter(fourth, "bob")
         desk.claim(third, alice)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
+            change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
         assert desk.lapse(alice)
         for orphaned in desk.catalogue.orphans(fourth.id):
             with desk.write() as change:
                 change.adopt(orphaned, fourth.id, bob, desk.now)
         with desk.write() as change:
-            assert change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
+            assert not change.carried("/raw/1")
+
+    # ── what is promised ──
+
+    def test_sizes_are_what_was_seen_so_far(self, desk: Desk) -> None:
+        desk.add(1, 2, 3)
+        production = desk.open()
+        owner = desk.enter(production)
+        runs_ = desk.claim(production, owner)
+        with desk.write() as change:
+            assert change.sizes(production.id) == base.Sizes(0, 0)
+            assert change.size(runs_[0], "/raw/1") is None
+            change.need(runs_[0], "/raw/1", "1", 500, ours=True, come=desk.now)
+            change.need(runs_[1], "/raw/2", "2", 700, ours=True, come=desk.now)
+            assert change.size(runs_[0], "/raw/1") == 500
+            assert change.sizes(production.id) == base.Sizes(700, 700)  # as much again, until one has written something
+            for run, size in zip(runs_, (10, 90, 30), strict=True):
+                change.intend(
+                    run, [runs.Output("tree", "t", f"/tree/{run}", size), runs.Output("hist", "h", f"/hist/{run}", 5)]
+                )
+                change.record(run, desk.now)
+            assert change.sizes(production.id) == base.Sizes(700, 35)
+        following = desk.open()
+        with desk.write() as change:
+            assert change.sizes(following.id) == base.Sizes(700, 35)
+
+    def test_promised_is_what_is_still_to_come_to_that_disk(self, desk: Desk) -> None:
+        desk.add(1, 2, 3, 4)
+        production = desk.open()
+        owner = desk.enter(production)
+        with desk.write() as change:
+            assert change.promised("/data", desk.now) == base.Promised(0, 0)
+        one, two, three, four = desk.claim(production, owner)
+        before = desk.now - datetime.timedelta(seconds=1)
+        after = desk.now + datetime.timedelta(seconds=1)
+        with desk.write() as change:
+            change.need(one, "/raw/1", "1", 100, ours=True, come=desk.now)
+            change.begin_transfer("/raw/2", "2", owner, desk.now)
+            change.need(two, "/raw/2", "2", None, ours=True)
+            change.need(three, "/raw/3", "3", 70, ours=True)  # it was too large when it was ordered
+            change.move(one, State.STAGED, "", desk.now)
+            # one has come since the look, or before; two is on its way, as large as one; three and four will be ordered
+            assert change.promised("/data", before) == base.Promised(100 + 100 + 2 * 100, 70 + 100 + 2 * 100)
+            assert change.promised("/data", after) == base.Promised(100 + 2 * 100, 70 + 100 + 2 * 100)
+            assert change.promised("/elsewhere", before) == base.Promised(0, 0)
+            change.need(four, "/raw/1", "1", 100, ours=True, come=desk.now)  # the same file: once
+            assert change.promised("/data", before).ordered == 400
 
     # ── outputs and fixed paths ──
 
@@ -907,7 +955,7 @@ class Exam:
     def test_outputs_are_intended_then_recorded(self, desk: Desk) -> None:
         desk.add(1)
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         (run,) = desk.claim(alcapana, desk.enter(alcapana))
         tree = runs.Output("tree", "/data/work/1/tree", "/tree/v1/1.root", 10, "adler32:00000001")
         hist = runs.Output("hist", "/data/work/1/hist", "/hist/v1/1.root", 20, "adler32:00000002")
@@ -973,7 +1021,7 @@ class Exam:
                 desk.move(run, state)
         shown = dict(desk.subject.shell("SELECT run, status FROM alcapana_v1"))
         assert shown == {run: letters[State(state)] for run, state in desk.states(production).items()}
-        desk.open("rootana", base=production)
+        desk.open("rootana", on=production)
         based = dict(desk.subject.shell("SELECT run, status FROM rootana_v1"))
         assert based[9] == "W"
         assert set(letters.values()) == set(shown.values()) | set(based.values())
@@ -1033,7 +1081,7 @@ class Exam:
         desk = Desk(make())
         desk.add(1, 2, 3)
         alcapana = desk.open()
-        rootana = desk.open("rootana", base=alcapana)
+        rootana = desk.open("rootana", on=alcapana)
         walk = Walk(desk, [alcapana, rootana])
         for verb, which, state in seed:
             desk.clock.advance(1)

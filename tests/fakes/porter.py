@@ -42,10 +42,16 @@ class FakePorter:
         self._archive = archive
         self._fetches: dict[str, _Fetch] = {}
 
-    def start(self, remote: str, local: str) -> None:
+    def start(self, remote: str, local: str, most: int | None = None) -> None:
         known = self._fetches.get(local)
         if known is None or known.done:
-            self._fetches[local] = _Fetch(remote, local)
+            fetch = self._fetches[local] = _Fetch(remote, local)
+            size = len(content(remote))
+            if most is not None and size > most:
+                self._failed(fetch, errors.TooLarge(f"{remote} has {size} bytes", size))
+
+    def recall(self, remotes: Sequence[str]) -> None:
+        """There is no tape."""
 
     def progress(self) -> Mapping[str, base.Progress]:
         for fetch in self._fetches.values():

@@ -1,0 +1,82 @@
+"""The neighbours of one manager: which archive, batch system, quota and inspector the settings mean. Here they have names."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+
+from production import clock, errors, layout, lease, room, settings
+from production import run as runs
+from production import site as site_
+from production.batch import local
+from production.catalogue import sqlite
+from production.cli import options
+from production.outputs import inspect
+from production.transfer import base, copy, porter, quota
+
+INSPECTORS = 2
+"""Threads that look at outputs."""
+
+
+def archive(stack: contextlib.ExitStack, chosen: settings.Settings, program: settings.Program) -> base.Transfer:
+    """The archive the program's inputs come from; closed with the stack.
+
+    Raises: UsageError.
+    """
+    if not program.input:
+        return copy.Copy(chosen.data)  # nothing is ever asked of it
+    if not chosen.archive.url:
+        raise errors.UsageError(
+            f'{program.name} has an input, but no archive is set; write archive = "file:/mnt/raw" into production.toml'
+        )
+    opened = transfer(chosen.archive)
+    stack.callback(opened.close)
+    return opened
+
+
+def transfer(chosen: settings.Archive) -> base.Transfer:
+    """The archive of the settings, looked at as far as can be done without asking it anything.
+
+    Raises: UsageError.
+    """
+    if not chosen.url.startswith("/"):
+        options.not_built(f"an archive over {chosen.url.partition(':')[0]}")
+    if not os.path.isdir(chosen.url):
+        raise errors.UsageError(f"archive {chosen.url} is not there: is it mounted, is the path right?")
+    return copy.Copy(chosen.url)
+
+
+def site(
+    stack: contextlib.ExitStack,
+    plan: layout.Layout,
+    entered: runs.Owner,
+    wanted: runs.Wanted,
+    catalogue: sqlite.Database,
+    bringing: base.Transfer,
+    ticking: clock.SystemClock,
+) -> site_.Site:
+    """All of them, for a manager that has entered itself in the database."""
+    chosen = plan.settings
+    batch = local.Local()
+    stack.callback(batch.close)
+    ticking.watch(batch.fileno())
+    carrying = porter.Threads(bringing, ticking, chosen.archive.transfers)
+    stack.callback(carrying.close)
+    limit = quota.of(chosen.quota, plan.production.data, ticking)
+    stack.callback(limit.close)
+    looking = inspect.Inspect(ticking, INSPECTORS)
+    stack.callback(looking.close)
+    return site_.Site(
+        # A local job's witness is written on this machine: nothing is late.
+        settings=dataclasses.replace(chosen, grace=0.0),
+        layout=plan,
+        wanted=wanted,
+        lease=lease.Lease(entered, chosen.lease, ticking),
+        catalogue=catalogue,
+        batch=batch,
+        porter=carrying,
+        room=room.Room(limit, plan.production.data, chosen.spacelim),
+        inspector=looking,
+        clock=ticking,
+    )

@@ -1,0 +1,176 @@
+"""The disk's limit: what the last reading said, kept at most so old, and what room is left below it.
+
+In come the settings' ``[quota]`` and the data directory, out go readings; ``usage`` does the reading, off the loop.
+Next is the corridor, which claims and stages what has room.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import os
+import threading
+from collections.abc import Callable
+
+from production import clock as clocks
+from production import disk, errors, settings, threads
+from production.transfer import base, replies, usage
+
+_OLDEST = 600.0
+"""Seconds: a reading isn't too old before this, however short the interval."""
+_PERIODS = 5
+"""Intervals after which a reading is too old."""
+_SPARING_WALK = 20.0
+"""A directory is added up no sooner again than after this many times what it took: 5 per cent of a core at most."""
+_SOONEST = 1.0
+"""Seconds between two readings that somebody waits for."""
+_SPARING_COMMAND = 2.0
+"""A program that hangs until its time limit is asked half of the time at most."""
+
+Reader = Callable[[Callable[[], bool]], replies.Usage]
+"""Reads once; is handed a call that says whether the manager wants to leave."""
+
+
+def of(chosen: settings.Quota, data: str, clock: clocks.Clock) -> base.Quota:
+    """The quota of the settings, for the disk under ``data``."""
+    if chosen.reader == "filesystem":
+        return Disk(data, chosen.limit, clock)
+    sparing = _SPARING_WALK if chosen.reader == "directory" else _SPARING_COMMAND
+    return Gauge(functools.partial(_read, chosen, data), clock, chosen.interval, sparing)
+
+
+def _read(chosen: settings.Quota, data: str, leaving: Callable[[], bool]) -> tuple[int, int]:
+    """Used and limit: the smallest of the reader's, the settings' and what still fits on the disk.
+
+    Raises: QuotaUnread: also if nobody says a limit.
+    """
+    reader = _reader(chosen, data)
+    used, found = reader(leaving)
+    limits = [one for one in (found, chosen.limit) if one is not None]
+    if not limits:
+        raise errors.QuotaUnread(f'{reader}: there is no limit; say one in the settings, quota.limit = "2T"')
+    there, size = usage.filesystem(data)
+    return used, min(*limits, used + size - there)
+
+
+def _reader(chosen: settings.Quota, data: str) -> Reader:
+    """Who reads. Without arguments a program is asked for our own quota, and on that disk if it can be told which."""
+    whose = chosen.arguments
+    if chosen.reader == "directory":
+        return usage.Directory(data)
+    if chosen.reader == "mmlsquota":
+        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota)
+    if chosen.reader == "lfs":
+        whose = whose or ("-u", str(os.geteuid()), usage.standing(data))
+        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs)
+    whose = whose or ("-f", usage.mount_point(data))
+    return usage.Command(["quota", "-w", "-p", *whose], replies.parse_quota, over=True)
+
+
+class Disk:
+    """The whole file system: asked each time, it costs nothing."""
+
+    def __init__(self, data: str, limit: int | None, clock: clocks.Clock) -> None:
+        self._data = data
+        self._limit = limit
+        self._clock = clock
+
+    def reading(self) -> base.Reading:
+        began = self._clock.now()
+        used, size = usage.filesystem(self._data)
+        return base.Reading(used, size if self._limit is None else min(size, self._limit), began)
+
+    def renew(self) -> None:
+        """Each reading is new."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Try:
+    """One reading, or why there is none."""
+
+    began: datetime.datetime
+    boottime: float
+    took: float
+    found: tuple[int, int] | None
+    trouble: str = ""
+
+
+class Gauge:
+    """Reads in a thread of its own, one reading at a time, when asked and due; the clock is woken when it comes."""
+
+    def __init__(
+        self,
+        read: Callable[[Callable[[], bool]], tuple[int, int]],
+        clock: clocks.Clock,
+        interval: float,
+        sparing: float = _SPARING_COMMAND,
+    ) -> None:
+        """Begins the first reading. ``sparing``: the next begins no sooner than after so many times its duration."""
+        self._read = read
+        self._clock = clock
+        self._interval = interval
+        self._sparing = sparing
+        self._crew = threads.Crew("quota", 1, clock.wake)
+        self._lock = threading.Lock()
+        self._last: _Try | None = None
+        self._reading = False
+        with self._lock:
+            self._begin()
+
+    def reading(self) -> base.Reading | None:
+        last, age = self._due(self._interval)
+        if last is None:
+            return None
+        if last.found is None:
+            raise errors.QuotaUnread(last.trouble)
+        if age > max(_PERIODS * self._period(last), _OLDEST):
+            raise errors.QuotaUnread(
+                f"the quota was last read {age / 60:.0f} minutes ago, and is still being read again"
+            )
+        return base.Reading(*last.found, last.began)
+
+    def renew(self) -> None:
+        self._due(_SOONEST)
+
+    def close(self) -> None:
+        """End the reading at its next file, or its program."""
+        self._crew.dismiss(5.0)
+
+    def _due(self, interval: float) -> tuple[_Try | None, float]:
+        """The last try and its age in seconds; the next has begun if it is older than the interval."""
+        with self._lock:
+            last = self._last
+            age = self._clock.boottime() - last.boottime if last else 0.0
+            if not self._reading and (last is None or age >= max(interval, self._sparing * last.took)):
+                self._begin()
+        return last, age
+
+    def _period(self, last: _Try) -> float:
+        return max(self._interval, self._sparing * last.took)
+
+    def _begin(self) -> None:
+        self._reading = True
+        try:
+            self._crew.give(self._try)
+        except RuntimeError as error:
+            now, boottime = self._clock.now(), self._clock.boottime()
+            self._last = _Try(now, boottime, 0.0, None, f"the quota can't be read: {disk.first_line(error)}")
+            self._reading = False
+
+    def _try(self) -> None:
+        began, boottime = self._clock.now(), self._clock.boottime()
+        found, trouble = None, ""
+        try:
+            found = self._read(lambda: self._crew.dismissed)
+        except errors.QuotaUnread as error:
+            trouble = str(error)
+        except BaseException as error:  # noqa: BLE001 -- a reading that never ends would be waited for, for ever
+            trouble = f"the quota can't be read: {type(error).__name__}: {disk.first_line(error)}"
+        took = self._clock.boottime() - boottime
+        with self._lock:
+            self._last = _Try(began, boottime, took, found, trouble)
+            self._reading = False

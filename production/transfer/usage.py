@@ -1,0 +1,160 @@
+"""How full a disk is: asked of a program of the site, added up below a directory, or asked of the file system.
+
+Each is read once a call, from a thread; next is ``quota``, which says when and remembers. In comes nothing, out go
+bytes, or QuotaUnread with one line for the shift.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+from collections.abc import Callable, Sequence
+
+from production import child, disk, errors
+from production.transfer import replies
+
+_SECONDS = 30.0
+_BLOCK = 512
+"""Bytes; st_blocks counts these, whatever the file system's own blocks are (stat(2))."""
+
+
+class Command:
+    """A program of the site that prints quotas."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        parse: Callable[[str], replies.Usage],
+        *,
+        over: bool = False,
+        seconds: float = _SECONDS,
+    ) -> None:
+        """``over``: it ends with 1 where a quota is exceeded, and marks it with ``*``; ``seconds``: its time limit."""
+        self._argv = tuple(argv)
+        self._parse = parse
+        self._over = over
+        self._seconds = seconds
+
+    def __call__(self, leaving: Callable[[], bool]) -> replies.Usage:
+        """Raises: QuotaUnread."""
+        try:
+            end = child.run(self._argv, self._seconds, leaving, apart=True, variables={"LC_ALL": "C"})
+        except OSError as error:
+            raise errors.QuotaUnread(f"cannot run {self}: {error.strerror} (is it on the PATH?)") from error
+        if not self._exceeded(end) and (problem := child.problem(end, self._seconds, leaving)):
+            raise errors.QuotaUnread(f"{self}: {problem}")
+        if len(end.said) >= child.KEPT:
+            raise errors.QuotaUnread(f"{self}: says far too much for a quota")
+        try:
+            return self._parse(end.said.decode(errors="backslashreplace"))
+        except errors.QuotaUnread as error:
+            raise errors.QuotaUnread(f"{self}: {error}") from error
+
+    def _exceeded(self, end: child.End) -> bool:
+        """Whether exit 1 is no failure; where it says nothing at all, there is no quota, and the parser says so."""
+        marked = b"*" in end.said or not end.said.strip()
+        return self._over and end.ended and end.status == 1 and marked and not end.complained.strip()
+
+    def __str__(self) -> str:
+        return disk.printable(shlex.join(self._argv))
+
+
+class Directory:
+    """What a directory holds, added up as ``du -x`` does: allocated blocks, a file with several names once."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __call__(self, leaving: Callable[[], bool]) -> replies.Usage:
+        """Raises: QuotaUnread: a directory can't be read, so the sum would be too small."""
+        try:
+            return self._sum(leaving), None
+        except OSError as error:
+            where = str(error.filename or self._path)
+            raise errors.QuotaUnread(str(disk.Trouble("add up", where, error))) from error
+
+    def __str__(self) -> str:
+        return disk.shown(self._path)
+
+    def _sum(self, leaving: Callable[[], bool]) -> int:
+        try:
+            top = os.stat(self._path)
+        except FileNotFoundError:
+            return 0  # made with the first file
+        used, waiting = top.st_blocks * _BLOCK, [self._path]
+        several_names: set[int] = set()
+        while waiting:
+            for entry in _entries(waiting.pop()):
+                if leaving():
+                    raise errors.QuotaUnread("the manager is leaving")
+                status = _status(entry)
+                if status is None or status.st_dev != top.st_dev:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif status.st_nlink > 1:
+                    if status.st_ino in several_names:
+                        continue
+                    several_names.add(status.st_ino)
+                used += status.st_blocks * _BLOCK
+        return used
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    """What is in a directory; nothing if it has just gone. Raises: OSError."""
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except OSError as error:
+        if _gone(error):
+            return []
+        raise
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError as error:
+        if _gone(error):
+            return None
+        raise
+
+
+def _gone(error: OSError) -> bool:
+    return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+
+
+def filesystem(path: str) -> tuple[int, int]:
+    """Bytes used on the path's file system, and its size without what is kept for root, as ``df`` has them.
+
+    Raises: QuotaUnread.
+    """
+    try:
+        status = os.statvfs(standing(path))
+    except OSError as error:
+        raise errors.QuotaUnread(str(disk.Trouble("ask the file system of", path, error))) from error
+    used = (status.f_blocks - status.f_bfree) * status.f_frsize
+    return used, used + status.f_bavail * status.f_frsize
+
+
+def standing(path: str) -> str:
+    """The path, or the nearest directory above it that is there: it will be made on the same file system.
+
+    Raises: QuotaUnread: it can't be told, as on a file server that is away.
+    """
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return standing(os.path.dirname(path))
+    except OSError as error:
+        raise errors.QuotaUnread(str(disk.Trouble("look at", path, error))) from error
+    return path
+
+
+def mount_point(path: str) -> str:
+    """Where the path's file system is mounted. Raises: QuotaUnread."""
+    path = os.path.realpath(standing(path))
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
