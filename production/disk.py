@@ -7,6 +7,7 @@ here as one ``Trouble`` that names the file and the mend.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import stat
@@ -14,8 +15,8 @@ from collections.abc import Iterator
 
 BLOCK = 1 << 20
 """Bytes read at a time; between two of them a copy may be told to end."""
-_SYNC_EVERY = 64
-"""Blocks after which what was written goes to the disk, so that the last sync (nobody can end it) stays short."""
+_SYNC_EVERY = 64 << 20
+"""Bytes after which what was written goes to the disk, so that the last sync (nobody can end it) stays short."""
 
 _MENDS = {
     errno.ENOSPC: "the disk is full: make room on it",
@@ -29,7 +30,11 @@ _MENDS = {
     errno.ENAMETOOLONG: "shorten the name",
     errno.ELOOP: "a symbolic link leads nowhere",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
+    errno.ENFILE: "this machine has too many open files: end some programs",
+    errno.ENOMEM: "this machine is out of memory: end some programs",
 }
+SHORT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN}
+"""What says that this machine is short of something: nobody's fault, and it passes."""
 _LASTING = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
     *(errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EEXIST, errno.ENOTEMPTY, errno.EILSEQ),
@@ -46,6 +51,8 @@ class Trouble(Exception):
         self.errno = error.errno or 0
         self.transient = self.errno not in _LASTING
         """Whether it may go better another time, with nobody's help or after some room was made."""
+        self.waits = self.errno in SHORT
+        """Whether it is no file's fault but our machine's, and is waited out."""
 
     @property
     def missing(self) -> bool:
@@ -124,22 +131,42 @@ def blocks(descriptor: int, path: str, size: int) -> Iterator[memoryview]:
         at += count
 
 
-class Part:
-    """A new file that is being written; see ``new``."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Left:
+    """A part that stayed where it was, by what it can be known again."""
 
-    def __init__(self, path: str, descriptor: int) -> None:
+    device: int
+    inode: int
+    bytes: int
+    modified: int
+    """Nanoseconds."""
+
+
+class Part:
+    """A file that is being written; see ``new``."""
+
+    def __init__(self, path: str, descriptor: int, bytes_: int = 0) -> None:
         self.path = path
+        self.bytes = bytes_
+        self.stays = False
         self._descriptor = descriptor
-        self._blocks = 0
+        self._synced = bytes_
 
     def write(self, block: memoryview) -> None:
         """Append the block. Raises: Trouble."""
         with trying("write", self.path):
             while block:
-                block = block[os.write(self._descriptor, block) :]
-            self._blocks += 1
-            if self._blocks % _SYNC_EVERY == 0:
+                count = os.write(self._descriptor, block)
+                self.bytes += count
+                block = block[count:]
+            if self.bytes - self._synced >= _SYNC_EVERY:
                 os.fdatasync(self._descriptor)
+                self._synced = self.bytes
+
+    def end(self, count: int) -> bytes:
+        """The last ``count`` bytes. Raises: Trouble."""
+        with trying("read", self.path):
+            return os.pread(self._descriptor, count, max(0, self.bytes - count))
 
     def sync(self) -> None:
         """Return when every byte is on the disk. Raises: Trouble."""
@@ -154,6 +181,14 @@ class Part:
             os.rename(self.path, final)
         sync_directory(os.path.dirname(final))
 
+    def leave(self) -> Left:
+        """Let it stay when the block ends with an error; ``new`` goes on with it. Raises: Trouble."""
+        with trying("write", self.path):
+            os.fsync(self._descriptor)  # a file server sets the time when the bytes reach it
+            status = os.fstat(self._descriptor)
+        self.stays = True
+        return Left(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
     def ours(self) -> bool:
         """Whether the name still means our file: a manager that was asleep may find that another has begun anew."""
         try:
@@ -164,24 +199,51 @@ class Part:
 
 
 @contextlib.contextmanager
-def new(path: str) -> Iterator[Part]:
+def new(path: str, left: Left | None = None) -> Iterator[Part]:
     """A new file at ``path`` (a leftover there is removed first); removed again if the block doesn't end well.
 
+    ``left``: a leftover that is still exactly this one is gone on with; ``bytes`` tells where it stands.
     Raises: Trouble.
     """
-    with trying("write", path):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # not truncated: whoever still writes into it keeps his own, nameless file
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    part = Part(path, descriptor)
+    descriptor = None if left is None else _again(path, left)
+    if descriptor is None:
+        left = None
+        with trying("write", path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # not truncated: whoever still writes into it keeps his own, nameless file
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    part = Part(path, descriptor, 0 if left is None else left.bytes)
     try:
         yield part
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to be told
-            if part.ours():  # asked while ours is open: a closed file's inode number is given away again
+            if not part.stays and part.ours():  # asked while open: a closed file's inode number is given away again
                 os.unlink(path)
         raise
     finally:
+        os.close(descriptor)
+
+
+def _again(path: str, left: Left) -> int | None:
+    """A descriptor at the end of what was left; None if it is gone, or not as it was left."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    status = os.fstat(descriptor)
+    if left != Left(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns):
+        os.close(descriptor)
+        return None
+    os.lseek(descriptor, 0, os.SEEK_END)
+    return descriptor
+
+
+def remove_left(path: str, left: Left) -> None:
+    """Remove a part that nobody goes on with, if it is still exactly this one."""
+    descriptor = _again(path, left)
+    if descriptor is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
         os.close(descriptor)
 
 

@@ -49,6 +49,12 @@ class Crew:
         if wanted:
             self._hire()
 
+    def wake(self) -> None:
+        """From the middle of a task: there is news already."""
+        with self._lock:
+            if not self._dismissed:  # afterwards the clock may be closed, its descriptor somebody else's
+                self._wake()
+
     def dismiss(self, seconds: float) -> bool:
         """Drop what is queued and wait until the threads are gone; False if one still hangs after ``seconds``."""
         with self._lock:
@@ -84,5 +90,4 @@ class Crew:
             finally:
                 with self._lock:
                     self._open -= 1
-                    if not self._dismissed:  # afterwards the clock may be closed, its descriptor somebody else's
-                        self._wake()
+                self.wake()

@@ -19,10 +19,10 @@ Found = TypeVar("Found")
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
-PROGRAMS = ("sqlite3", "ps", "runuser", "mount", "qsub", "sbatch")
+PROGRAMS = ("sqlite3", "ps", "runuser", "mount", "vsftpd", "qsub", "sbatch")
 """What some tests run beside Python."""
 
-PACKAGES = ("uproot", "urwid", "paramiko", "humanize", "psutil")
+PACKAGES = ("uproot", "urwid", "paramiko", "humanize", "psutil", "pyftpdlib")
 """What some tests import, optional or not."""
 
 pytest.register_assert_rewrite("tests.exams")

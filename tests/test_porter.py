@@ -63,6 +63,11 @@ class Gates:
         finally:
             self.left[remote].set()
 
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None: ...
+
+    def listing(self, directory: str) -> list[base.Entry]:
+        return []
+
     def close(self) -> None: ...
 
 
@@ -131,12 +136,11 @@ def test_how_far_it_is(gates: Gates, bell: Clock, carrier: porter.Threads) -> No
     assert gates.begun["b"].wait(LONG)
     under_way, queued = base.Progress(10, 100, False), base.Progress(0, None, False)
     assert carrier.progress() == {"/a": under_way, "/b": under_way, "/c": queued}  # two at a time
-    assert bell.woken == 0  # blocks are not worth a cycle
+    assert bell.woken == 2  # their sizes became known; blocks are not worth a cycle
     gates.open["a"].set()
     assert gates.begun["c"].wait(LONG)
     until(bell, lambda: bool(ended(carrier)))
     assert ended(carrier) == {"/a": base.Progress(100, 100, True)}
-    assert bell.woken == 1
 
 
 def test_one_that_is_under_way_is_not_started_again(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
@@ -229,7 +233,7 @@ def test_stop_leaves_nothing_partial(tmp_path: pathlib.Path, bell: Clock) -> Non
     with pytest.raises(RuntimeError):
         carrier.start("run.mid", str(tmp_path / "raw" / "third.mid"))
     carrier.close()
-    assert bell.woken == 0
+    assert bell.woken == 1  # its size
 
 
 def test_a_hanging_archive_cannot_hold_the_manager(gates: Gates, bell: Clock, caplog: pytest.LogCaptureFixture) -> None:

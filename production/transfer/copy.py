@@ -6,11 +6,11 @@ several of these side by side.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 
 from production import disk, errors
+from production.transfer import base, names
 
 
 class Copy:
@@ -20,7 +20,6 @@ class Copy:
         self._root = root
 
     def size(self, remote: str) -> int:
-        """Bytes of the file in the archive. Raises: InputMissing, TransferError."""
         source = self._path(remote)
         try:
             with disk.reading(source) as (_, status):
@@ -29,10 +28,7 @@ class Copy:
             raise self._told(trouble, source) from trouble
 
     def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
-        """Bring the file to ``local``, see base. A file that grows or shrinks meanwhile is not taken.
-
-        Raises: InputMissing, TransferError.
-        """
+        """As base says. A file that grows or shrinks meanwhile is not taken."""
         source = self._path(remote)
         try:
             return _copy(source, local, progress)
@@ -42,23 +38,26 @@ class Copy:
     def close(self) -> None:
         """Nothing is kept open."""
 
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:  # noqa: ARG002 -- there is no tape to ask for
+        self._path(remote)
+
+    def listing(self, directory: str) -> list[base.Entry]:
+        source = self._path(directory) if directory else self._root
+        try:
+            with disk.trying("list", source), os.scandir(source) as entries:
+                found = [_entry(entry) for entry in entries]
+        except disk.Trouble as trouble:
+            raise self._told(trouble, source) from trouble
+        if not directory and not found:
+            raise self._missing(source)
+        return sorted(found, key=lambda entry: entry.name)
+
     def _path(self, remote: str) -> str:
-        if not remote or remote.startswith("/") or ".." in remote.split("/") or "\0" in remote:
-            raise _lasting(
-                errors.TransferError(
-                    f"{disk.shown(remote) or 'an empty name'}: not a name inside the archive {disk.shown(self._root)}"
-                    " (no leading /, no ..: see the program's `input`)"
-                )
-            )
-        return os.path.join(self._root, remote)
+        return os.path.join(self._root, names.inside(remote, disk.shown(self._root)))
 
     def _told(self, trouble: disk.Trouble, source: str) -> errors.TransferError:
         """The error of this house for what the disk said."""
-        if trouble.path == source and trouble.missing:
-            return self._missing(source)
-        error = errors.TransferError(str(trouble))
-        error.disk_full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
-        return error if trouble.transient else _lasting(error)
+        return self._missing(source) if trouble.path == source and trouble.missing else names.told(trouble)
 
     def _missing(self, source: str) -> errors.TransferError:
         """Absence is only an answer if the archive itself is there: an unmounted one has no file at all."""
@@ -68,11 +67,21 @@ class Copy:
         except OSError:
             mounted = False
         if not mounted:
-            return errors.TransferError(f"the archive {disk.shown(self._root)} is empty or not there: is it mounted?")
+            return errors.TransferWaits(f"the archive {disk.shown(self._root)} is empty or not there: is it mounted?")
         if os.path.islink(source):
             there = disk.shown(os.readlink(source))
             return errors.InputMissing(f"{disk.shown(source)} is a symbolic link to nothing ({there})")
         return errors.InputMissing(f"{disk.shown(source)} is missing in the archive")
+
+
+def _entry(entry: os.DirEntry[str]) -> base.Entry:
+    """Links count as what they lead to; one that leads nowhere has no size."""
+    if entry.is_dir():
+        return base.Entry(entry.name, None, directory=True)
+    try:
+        return base.Entry(entry.name, entry.stat().st_size)
+    except FileNotFoundError:
+        return base.Entry(entry.name, None)
 
 
 def _copy(source: str, local: str, progress: Callable[[int], None]) -> int:
@@ -101,9 +110,3 @@ def _verify(source: str, before: os.stat_result, count: int) -> None:
             f"{disk.shown(source)} is still being written: {before.st_size:,} bytes at first, {count:,} copied,"
             f" {after.st_size:,} now"
         )
-
-
-def _lasting(error: errors.TransferError) -> errors.TransferError:
-    """Trying again doesn't help."""
-    error.transient = False
-    return error

@@ -1,7 +1,8 @@
 """Carries several files at a time: queues fetches for the stage step and tells it how far each is.
 
 In come names from the corridor, out goes ``Progress`` for each local path; below is any ``Transfer``. Nothing here
-knows of runs or changes their state, and nothing is tried twice: that is the corridor's to decide.
+knows of runs or changes their state. A file that fails is told, not tried again: that is the corridor's to decide. What
+is no file's fault (the archive is away, the disk is full) is waited out here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from production import clock as clocks
@@ -17,15 +19,18 @@ from production.transfer import base
 
 _LOG = logging.getLogger(__name__)
 
+_LONGEST_WAIT = 60.0
+"""Seconds between two looks whether the archive is back."""
+
 
 class Unwanted(Exception):
-    """Ends a fetch at its next block; goes from ``progress`` through the transfer back to us."""
+    """Ends a fetch or a recall within a second; goes from the callback through the transfer back to us."""
 
 
 class _Fetch:
     """One fetch. Changed under the porter's lock only."""
 
-    __slots__ = ("bytes", "ended", "error", "local", "remote", "running", "size", "unwanted")
+    __slots__ = ("bytes", "ended", "error", "local", "remote", "running", "size", "unwanted", "waits")
 
     def __init__(self, remote: str, local: str) -> None:
         self.remote = remote
@@ -36,24 +41,89 @@ class _Fetch:
         self.error: Exception | None = None
         self.running = False
         self.unwanted = False
+        self.waits = ""
+
+    def told(self) -> base.Progress:
+        return base.Progress(self.bytes, self.size, self.ended, self.error, self.waits)
+
+
+class _Recall:
+    """One file that the archive is asked to bring from tape. Changed under the porter's lock only."""
+
+    __slots__ = ("begun", "unwanted")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.unwanted = False
+
+
+class _Away:
+    """What all fetches wait for, and who may look whether it is over: one at a time. Under the porter's lock."""
+
+    def __init__(self, first: float) -> None:
+        self.text = ""
+        self.again = 0.0
+        self.prober: _Fetch | None = None
+        self._first = first
+        self._seconds = 0.0
+
+    def begin(self, fetch: _Fetch, text: str) -> None:
+        """This one found it away; the time until the next look doubles once for all of them."""
+        if not self.text or self.prober is fetch:
+            self._seconds = min(_LONGEST_WAIT, self._seconds * 2 or self._first)
+            self.again = time.monotonic() + self._seconds
+        self.text = text
+        self.leave(fetch)
+
+    def leave(self, fetch: _Fetch) -> bool:
+        """This one looks no more; whether it did."""
+        looked = self.prober is fetch
+        if looked:
+            self.prober = None
+        return looked
+
+    def there(self) -> None:
+        """The others may go, too: it answers. How long they waited is kept: a full disk takes a few bytes and is full again."""
+        self.text = ""
+
+    def over(self) -> None:
+        """A file came."""
+        self.text, self._seconds = "", 0.0
 
 
 class Threads:
-    """Fetches in ``width`` threads."""
+    """Fetches in ``width`` threads, and so many others for what is recalled from tape."""
 
-    def __init__(self, transfer: base.Transfer, clock: clocks.Clock, width: int, patience: float = 10.0) -> None:
-        """``patience``: seconds that ``stop`` waits for threads that hang in the archive."""
+    def __init__(
+        self,
+        transfer: base.Transfer,
+        clock: clocks.Clock,
+        width: int,
+        patience: float = 10.0,
+        *,
+        recalls: int = 4,
+        again: float = 1.0,
+    ) -> None:
+        """``patience``: seconds that ``stop`` waits for threads that hang in the archive.
+
+        ``recalls``: files asked for at the archive at the same time.
+        ``again``: seconds until the first new look at an archive that is away; then twice as many, up to a minute.
+        """
         self._transfer = transfer
         self._clock = clock
         self._patience = patience
         self._crew = threads.Crew("transfer", width, clock.wake)
-        self._lock = threading.Lock()
+        self._asking = threads.Crew("recall", recalls, _no_news)
+        self._lock = threading.Condition()
         self._fetches: dict[str, _Fetch] = {}
+        self._recalls: dict[str, _Recall] = {}
+        """By remote name, in the order in which they are wanted."""
+        self._away = _Away(again)
         self._leaving: set[str] = set()
         """Local paths that were forgotten while their bytes came; their threads are about to notice."""
 
     def start(self, remote: str, local: str) -> None:
-        """Queue one fetch; wakes the clock when it ends. One that is under way already just goes on."""
+        """Queue one fetch; wakes the clock when it has news. One that is under way already just goes on."""
         fetch = _Fetch(remote, local)
         with self._lock:
             known = self._fetches.get(local)
@@ -68,13 +138,25 @@ class Threads:
         else:
             self._crew.give(functools.partial(self._carry, fetch))
 
+    def recall(self, remotes: Sequence[str]) -> None:
+        """Ask the archive for these next, in this order; what isn't named any more is withdrawn, unless it is fetched.
+
+        Each is asked for once while it stays named. What goes wrong is told by its fetch.
+        """
+        with self._lock:
+            fetched = [fetch.remote for fetch in self._fetches.values() if not fetch.ended]
+            known = self._recalls
+            wanted = dict.fromkeys((*remotes, *(each for each in fetched if each in known)))
+            self._recalls = {remote: known.get(remote) or _Recall() for remote in wanted}
+            for remote, each in known.items():
+                each.unwanted = remote not in wanted
+        for _ in wanted.keys() - known.keys():
+            self._asking.give(self._ask)
+
     def progress(self) -> Mapping[str, base.Progress]:
         """{local path: how far}. An ended one is ``done``; it failed if it also has an ``error``."""
         with self._lock:
-            return {
-                fetch.local: base.Progress(fetch.bytes, fetch.size, fetch.ended, fetch.error)
-                for fetch in self._fetches.values()
-            }
+            return {fetch.local: fetch.told() for fetch in self._fetches.values()}
 
     def forget(self, locals: Sequence[str]) -> None:
         """Tell no more of these. One that has not ended is ended: dropped from the queue, or at its next block."""
@@ -85,6 +167,7 @@ class Threads:
                     fetch.unwanted = True
                     if fetch.running:
                         self._leaving.add(local)
+            self._lock.notify_all()
 
     def stop(self) -> None:
         """End all fetches; those that didn't come are told no more. Waits until what was partial is removed.
@@ -92,11 +175,16 @@ class Threads:
         A thread that hangs in the archive past the patience is left behind (it dies with this process); the log names
         its file. Nothing can be started afterwards.
         """
+        deadline = time.monotonic() + self._patience
         with self._lock:
             under_way = [fetch for fetch in self._fetches.values() if not fetch.ended]
             for fetch in under_way:
                 fetch.unwanted = True
+            for recall in self._recalls.values():
+                recall.unwanted = True
+            self._lock.notify_all()
         self._crew.dismiss(self._patience)
+        self._asking.dismiss(max(0.0, deadline - time.monotonic()))
         with self._lock:
             for fetch in under_way:
                 if not fetch.ended:
@@ -110,6 +198,8 @@ class Threads:
         if not self._crew.dismissed:
             self.stop()
 
+    # --- in the threads ---
+
     def _carry(self, fetch: _Fetch) -> None:
         with self._lock:
             if fetch.unwanted:
@@ -117,12 +207,7 @@ class Threads:
             fetch.running = True
         error: Exception | None = None
         try:
-            size = self._transfer.size(fetch.remote)
-            with self._lock:
-                fetch.size = size
-            count = self._transfer.fetch(fetch.remote, fetch.local, functools.partial(self._advance, fetch))
-            with self._lock:
-                fetch.bytes = count
+            self._bring(fetch)
         except errors.ProductionError as told:
             error = told
         except BaseException as unexpected:  # noqa: BLE001 -- a fetch without an end would be waited for, for ever
@@ -131,18 +216,94 @@ class Threads:
             error.__cause__ = unexpected
         self._end(fetch, error)
 
-    def _advance(self, fetch: _Fetch, count: int) -> None:
-        """Called by the transfer after each block."""
+    def _bring(self, fetch: _Fetch) -> None:
+        """Until it has come, failed, or isn't wanted any more; away is neither."""
+        while True:
+            self._wait_for_turn(fetch)
+            try:
+                size = self._transfer.size(fetch.remote)
+                self._size_known(fetch, size)
+                count = self._transfer.fetch(fetch.remote, fetch.local, functools.partial(self._advance, fetch))
+            except errors.TransferWaits as away:
+                with self._lock:
+                    fetch.bytes, fetch.waits = 0, str(away)
+                    self._away.begin(fetch, str(away))
+                self._crew.wake()
+            else:
+                with self._lock:
+                    fetch.bytes = count
+                    self._away.over()
+                return
+
+    def _wait_for_turn(self, fetch: _Fetch) -> None:
+        """While the archive is away only one at a time looks whether it is back. Raises: Unwanted."""
+        away = self._away
+        with self._lock:
+            while away.text and not fetch.unwanted:
+                left = away.again - time.monotonic()
+                if left <= 0 and away.prober is None:
+                    away.prober = fetch
+                    break
+                if not fetch.waits:
+                    fetch.waits = away.text
+                    self._crew.wake()
+                self._lock.wait(max(left, 0.0) if away.prober is None else None)
+            if fetch.unwanted:
+                raise Unwanted
+            if away.prober is not fetch:
+                fetch.waits = ""
+
+    def _size_known(self, fetch: _Fetch, size: int | None) -> None:
         with self._lock:
             if fetch.unwanted:
                 raise Unwanted
+            fetch.size = size
+        self._crew.wake()
+
+    def _advance(self, fetch: _Fetch, count: int) -> None:
+        """Called by the transfer after each block, and while none comes."""
+        with self._lock:
+            if fetch.unwanted:
+                raise Unwanted
+            if count > fetch.bytes and (self._away.text or fetch.waits):
+                fetch.waits = ""
+                self._away.there()
+                self._lock.notify_all()
             fetch.bytes = count
 
     def _end(self, fetch: _Fetch, error: Exception | None) -> None:
         with self._lock:
             fetch.running = False
+            fetch.waits = ""
+            if self._away.leave(fetch) and not fetch.unwanted:
+                self._away.there()
+            self._lock.notify_all()
             if self._fetches.get(fetch.local) is not fetch:
                 self._leaving.discard(fetch.local)  # forgotten meanwhile
             elif error is None or not fetch.unwanted:  # what was stopped has neither come nor failed
                 fetch.error = error
                 fetch.ended = True
+
+    def _ask(self) -> None:
+        """The next recall that nobody has begun."""
+        with self._lock:
+            waiting = ((remote, each) for remote, each in self._recalls.items() if not each.begun)
+            remote, recall = next(waiting, ("", None))
+            if recall is None or recall.unwanted:
+                return
+            recall.begun = True
+        try:
+            self._transfer.recall(remote, functools.partial(self._go_on_asking, recall))
+        except Unwanted:
+            pass
+        except Exception as error:  # noqa: BLE001 -- the fetch will meet it, too, and it is told whose file it is
+            _LOG.debug("Recall of %s: %s", disk.shown(remote), disk.first_line(error))
+
+    def _go_on_asking(self, recall: _Recall) -> None:
+        with self._lock:
+            if recall.unwanted:
+                raise Unwanted
+
+
+def _no_news() -> None:
+    """A recall has none."""

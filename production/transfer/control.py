@@ -1,0 +1,338 @@
+"""One connection to an FTP server: commands, their replies, and the bytes of a file, none of which can hang us.
+
+``ftplib`` knows the protocol; here every wait is cut into seconds, so that whoever waits can be told to end, and has a
+limit. In come commands, out go the server's words; what the network does to us leaves as ``Cut`` or ``Silence``, what
+the server refuses as ftplib's ``error_temp`` and ``error_perm``. Next is the pool, which keeps connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import ftplib
+import math
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+
+from production import disk, errors
+from production.transfer import login as logins
+
+TICK = 1.0
+"""Seconds between two looks whether to go on."""
+BLOCK = 256 << 10
+"""Bytes read at a time."""
+_LONGEST_REPLY = 1 << 20
+"""Bytes; a server that says more is mad."""
+_IN_PROGRESS = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
+
+Waiting = Callable[[], None]
+_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+
+
+class Cut(Exception):
+    """The connection is gone, or can't be had."""
+
+
+class Silence(Cut):
+    """Nothing came for too long."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where the server is."""
+
+    host: str
+    port: int
+    secure: bool
+    context: ssl.SSLContext | None
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ftp{'s' if self.secure else ''}://{host}:{self.port}"
+
+    @property
+    def implicit(self) -> bool:
+        """Whether it speaks TLS from the first byte."""
+        return self.secure and self.port == 990
+
+
+class Control(ftplib.FTP):
+    """A connection; used by one thread at a time, who sets ``waiting`` first."""
+
+    def __init__(self, place: Place, limit: float) -> None:
+        """``limit``: seconds without an answer after which a connection is given up."""
+        super().__init__(timeout=TICK)
+        self.place = place
+        self.waiting: Waiting = _nobody
+        self.replies = 0
+        self.pending = False
+        """A command's last reply is still to come, so nothing else can be asked."""
+        self._limit = limit
+        self._secrets: tuple[str, ...] = ()
+        self._peer: tuple[str, int] = (place.host, place.port)
+        self._ahead = b""
+        self._heard = 0
+        self._deadline = math.inf
+        self._told = 0.0
+
+    def open(self) -> None:
+        """Reach the server and hear its greeting; with ftps also agree on the cipher.
+
+        Raises: Cut, Silence, TransferWaits, ftplib.Error, ssl.SSLCertVerificationError.
+        """
+        self.sock = self._reach(self.place.host, self.place.port)
+        self.af = self.sock.family
+        self._peer = self.sock.getpeername()[:2]
+        # A long transfer leaves this connection idle, and a router forgets idle ones.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        if self.place.implicit:
+            self.sock = self._secured(self.sock)
+        self.pending = True
+        self.welcome = self.getresp()
+        if self.place.secure and not self.place.implicit:
+            self.sendcmd("AUTH TLS")
+            self._ahead = b""  # what was said before the cipher may be anybody's
+            self.sock = self._secured(self.sock)
+
+    def enter(self, login: logins.Login) -> None:
+        """Say who we are. Raises: as ``ask``."""
+        self._secrets = tuple(filter(None, (login.password, login.account)))
+        self.login(login.user, login.password, login.account)
+
+    def prepare(self) -> None:
+        """Make ready for transfers. Raises: as ``ask``."""
+        if self.place.secure:
+            self.ask("PBSZ 0")
+            self.ask("PROT P")
+        self.ask("TYPE I")  # first of all: in ASCII mode some servers refuse SIZE
+
+    def ask(self, command: str, limit: float | None = None) -> str:
+        """The last reply to a command. Raises: Cut, Silence, ftplib.Error, and what ``waiting`` raises."""
+        reply = self.sendcmd(command) if limit is None else self._patiently(command, limit)
+        while reply.startswith("1"):
+            reply = self.getresp()
+        return reply
+
+    def _patiently(self, command: str, limit: float) -> str:
+        before, self._limit = self._limit, limit
+        try:
+            return self.sendcmd(command)
+        finally:
+            self._limit = before
+
+    # --- replies, for ftplib ---
+
+    def putline(self, line: str) -> None:
+        if any(sign in line for sign in "\r\n\0"):
+            raise ftplib.error_proto("a line end in a command: not sent")
+        self.pending = True
+        self._heard = 0
+        try:
+            with _cut(self.place.url):
+                assert self.sock is not None
+                self.sock.sendall((line + "\r\n").encode("utf-8", "surrogateescape"))
+        except TimeoutError:
+            raise Cut("the server does not listen") from None
+
+    def getresp(self) -> str:
+        self._deadline = time.monotonic() + self._limit
+        self._told = time.monotonic()
+        try:
+            return super().getresp()
+        finally:
+            if self.lastresp[:1] in {"2", "3", "4", "5"}:
+                self.pending = False
+
+    def getmultiline(self) -> str:
+        self.lastresp = ""
+        reply = super().getmultiline()
+        self.replies += 1
+        self.lastresp = reply[:3]
+        if reply[:1] in {"4", "5"}:  # a server may quote what it refuses
+            for secret in self._secrets:
+                reply = reply[:4] + reply[4:].replace(secret, "…")
+        return reply
+
+    def getline(self) -> str:
+        while b"\n" not in self._ahead:
+            self._ahead += self._more()
+        line, _, self._ahead = self._ahead.partition(b"\n")
+        self._heard += len(line)
+        return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+
+    def _more(self) -> bytes:
+        if self._heard + len(self._ahead) > _LONGEST_REPLY:
+            raise Cut("its reply has no end")
+        while True:
+            self._look(self._deadline, self._limit)
+            try:
+                with _cut(self.place.url):
+                    assert self.sock is not None
+                    block = self.sock.recv(8192)
+            except TimeoutError:
+                continue
+            if not block:
+                raise Cut("the server closed the connection")
+            return block
+
+    def _look(self, deadline: float, limit: float) -> None:
+        """Once a second: is it still wanted, is there still time?"""
+        now = time.monotonic()
+        if now - self._told >= TICK:
+            self._told = now
+            self.waiting()
+        if now >= deadline:
+            raise Silence(f"no answer for {limit:.0f} s")
+
+    # --- the bytes of a file ---
+
+    @contextlib.contextmanager
+    def data(self, command: str, first_byte: float, offset: int = 0) -> Iterator[Iterator[memoryview]]:
+        """The blocks that a command sends, each valid until the next; ends once the server says that it was all.
+
+        ``first_byte``: seconds until the first one. Raises: Cut, Silence, ftplib.Error, and what ``waiting`` raises.
+        """
+        began = time.monotonic()
+        with contextlib.closing(self._reach(*self._passive())) as plain:
+            reply = self._begin(command, first_byte, offset)
+            if not reply.startswith("1"):
+                raise ftplib.error_reply(reply)
+            with contextlib.closing(self._secured(plain) if self.place.secure else plain) as connection:
+                yield self._blocks(connection, began + first_byte)
+                _say_goodbye(connection)
+        while self.getresp().startswith("1"):
+            pass
+
+    def _begin(self, command: str, first_byte: float, offset: int) -> str:
+        if not offset:
+            return self._patiently(command, first_byte)
+        try:
+            self.sendcmd(f"REST {offset}")
+            return self._patiently(command, first_byte)
+        except ftplib.Error:
+            self.pending = True  # a REST stays in force until the next transfer: nothing more is asked here
+            raise
+
+    def _blocks(self, connection: socket.socket, first: float) -> Iterator[memoryview]:
+        buffer = memoryview(bytearray(BLOCK))
+        deadline, limit = max(first, time.monotonic() + self._limit), first - time.monotonic()
+        self._told = time.monotonic()
+        while True:
+            try:
+                with _cut(self.place.url):
+                    count = connection.recv_into(buffer)
+            except TimeoutError:
+                self.waiting()
+                if time.monotonic() >= deadline:
+                    raise Silence(f"no byte for {limit:.0f} s") from None
+                continue
+            if not count:
+                return
+            yield buffer[:count]
+            limit = self._limit
+            deadline = time.monotonic() + limit
+
+    def _passive(self) -> tuple[str, int]:
+        """Where the server waits for us: the host is where it is, whatever it says."""
+        if self.af == socket.AF_INET:
+            return self._peer[0], ftplib.parse227(self.sendcmd("PASV"))[1]
+        return ftplib.parse229(self.sendcmd("EPSV"), self._peer)
+
+    # --- sockets ---
+
+    def _reach(self, host: str, port: int) -> socket.socket:
+        try:
+            with _cut(self.place.url):
+                addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            raise Cut("that is no host's name") from None
+        trouble: Cut | None = None
+        deadline = time.monotonic() + self._limit
+        for family, kind, protocol, _, address in addresses[:8]:
+            with _cut(self.place.url):
+                one = socket.socket(family, kind, protocol)
+            try:
+                self._connect(one, address, deadline)
+            except Cut as cut:
+                trouble = cut
+                one.close()
+            except BaseException:
+                one.close()
+                raise
+            else:
+                return one
+        raise trouble or Cut("it has no address")
+
+    def _connect(self, one: socket.socket, address: _Address, deadline: float) -> None:
+        one.settimeout(0)
+        self._told = time.monotonic()
+        number = one.connect_ex(address)
+        one.settimeout(TICK)
+        while number in _IN_PROGRESS or number == errno.EALREADY:
+            if _writable(one):
+                number = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                break
+            self._look(deadline, self._limit)
+        if number:
+            raise Cut(os.strerror(number))
+
+    def _secured(self, plain: socket.socket) -> ssl.SSLSocket:
+        assert self.place.context is not None
+        # Many servers want the data's session to be the one of the commands, as a proof that it is the same client.
+        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        with _cut(self.place.url):
+            secured = self.place.context.wrap_socket(
+                plain, server_hostname=self.place.host, session=session, do_handshake_on_connect=False
+            )
+        deadline = time.monotonic() + self._limit
+        try:
+            while True:
+                try:
+                    with _cut(self.place.url):
+                        secured.do_handshake()
+                except TimeoutError:
+                    self._look(deadline, self._limit)
+                else:
+                    return secured
+        except BaseException:
+            secured.close()
+            raise
+
+
+def _nobody() -> None:
+    """Nobody wants it to end."""
+
+
+def _writable(one: socket.socket) -> bool:
+    """Whether a connection was made, or refused, within a second."""
+    poll = select.poll()
+    poll.register(one, select.POLLOUT)
+    return bool(poll.poll(TICK * 1000))
+
+
+def _say_goodbye(connection: socket.socket) -> None:
+    if isinstance(connection, ssl.SSLSocket):
+        with contextlib.suppress(OSError, ValueError):  # all bytes have come: its manners don't matter
+            connection.unwrap()
+
+
+@contextlib.contextmanager
+def _cut(url: str) -> Iterator[None]:
+    """Let an OSError of the network leave as what it means; a time limit passes, and so does a bad certificate."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError as error:
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise
+        if error.errno in disk.SHORT and not isinstance(error, ssl.SSLError):
+            raise errors.TransferWaits(str(disk.Trouble("open a connection to", url, error))) from error
+        raise Cut(error.strerror or type(error).__name__) from error

@@ -1,0 +1,371 @@
+"""Inputs from an FTP server: ``ftp://host[:port]/directory``, or ``ftps://`` for the same under TLS.
+
+In come names below the archive's directory, out go whole files under their local names; next is the porter, which
+runs several of these side by side. As with curl, the URL's directory begins where the login leads to; one that begins
+with a second slash (``ftp://host//raw``) begins at the server's root. Names are UTF-8, or whatever bytes they are.
+
+A file that breaks off stays as ``.part`` and is gone on with by REST, if it is large and this process wrote it, if the
+server says that size and time of the source are the same, and if the last bytes that we have come once more, the same:
+a server that doesn't heed REST, or another file under the name, can't make a file of two halves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ftplib
+import os
+import re
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from production import disk, errors
+from production.transfer import base, digest, listing, login, names, pool
+from production.transfer import control as controls
+
+T = TypeVar("T")
+
+RESUMED = 1 << 20
+"""Bytes: a smaller file isn't worth the questions, and comes anew."""
+_OVERLAP = 64 << 10
+"""Bytes that come once more when a file is gone on with."""
+_MOST_LEFT = 256
+"""Parts remembered; the oldest is removed."""
+_NO_SUCH_COMMAND = ("500", "502", "504")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """How the archive is treated."""
+
+    netrc: str = "~/.netrc"
+    tries: int = 3
+    """Logins that may be refused, in all, before it is given up."""
+    first_byte: float = 1800.0
+    """Seconds until a file's first byte: a robot may have to fetch the tape."""
+    stall: float = 60.0
+    """Seconds without a byte, or without an answer."""
+    stage: str = "STAGE {}"
+    """The server's command to bring a file from tape to disk, ``{}`` the path; empty: it has none."""
+    unstage: str = ""
+    """Takes that back, if the server has such a command."""
+    checksum: bool = True
+    """Whether the server is asked for its own checksum of each file, if it can tell one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Begun:
+    """What is known of a transfer that broke off; it is gone on with if the source is still the same."""
+
+    size: int
+    modified: str
+    part: disk.Left
+    digest: digest.Digest
+
+
+class _Anew(Exception):
+    """What we have is not the beginning of what the server sends."""
+
+
+class _Short(Exception):
+    """The server says that it was all, but it wasn't."""
+
+
+class _Wrong(Exception):
+    """What came is not the file."""
+
+
+class _SoFar:
+    """Tells the caller's ``progress``, also while nothing comes."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self.count = 0
+        self._progress = progress
+
+    def tell(self, count: int) -> None:
+        self.count = count
+        self._progress(count)
+
+    def again(self) -> None:
+        self._progress(self.count)
+
+
+class Ftp:
+    """An archive behind FTP. Any number of threads may use it; each has a connection of its own."""
+
+    def __init__(self, url: str, options: Options) -> None:
+        """Touches no network. Raises: UsageError: the URL, or the netrc (missing, readable by others, without us)."""
+        place, user, self._root = _parse(url)
+        self._options = options
+        logged = login.find(options.netrc, place.host, user)
+        self._pool = pool.Pool(place, logged, options.stall, options.tries)
+        self._url = f"{place.url}/{disk.shown(self._root)}"
+        self._way: digest.Way | None = None
+        self._tape = bool(options.stage)
+        self._lock = threading.Lock()
+        self._begun: dict[str, _Begun] = {}
+
+    def size(self, remote: str) -> int | None:
+        path = self._path(remote)
+        return self._use(remote, lambda control: self._size(control, path), _nobody)
+
+    def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
+        path, so_far = self._path(remote), _SoFar(progress)
+        begun = self._take_begun(local)
+
+        def deed(control: controls.Control) -> int:
+            return self._fetch(control, path, local, begun, so_far)
+
+        try:
+            return self._use(remote, deed, so_far.again)
+        except _Anew:
+            begun = None
+            return self._use(remote, deed, so_far.again)
+
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+        path = self._path(remote)
+        if self._tape:
+            try:
+                self._use(remote, lambda control: self._stage(control, path), waiting)
+            except errors.ProductionError:
+                raise
+            except BaseException:  # out of ``waiting``: nobody wants it any more
+                self._unstage(path)
+                raise
+
+    def listing(self, directory: str) -> list[base.Entry]:
+        path = self._path(directory) if directory else self._root
+        return self._use(directory or self._url, lambda control: self._list(control, path), _nobody)
+
+    def close(self) -> None:
+        """Say goodbye to the server; parts that nobody went on with are removed."""
+        self._pool.close()
+        with self._lock:
+            begun, self._begun = self._begun, {}
+        for local, one in begun.items():
+            disk.remove_left(local + ".part", one.part)
+
+    # --- what is done with a connection ---
+
+    def _size(self, control: controls.Control, path: str) -> int | None:
+        try:
+            reply = control.ask(f"SIZE {path}")
+        except ftplib.error_perm as error:
+            if not str(error).startswith(_NO_SUCH_COMMAND):
+                raise
+            return self._size_listed(control, path)
+        match = re.fullmatch(r"213\s+(\d{1,19})\s*", reply)
+        if match is None:
+            raise ftplib.error_proto(reply)
+        return int(match[1])
+
+    def _size_listed(self, control: controls.Control, path: str) -> int | None:
+        """For a server without SIZE. Source: RFC 3659, 7.3.1: the facts stand alone in the second line."""
+        if "MLST" not in self._pool.features:
+            return None
+        lines = control.ask(f"MLST {path}").splitlines()
+        size = listing.facts_of(lines[1].strip().partition(" ")[0]).get("size", "") if len(lines) > 2 else ""
+        return int(size) if size.isdecimal() else None
+
+    def _modified(self, control: controls.Control, path: str) -> str:
+        """The source's time as the server says it; empty if it doesn't."""
+        try:
+            return control.ask(f"MDTM {path}")
+        except ftplib.error_perm:
+            return ""
+
+    def _fetch(self, control: controls.Control, path: str, local: str, begun: _Begun | None, so_far: _SoFar) -> int:
+        size = self._size(control, path)
+        modified = self._modified(control, path) if size is not None and size >= RESUMED else ""
+        if begun is not None and (not modified or (begun.size, begun.modified) != (size, modified)):
+            begun = None
+        disk.make_directory(os.path.dirname(local))
+        way = self._checksum_way()
+        with disk.new(local + ".part", begun.part if begun else None) as part:
+            check = begun.digest if begun and part.bytes else way.new()
+            try:
+                self._receive(control, path, part, size, check, so_far)
+                self._confirm(control, path, way, check.hexdigest())
+            except (controls.Cut, ftplib.error_temp, _Short):
+                if modified and size is not None and part.bytes:
+                    self._keep_begun(local, _Begun(size, modified, part.leave(), check))
+                raise
+            part.sync()
+            part.rename(local)
+            return part.bytes
+
+    def _receive(
+        self,
+        control: controls.Control,
+        path: str,
+        part: disk.Part,
+        size: int | None,
+        check: digest.Digest,
+        so_far: _SoFar,
+    ) -> None:
+        """The bytes of the source from where the part stands."""
+        known = part.end(min(_OVERLAP, part.bytes))
+        begin = part.bytes - len(known)
+        resumed = bool(known)
+        so_far.count = part.bytes
+        try:
+            with control.data(f"RETR {path}", self._options.first_byte, begin) as blocks:
+                for block in _after(memoryview(known), blocks):
+                    if size is not None and part.bytes + len(block) > size:
+                        raise _Anew if resumed else _Wrong(f"more than the {size:,} bytes that it said")
+                    part.write(block)
+                    check.update(block)
+                    so_far.tell(part.bytes)
+        except ftplib.error_perm as error:
+            if begin and str(error).startswith("5") and not str(error).startswith("550"):
+                raise _Anew from error
+            raise
+        if size is not None and part.bytes < size:
+            raise _Short(f"{part.bytes:,} of {size:,} bytes came")
+
+    def _confirm(self, control: controls.Control, path: str, way: digest.Way, ours: str) -> None:
+        """Ask the server for its checksum, if it has one to tell."""
+        if not way.command:
+            return
+        try:
+            reply = control.ask(way.command + path, self._options.first_byte)
+        except ftplib.error_perm:
+            return  # it lists the command, but not for this file
+        if way.agrees(ours, reply.replace(path, "")) is False:
+            raise _Wrong(f"its {way.algorithm} is another than that of what came, {ours}: {disk.printable(reply)}")
+
+    def _checksum_way(self) -> digest.Way:
+        return digest.choose(self._pool.features) if self._options.checksum else digest.NO_WAY
+
+    def _stage(self, control: controls.Control, path: str) -> None:
+        try:
+            control.ask(self._options.stage.replace("{}", path), self._options.first_byte)
+        except ftplib.error_perm as error:
+            if not str(error).startswith(_NO_SUCH_COMMAND):
+                raise
+            self._tape = False  # it has no tape, or doesn't tell: RETR is all that it takes
+
+    def _unstage(self, path: str) -> None:
+        """Withdraw a recall, where the server can."""
+        if self._options.unstage:
+            command = self._options.unstage.replace("{}", path)
+            with contextlib.suppress(controls.Cut, ftplib.Error, errors.ProductionError):
+                self._pool.use(lambda control: control.ask(command), _nobody)
+
+    def _list(self, control: controls.Control, path: str) -> list[base.Entry]:
+        """From inside the directory: a LIST of what isn't there is empty on some servers, a CWD is refused."""
+        command, parse = ("MLSD", listing.machine) if "MLST" in self._pool.features else ("LIST", listing.unix)
+        try:
+            if path:
+                control.cwd(path)
+            with control.data(command, self._options.first_byte) as blocks:
+                text = b"".join(bytes(block) for block in blocks)
+        finally:
+            control.pending = True  # it stands in another directory now: not for anybody else
+        try:
+            return parse(text.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")[:-1])
+        except ValueError as error:
+            raise ftplib.error_proto(f"a listing that can't be read: {error}") from None
+
+    # --- names, and what went wrong ---
+
+    def _path(self, remote: str) -> str:
+        names.inside(remote, self._url)
+        path = os.path.join(self._root, remote)
+        if not _can_be_sent(path):
+            raise names.lasting(
+                errors.TransferError(
+                    f"{disk.printable(remote)}: FTP can't ask for a name with a line end or half a letter: rename it"
+                )
+            )
+        # Alone, these would be an option or a home directory to some servers.
+        return path if path[0] not in "-~ " else f"./{path}"
+
+    def _use(self, remote: str, deed: Callable[[controls.Control], T], waiting: controls.Waiting) -> T:
+        """Do it, and let what went wrong leave as an error of this house."""
+        what = f"{self._pool.place.url}: {disk.shown(remote)}"
+        try:
+            return self._pool.use(deed, waiting)
+        except (_Short, _Wrong) as error:
+            raise errors.TransferError(f"{what} is not what the server promised: {error}") from error
+        except controls.Cut as cut:
+            self._pool.probe(waiting)
+            raise errors.TransferError(f"{what} broke off: {cut}") from cut
+        except disk.Trouble as trouble:
+            raise names.told(trouble) from trouble
+        except ftplib.Error as error:
+            if pool.gone(error):
+                raise errors.TransferWaits(f"{self._pool.place.url} is away: {pool.said(error)}") from error
+            if str(error).startswith("550"):
+                raise errors.InputMissing(f"{what}: the archive says: {pool.said(error)}") from error
+            raise errors.TransferError(f"{what}: the archive says: {pool.said(error)}") from error
+
+    # --- parts that are gone on with ---
+
+    def _take_begun(self, local: str) -> _Begun | None:
+        with self._lock:
+            return self._begun.pop(local, None)
+
+    def _keep_begun(self, local: str, begun: _Begun) -> None:
+        with self._lock:
+            self._begun[local] = begun
+            oldest = next(iter(self._begun)) if len(self._begun) > _MOST_LEFT else None
+            dropped = self._begun.pop(oldest) if oldest else None
+        if oldest and dropped:
+            disk.remove_left(oldest + ".part", dropped.part)
+
+
+def _nobody() -> None:
+    """Nobody waits for it who could want it to end."""
+
+
+def _after(known: memoryview, blocks: Iterator[memoryview]) -> Iterator[memoryview]:
+    """What comes after the bytes that we have already. Raises: _Anew: these are others."""
+    for block in blocks:
+        again = min(len(known), len(block))
+        if again and block[:again] != known[:again]:
+            raise _Anew
+        known = known[again:]
+        if again < len(block):
+            yield block[again:]
+    if known:
+        raise _Anew
+
+
+def _can_be_sent(path: str) -> bool:
+    try:
+        path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return not any(sign in path for sign in "\r\n\0")
+
+
+def _parse(url: str) -> tuple[controls.Place, str, str]:
+    """Where the server is, the user if one is named, and the directory as the server is asked for it.
+
+    Raises: UsageError. The URL isn't quoted: it may hold a password.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urllib.parse.urlsplit(""), None, None
+    if not host or parts.scheme not in {"ftp", "ftps"}:
+        raise errors.UsageError("the archive's URL is not ftp://[user@]host[:port]/directory, or the same with ftps")
+    if parts.password is not None:
+        raise errors.UsageError(
+            f"the archive's URL holds a password: take it out, and write it into ~/.netrc for {host}"
+        )
+    if parts.query or parts.fragment:
+        raise errors.UsageError(f"the archive's URL for {host}: write %3F for ? and %23 for # in the directory")
+    user = urllib.parse.unquote(parts.username or "", errors="surrogateescape")
+    root = urllib.parse.unquote(parts.path[1:], errors="surrogateescape")
+    root = root.rstrip("/") or root[:1]
+    if not _can_be_sent(user + root):
+        raise errors.UsageError(f"the archive's URL for {host} holds a line end")
+    secure = parts.scheme == "ftps"
+    context = ssl.create_default_context() if secure else None
+    return controls.Place(host, port or 21, secure, context), user, root
