@@ -17,6 +17,7 @@ Out of sight are processes that leave the session *and* wipe their environment, 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import math
@@ -111,7 +112,7 @@ class Local:
         self._swept: set[str] = set()
         self._told: set[str] = set()
         self._next_sweep = self._next_sample = time.monotonic()
-        self._inherited = _inherited()
+        _keep_to_ourselves()
 
     def fileno(self) -> int:
         return self._watch.fileno()
@@ -153,7 +154,6 @@ class Local:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, task.stdout, _LOG, 0o666),
                 error_log,
-                *self._inherited,
             ),
             setsid=True,
             setsigmask=(),
@@ -421,14 +421,9 @@ def _refusal(task: base.Task, cause: OSError | ValueError) -> str:
     return f"{what}: {cause.strerror}" + (f" ({mend})" if mend else "")
 
 
-def _inherited() -> tuple[tuple[int, int], ...]:
-    """Closes in a job what whoever started us left open (``9>lock``): a job that lives on would hold the lock."""
-    descriptors = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2]
-    closing = []
-    for descriptor in descriptors:
-        try:
-            if os.get_inheritable(descriptor):
-                closing.append((os.POSIX_SPAWN_CLOSE, descriptor))
-        except OSError:
-            continue  # the listing's own
-    return tuple(closing)
+def _keep_to_ourselves() -> None:
+    """Jobs don't get what whoever started us left open (``9>lock``): a job that lives on would hold the lock."""
+    # Not closed by posix_spawn: it refuses a number above today's ulimit -n, under which it may have been opened.
+    for descriptor in [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2]:
+        with contextlib.suppress(OSError):  # the listing's own
+            os.set_inheritable(descriptor, False)

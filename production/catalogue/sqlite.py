@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import os
 import random
+import resource
 import secrets
 import signal
 import sqlite3
@@ -235,6 +236,9 @@ def _is(cause: sqlite3.Error, code: int) -> bool:
 
 
 def _plain(path: str, cause: sqlite3.Error) -> str:
+    longest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if _is(cause, sqlite3.SQLITE_IOERR) and longest != resource.RLIM_INFINITY:
+        return f"{path}: {cause}; files may have {longest >> 10} kB here: raise ulimit -f"
     if _is(cause, sqlite3.SQLITE_CANTOPEN):
         return f"{path}: can't be opened; its directory must be writable: chmod g+rwxs '{os.path.dirname(path)}'"
     if _is(cause, sqlite3.SQLITE_READONLY):

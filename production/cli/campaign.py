@@ -211,10 +211,13 @@ def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content
     path = os.path.join(chosen.data, "modules", digest)
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        making = f"{path}.{os.getpid()}"
-        with open(making, "wb") as file:
-            file.write(content)
-        os.rename(making, path)
+        try:
+            with disk.new(f"{path}.{os.getpid()}") as part:
+                part.write(memoryview(content))
+                part.sync()
+                part.rename(path)
+        except disk.Trouble as cause:
+            raise errors.ProductionError(str(cause)) from cause
     return digest
 
 
@@ -240,12 +243,19 @@ def _work(here: site.Site, again: str) -> int:
             attempt.forsake(here)
             return lost.exit_code
         except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
-            known = isinstance(error, errors.ProductionError)
-            log.error("%s", error if known else options.unexpected(error))
-            _leave(here, stop, again)
+            told = _tell(error)
+            _leave(here, stop, again, told)
             return errors.ProductionError.exit_code
         _leave(here, stop, again)
         return door.INTERRUPTED
+
+
+def _tell(error: Exception, told: str = "") -> str:
+    """Say what stops us, unless it was just told."""
+    text = str(error) if isinstance(error, errors.ProductionError) else options.unexpected(error)
+    if text != told:
+        log.error("%s", text)
+    return text
 
 
 def _end(here: site.Site, message: str) -> None:
@@ -253,17 +263,22 @@ def _end(here: site.Site, message: str) -> None:
     with here.catalogue.write(here.lease.owner) as change:
         change.leave(here.lease.owner, message, here.clock.now())
         closed = change.close_production(here.layout.production.id, here.clock.now())
+        now = here.catalogue.production(here.layout.production.program, here.layout.production.version)
     if closed:
         log.info("Finished production: %s", here.layout.production.name)
+    if now is not None and now.stop is not None:  # whoever closed it: the last to leave finds them empty
+        for directory in (here.layout.jobs(), here.layout.works()):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
 
 
-def _leave(here: site.Site, stop: Stop, again: str) -> None:
+def _leave(here: site.Site, stop: Stop, again: str, told: str = "") -> None:
     stop.begin_leaving()
     try:
         survivors = manager.leave(here, stop.again)
         _end(here, "stopped")
     except Exception as error:  # noqa: BLE001  what is left has to be said, whatever it was
-        log.error("%s", error if isinstance(error, errors.ProductionError) else options.unexpected(error))
+        _tell(error, told)
         survivors = None
     farewell.interrupted(here, survivors, again)
 

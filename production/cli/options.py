@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import io
 import os
 import re
+import resource
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +20,12 @@ from production.cli import door
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
+
+
+LEAST_FILES = 64
+"""Descriptors, below which we don't begin: the database's, the transfers', those of /proc, and some for the jobs."""
+
+_FEW_FILES = "too few open files allowed: raise ulimit -n"
 
 
 class Parser(argparse.ArgumentParser):
@@ -86,6 +94,8 @@ def not_built(what: str) -> NoReturn:
 def load_settings(config: str | None, flags: Mapping[str, object]) -> settings.Settings:
     """Settings of this process's surroundings."""
     home = os.path.expanduser("~")
+    if 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] < LEAST_FILES:
+        raise errors.ProductionError(f"{_FEW_FILES} (to {LEAST_FILES} or more)")
     try:
         here = os.getcwd()
     except FileNotFoundError:
@@ -131,7 +141,11 @@ def _told(name: str, command: Callable[[Sequence[str]], int], arguments: Sequenc
 
 
 def unexpected(error: Exception) -> str:
-    """One line for an error that nobody thought of, with the place where it happened."""
+    """One line for an error that nobody thought of, with the place where it happened; or what the system lacks."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return _FEW_FILES
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC, errno.EDQUOT):
+        return str(disk.Trouble("write", error.filename or "a file", error))
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
     return f"unexpected {type(error).__name__}: {error} (at {where}; please report this)"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import itertools
+import os
 import signal
+import subprocess
 
 import pytest
 
-from tests.acceptance.campaign import Campaign, Names
+from tests.acceptance.campaign import PATIENCE, Campaign, Names, Result
 
 SIMPLE = """
 [programs.sim]
@@ -165,3 +168,81 @@ def test_follow_stays_and_takes_new_runs(campaign: Campaign, number: signal.Sign
     assert result.said("New runs: 2")
     assert campaign.status("sim_v1") == dict.fromkeys((1, 2, 3, 11, 12), "F"), "silver stays outside"
     campaign.nothing_in_hands()
+
+
+def limited(campaign: Campaign, limit: str, *arguments: str) -> Result:
+    """A manager under a ulimit."""
+    before = ["sh", "-c", f'{limit}; exec "$@"', "sh"]
+    return campaign.start("--production=sim", *arguments, before=before).wait()
+
+
+@pytest.mark.feature("AC-41")
+def test_too_few_open_files_are_said_at_the_door(campaign: Campaign) -> None:
+    campaign.script("sim.sh", "exit 0")
+    campaign.settings(SIMPLE)
+    campaign.begin("1-2")
+    for number in (8, 63):
+        result = limited(campaign, f"ulimit -n {number}", "--new=t")
+        assert result.code == 1
+        assert result.err == "run_production: too few open files allowed: raise ulimit -n (to 64 or more)\n"
+    assert campaign.rows("SELECT * FROM productions") == []
+    result = limited(campaign, "ulimit -n 64", "--new=t")
+    assert result.code == 0, str(result)
+
+
+def test_a_descriptor_above_the_limit_is_kept_from_the_jobs(campaign: Campaign) -> None:
+    """Opened before the limit was lowered: the system refuses to close it by its number."""
+    lock = os.open(campaign.directory, os.O_RDONLY)
+    high = fcntl.fcntl(lock, fcntl.F_DUPFD, 200)
+    os.close(lock)
+    campaign.script("sim.sh", "ls /proc/$$/fd >@/descriptors")
+    campaign.settings(SIMPLE)
+    campaign.begin("1")
+    command = [campaign.python, str(campaign.root / "run_production.py"), "--production=sim", "--new=t"]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *command], cwd=campaign.directory, env=campaign.environment,
+        pass_fds=[high], capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    os.close(high)
+    assert done.returncode == 0, done.stderr
+    assert str(high) not in (campaign.directory / "descriptors").read_text().split()
+
+
+@pytest.mark.feature("AC-29")
+def test_a_limit_for_files_loses_nothing(campaign: Campaign) -> None:
+    campaign.script("sim.sh", "exit 0")
+    campaign.settings(SIMPLE)
+    campaign.begin("1-30")
+    result = limited(campaign, "ulimit -f 20", "--new=t")  # blocks of 512 bytes: not even the database's journal
+    assert result.code == 2
+    assert result.err.count("\n") == 1, str(result)
+    assert result.said("raise ulimit -f")
+    result = limited(campaign, "ulimit -f 600", "--new=t")
+    assert result.code == 1, str(result)
+    assert sum("raise ulimit -f" in line for line in result.messages) == 1, str(result)
+    result = campaign.run("--production=sim")
+    assert result.code == 0, str(result)
+    assert campaign.letters("sim_v1") == "F" * 30
+    assert campaign.rows("SELECT count(*) FROM attempt WHERE counted") == [(0,)], "no run is to blame"
+    campaign.nothing_in_hands()
+
+
+def test_a_finished_production_leaves_no_empty_directories(campaign: Campaign) -> None:
+    """Nor one that two worked on: the last to leave removes them."""
+    started, gate = campaign.pipe("started"), campaign.pipe("gate")
+    campaign.script("sim.sh", "echo $1 >@/started\nread go <@/gate")
+    campaign.settings(SIMPLE + 'home = "private"\n')
+    campaign.begin("1-4")
+    first = campaign.start("--production=sim", "--new=t", "--nproc=1", "--nprep=0")
+    started.take(1)
+    second = campaign.start("--production=sim", "--nproc=1", "--nprep=0")
+    started.take(1)
+    assert len([*(campaign.data / "jobs").iterdir(), *(campaign.data / "work").iterdir()]) == 2
+    gate.give(1)
+    started.take(1)
+    gate.give(3)
+    for manager in (first, second):
+        result = manager.wait()
+        assert result.code == 0, str(result)
+    assert campaign.letters("sim_v1") == "FFFF"
+    assert [*(campaign.data / "jobs").iterdir(), *(campaign.data / "work").iterdir()] == []
