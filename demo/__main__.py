@@ -22,7 +22,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from demo import command
+from demo import command, password
 
 FIRST = {"Al50": 2091, "SiR2": 2119}
 """The first run of each dataset."""
@@ -109,7 +109,7 @@ def archive(demo: Demo) -> Iterator[str]:
             port = server.stdout.readline().strip() if ready else b""
             if not port.isdigit():
                 raise command.Stop(f"The FTP server didn't start; {demo.near('archive.log')} may say why.")
-            yield f"ftp://demo@127.0.0.1:{int(port)}/raw"
+            yield f"ftp://{password.LOGIN}@{password.HOST}:{int(port)}/raw"
         finally:
             server.kill()
 

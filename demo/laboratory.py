@@ -8,19 +8,16 @@ production.toml  the settings; netrc: the password     production.db, data/, plo
 from __future__ import annotations
 
 import json
-import netrc
 import os
 import pathlib
 import pwd
-import secrets
 import shlex
 import shutil
 import sys
 
-from demo import server, simulate
+from demo import password, simulate
 
 HERE = pathlib.Path(__file__).resolve().parent
-LOGIN = "demo"
 
 SETTINGS = """\
 # Written by `python -m demo`, anew each time: its FTP server has another port then.
@@ -30,7 +27,9 @@ data = "data"
 nproc = {nproc}    # jobs at a time
 pause = 1
 
-archive = "file:archive/raw"
+[archive]
+url = "{archive}"
+netrc = "netrc"
 
 [quota]
 reader = "directory"
@@ -86,7 +85,7 @@ def furnish(directory: pathlib.Path) -> None:
     )
     if not (directory / "modules.txt").exists():
         shutil.copyfile(HERE / "modules.txt", directory / "modules.txt")
-    _choose_password(directory / "netrc")
+    password.choose(directory / "netrc")
 
 
 def write_settings(directory: pathlib.Path, archive: str) -> None:
@@ -118,14 +117,3 @@ def _script(path: pathlib.Path, text: str) -> None:
     part.write_text(text, "utf-8")
     part.chmod(0o755)
     part.replace(path)
-
-
-def _choose_password(path: pathlib.Path) -> None:
-    """A new one, for the server and its clients, unless there is one. Nobody else may read it."""
-    try:
-        if netrc.netrc(path).authenticators(server.HOST):
-            return
-    except (OSError, netrc.NetrcParseError):
-        path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(f"machine {server.HOST} login {LOGIN} password {secrets.token_urlsafe(18)}\n")

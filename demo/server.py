@@ -17,7 +17,7 @@ import sys
 
 from pyftpdlib import authorizers, handlers, servers
 
-HOST = "127.0.0.1"
+from demo import password
 
 
 class Handler(handlers.FTPHandler):
@@ -31,22 +31,23 @@ class Handler(handlers.FTPHandler):
 
     def ftp_STAGE(self, file: str) -> None:  # noqa: N802  so pyftpdlib finds it
         """Say whether the file is there: all of them are on disk."""
+        self.log(f"STAGE {file}")
         if os.path.isfile(file):
             self.respond("200 It is on disk.")
         else:
             self.respond("550 No such file.")
 
 
-def serve(directory: str, passwords: str, log: str) -> None:
+def serve(directory: str, netrc_file: str, log: str) -> None:
     """Serve for good."""
     logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
-    found = netrc.netrc(passwords).authenticators(HOST)
+    found = netrc.netrc(netrc_file).authenticators(password.HOST)
     if found is None:
-        sys.exit(f"{passwords}: no login for {HOST}")
+        sys.exit(f"{netrc_file}: no login for {password.HOST}")
     authorizer = authorizers.DummyAuthorizer()
     authorizer.add_user(found[0], found[2], directory, perm="elr")
     Handler.authorizer = authorizer
-    server = servers.FTPServer((HOST, 0), Handler)
+    server = servers.FTPServer((password.HOST, 0), Handler)
     print(server.address[1], flush=True)
     server.serve_forever()
 

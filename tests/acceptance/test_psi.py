@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from demo import password
 from tests.acceptance.campaign import ROOT, Campaign
 
 PSI = ROOT / "demo" / "psi"
@@ -23,7 +27,7 @@ Need = Callable[[str, object], object]
 
 @pytest.fixture(autouse=True)
 def packages(need: Need) -> None:
-    for name in ("uproot", "numpy"):
+    for name in ("uproot", "numpy", "pyftpdlib"):
         need(name, importlib.util.find_spec(name))
 
 
@@ -62,6 +66,36 @@ def lifetimes(campaign: Campaign, version: int = 1) -> dict[int, float]:
     return found
 
 
+@contextlib.contextmanager
+def served(campaign: Campaign) -> Iterator[str]:
+    """The campaign's archive behind the demo's FTP server; the settings that say so. It has been asked for all runs."""
+    password.choose(campaign.directory / "netrc")
+    words = [str(campaign.archive), str(campaign.directory / "netrc"), str(campaign.directory / "ftp.log")]
+    command = [sys.executable, "-m", "demo.server", *words]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            port = int(server.stdout.readline())
+            (campaign.directory / "ftp.toml").write_text(
+                f'[archive]\nurl = "ftp://demo@127.0.0.1:{port}/"\nnetrc = "netrc"\n'
+            )
+            yield "--config=ftp.toml"
+        finally:
+            server.kill()
+    log = (campaign.directory / "ftp.log").read_text()
+    assert all(re.search(rf"RETR .*/deltat_pta_gps_{run}\.bin completed=1", log) for run in range(3110, 3115)), log
+
+
+def the_same_over_ftp(campaign: Campaign) -> None:
+    """Version 2, over FTP: to the last bit what version 1 had from plain files."""
+    with served(campaign) as config:
+        result = campaign.run("--production=lifetime", "--new=ftp", config)
+    assert result.code == 0, str(result)
+    assert campaign.letters("lifetime_v2") == "FFFFF", str(result)
+    assert lifetimes(campaign, 2) == lifetimes(campaign, 1)
+    campaign.nothing_in_hands()
+
+
 def carried(campaign: Campaign) -> None:
     """All five runs of the archive, finished."""
     settings(campaign)
@@ -84,6 +118,7 @@ def test_five_simulated_runs(campaign: Campaign, simulated: pathlib.Path) -> Non
     ]
     campaign.nothing_in_hands()
     assert list((campaign.data / "raw").iterdir()) == []
+    the_same_over_ftp(campaign)
 
 
 def test_five_real_runs(campaign: Campaign, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +133,7 @@ def test_five_real_runs(campaign: Campaign, capsys: pytest.CaptureFixture[str]) 
     with capsys.disabled():
         print(f"\n{campaign.ok('status').out}" + "".join(f"run {run}: {tau:.4f} us\n" for run, tau in found.items()))
     assert list(found.values()) == pytest.approx([LIFETIME] * 5, rel=0.05)
+    the_same_over_ftp(campaign)
 
 
 @pytest.mark.feature("AC-23", "AC-25")
