@@ -201,7 +201,7 @@ def report(demo: Demo, first: int, second: int) -> None:
         ("plots", f"plots/v{second}/lifetime.png  plots/v{second}/runs.png"),
         ("database", "production.db"),
         ("settings", "production.toml"),
-        ("logs", "data/log"),
+        ("logs", "data/log  archive.log"),
     ):
         print(f"  {what:10}  {'  '.join(map(demo.near, name.split()))}")
     print("\nTry next:")

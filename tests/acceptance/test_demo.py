@@ -57,7 +57,7 @@ def is_whole(campaign: Campaign, result: Result, version: int, runs: int = 3) ->
     assert [states(campaign, f"{program}_v{version}") for program in ("alcapana", "rootana")] == ["F" * runs] * 2
     told = result.out.partition("Finished: ")[2].partition("Try next:")[0]
     paths = re.findall(rf"{DIRECTORY}/\S+", told)
-    assert len(paths) == 9
+    assert len(paths) == 10
     assert not [path for path in paths if not (campaign.directory / path).exists()]
     for plot in place(campaign).glob(f"plots/v{version}/*.png"):
         assert plot.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
