@@ -40,8 +40,16 @@ def transfer(chosen: settings.Archive) -> base.Transfer:
 
     Raises: UsageError.
     """
+    scheme = chosen.url.partition(":")[0]
+    if scheme in ("ftp", "ftps"):
+        from production.transfer import ftp  # costs as much as the rest of the door; few need it
+
+        how = ftp.Options(
+            chosen.netrc, chosen.tries, chosen.first_byte, chosen.stall, chosen.stage, chosen.unstage
+        )  # fmt: skip
+        return ftp.Ftp(chosen.url, how)
     if not chosen.url.startswith("/"):
-        options.not_built(f"an archive over {chosen.url.partition(':')[0]}")
+        options.not_built(f"an archive over {scheme}")
     if not os.path.isdir(chosen.url):
         raise errors.UsageError(f"archive {chosen.url} is not there: is it mounted, is the path right?")
     return copy.Copy(chosen.url)

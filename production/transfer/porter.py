@@ -30,11 +30,12 @@ class Unwanted(Exception):
 class _Fetch:
     """One fetch. Changed under the porter's lock only."""
 
-    __slots__ = ("bytes", "ended", "error", "local", "remote", "running", "size", "unwanted", "waits")
+    __slots__ = ("bytes", "ended", "error", "local", "most", "remote", "running", "size", "unwanted", "waits")
 
-    def __init__(self, remote: str, local: str) -> None:
+    def __init__(self, remote: str, local: str, most: int | None) -> None:
         self.remote = remote
         self.local = local
+        self.most = most
         self.bytes = 0
         self.size: int | None = None
         self.ended = False
@@ -122,9 +123,12 @@ class Threads:
         self._leaving: set[str] = set()
         """Local paths that were forgotten while their bytes came; their threads are about to notice."""
 
-    def start(self, remote: str, local: str) -> None:
-        """Queue one fetch; wakes the clock when it has news. One that is under way already just goes on."""
-        fetch = _Fetch(remote, local)
+    def start(self, remote: str, local: str, most: int | None = None) -> None:
+        """Queue one fetch; wakes the clock when it has news. One that is under way already just goes on.
+
+        One of more than ``most`` bytes isn't begun: ``TooLarge``.
+        """
+        fetch = _Fetch(remote, local, most)
         with self._lock:
             known = self._fetches.get(local)
             if known is not None and not known.ended:
@@ -259,6 +263,8 @@ class Threads:
                 raise Unwanted
             fetch.size = size
         self._crew.wake()
+        if size is not None and fetch.most is not None and size > fetch.most:
+            raise errors.TooLarge(f"{disk.shown(fetch.remote)} has {size} bytes, there is room for {fetch.most}", size)
 
     def _advance(self, fetch: _Fetch, count: int) -> None:
         """Called by the transfer after each block, and while none comes."""

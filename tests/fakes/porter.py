@@ -53,8 +53,6 @@ class FakePorter:
     def recall(self, remotes: Sequence[str]) -> None:
         """There is no tape."""
 
-    def recall(self, remotes: Sequence[str]) -> None: ...
-
     def progress(self) -> Mapping[str, base.Progress]:
         for fetch in self._fetches.values():
             if not fetch.done:
