@@ -61,14 +61,15 @@ clean: ## remove all that make made, .venv included
 	done; \
 	echo 'No Python 3.11 to 3.13 with venv and SQLite 3.34 on PATH; say make PYTHON=/where/it/is' >&2; exit 1
 
-.venv/test.stamp: .venv/python.stamp setup.cfg pyproject.toml
-	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test,root]'
+.venv/test.stamp: .venv/demo.stamp
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test,root,demo]'
 	@touch $@
 
 .venv/dev.stamp: .venv/test.stamp
-	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test,root,dev]'
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test,root,demo,dev]'
 	@touch $@
 
-.venv/demo.stamp: .venv/test.stamp
-	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[test,root,demo]'
+.venv/demo.stamp: .venv/python.stamp setup.cfg pyproject.toml
+	@echo 'installing what the demo needs into .venv (a few minutes, once)'
+	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[root,demo]'
 	@touch $@

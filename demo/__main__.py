@@ -1,189 +1,275 @@
-"""A whole production on this machine: python -m demo [DIRECTORY].
+"""A whole production on this machine: python -m demo [--directory=DIRECTORY].
 
-Simulates five muon runs, has run_production.py carry them through lifetime.sh, and checks the muon's lifetime in what
-they wrote. Everything goes into DIRECTORY (./demo-data). Again: an unfinished production goes on, after a finished one
-comes the next version.
+Simulates twelve muon runs in two datasets, puts them on an FTP server, has run_production.py carry them through alcapana
+and then through rootana, by the experiment's job scripts, and checks the muon's lifetime in what they wrote. Everything
+goes into DIRECTORY (./demo-data). Again: an unfinished production goes on, after a finished one comes the next version.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.util
-import json
 import os
 import pathlib
+import select
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-HERE = pathlib.Path(__file__).resolve().parent
-FIRST, COUNT = 3110, 5
-KNOWN = 2.197
-"""The muon's lifetime in us."""
-RUNS = "SELECT run, status, tree FROM lifetime_v{}"
-NEWEST = "SELECT coalesce(max(version), 0) FROM productions WHERE program = 'lifetime'"
+from demo import command, password
+
+FIRST = {"Al50": 2091, "SiR2": 2119}
+"""The first run of each dataset."""
+
+NEWEST = "SELECT max(version) FROM productions WHERE program = 'alcapana'"
+BASED = """
+SELECT max(r.version) FROM productions AS r JOIN productions AS a ON a.id = r.base
+WHERE r.program = 'rootana' AND a.version = ?
+"""
 
 
-class Stop(Exception):
-    """The demo ends here; the message says why."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Demo:
+    """What was asked for, and how commands are given here."""
 
-    def __init__(self, message: str, code: int = 1) -> None:
-        super().__init__(message)
-        self.code = code
+    directory: pathlib.Path
+    runs: int
+    decays: int
+
+    @property
+    def python(self) -> str:
+        return command.near(sys.executable)
+
+    @property
+    def run_production(self) -> tuple[str, ...]:
+        script = command.near(pathlib.Path(__file__).resolve().parent.parent / "run_production.py")
+        return (self.python, script, f"--config={self.near('production.toml')}")
+
+    @property
+    def again(self) -> str:
+        """The command for this demo."""
+        default = self.directory == pathlib.Path("demo-data").resolve()
+        return shlex.join(
+            [self.python, "-m", "demo", *([] if default else [f"--directory={command.near(self.directory)}"])]
+        )
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """Their runs, as ranges; two thirds are of the first."""
+        first = -(-2 * self.runs // 3)
+        sizes = zip(FIRST.items(), (first, self.runs - first), strict=True)
+        return {name: f"{start}-{start + size - 1}" for (name, start), size in sizes}
+
+    def near(self, name: str) -> str:
+        return command.near(self.directory / name)
+
+    def ask(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
+        """Read from the database, changing nothing."""
+        database = (self.directory / "production.db").as_uri()
+        with contextlib.closing(sqlite3.connect(f"{database}?mode=ro", uri=True, timeout=30)) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def number(self, query: str, *parameters: object) -> int:
+        """The number asked for, or 0."""
+        [(found,)] = self.ask(query, *parameters)
+        return int(str(found or 0))
+
+    def letters(self, program: str, version: int) -> set[str]:
+        """In which states the runs of a production are."""
+        return {str(status) for (status,) in self.ask(f"SELECT DISTINCT status FROM {program}_v{version}")}  # noqa: S608
 
 
 def need(*modules: str) -> None:
     """See that the demo's programs will find what they import."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise Stop(f"The demo's programs need {' and '.join(missing)}: {sys.executable} -m pip install numpy uproot", 2)
+        raise command.Stop(
+            f"The demo's programs need {' and '.join(missing)}: {sys.executable} -m pip install -e '.[demo]'", 2
+        )
 
 
-def near(path: pathlib.Path | str) -> str:
-    """The path as one would type it here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+@contextlib.contextmanager
+def archive(demo: Demo) -> Iterator[str]:
+    """The raw files behind an FTP server; its URL."""
+    words = (demo.near("archive"), demo.near("netrc"), demo.near("archive.log"))
+    print(f"\n$ {shlex.join([demo.python, '-m', 'demo.server', *words])} &", flush=True)
+    # in a group of its own: a Ctrl-C isn't meant for it, the manager has to give up its transfers in order first
+    with command.started(
+        [sys.executable, "-m", "demo.server", *words], stdout=subprocess.PIPE, process_group=0
+    ) as server:
+        try:
+            assert server.stdout
+            ready, _, _ = select.select([server.stdout], [], [], 30)
+            port = server.stdout.readline().strip() if ready else b""
+            if not port.isdigit():
+                raise command.Stop(f"The FTP server didn't start; {demo.near('archive.log')} may say why.")
+            yield f"ftp://{password.LOGIN}@{password.HOST}:{int(port)}/raw"
+        finally:
+            server.kill()
 
 
-def run(*command: str) -> None:
-    """Say and do. A Ctrl-C is the child's, too: it cleans up and we wait for it.
-
-    Raises: Stop if the command fails; 3 (done, but runs failed) is for the caller to see in the database.
-    """
-    print(f"\n$ {shlex.join(command)}", flush=True)
-    interrupted = []
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
-    try:
-        code = subprocess.Popen(command).wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupted or code in (130, -signal.SIGINT):
-        raise Stop("Interrupted; the same command goes on from here.", 130)
-    if code not in (0, 3):
-        raise Stop(f"That ended with exit code {code}.")
+def simulate(demo: Demo) -> None:
+    """Take data."""
+    for dataset, runs in demo.datasets.items():
+        command.run(
+            *(demo.python, "-m", "demo.simulate", demo.near("archive/raw"), demo.near("odb"), runs),
+            *(f"--dataset={dataset}", f"--decays={demo.decays}"),
+        )
 
 
-def write_settings(directory: pathlib.Path) -> pathlib.Path:
-    """Write the demo's production.toml for this directory and this Python."""
-    words = {
-        "database": str(directory / "production.db"),
-        "data": str(directory),
-        "archive": f"file:{directory / 'archive'}",
-        "batch": "local",
-    }
-    top = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in words.items()]
-    programs = "".join((HERE / "production.toml").read_text("utf-8").partition("[programs.")[1:])
-    script = json.dumps(str(HERE / "lifetime.sh"), ensure_ascii=False)
-    python = json.dumps(sys.executable, ensure_ascii=False)
-    path = directory / "production.toml"
-    path.write_text(
-        f"# Written anew by each `python -m demo`; its model is {HERE / 'production.toml'}.\n\n"
-        + "\n".join(top)
-        + "\n\n"
-        + programs.replace('script = "lifetime.sh"', f"script = {script}")
-        + f"\n[programs.lifetime.environment]\nPYTHON = {python}\n",
-        "utf-8",
+def set_up(demo: Demo) -> None:
+    """The database, and what runs there are."""
+    product = (demo.python, "-m", "production")
+    config = f"--config={demo.near('production.toml')}"
+    if not (demo.directory / "production.db").exists():
+        command.run(*product, "init", demo.near("production.db"))
+    for tranche, (dataset, runs) in enumerate(demo.datasets.items(), 1):
+        command.run(*product, "datasets", "add", runs, f"--dataset={dataset}", f"--tranche={tranche}", config)
+
+
+def alcapana(demo: Demo) -> int:
+    """The first pass over all runs, or what is left of it; its version."""
+    version = demo.number(NEWEST)
+    if not version or is_through(demo, version):
+        command.run(*demo.run_production, "--production=alcapana", "--new=demo")
+        version += 1
+    elif is_open(demo, "alcapana", version):
+        command.run(*demo.run_production, "--production=alcapana", f"--version={version}")
+    finished(demo, "alcapana", version)
+    return version
+
+
+def is_through(demo: Demo, version: int) -> bool:
+    """Whether there is nothing left to do with this version of alcapana, neither in it nor based on it."""
+    if is_open(demo, "alcapana", version):
+        return False
+    if demo.letters("alcapana", version) != {"F"}:
+        return True  # what failed is tried again in the next version
+    based = demo.number(BASED, version)
+    return bool(based) and not is_open(demo, "rootana", based)
+
+
+def rootana(demo: Demo, base: int) -> int:
+    """The second pass, or what is left of it; its version."""
+    version = demo.number(BASED, base)
+    if version and not is_open(demo, "rootana", version):
+        return version
+    which = [f"--version={version}"] if version else ["--new=demo", f"--version={base}"]
+    command.run(*second_pass(demo), *which)
+    version = demo.number(BASED, base)
+    finished(demo, "rootana", version)
+    return version
+
+
+def second_pass(demo: Demo) -> tuple[str, ...]:
+    return (
+        *demo.run_production,
+        "--production=rootana",
+        f"--modules={demo.near('modules.txt')}",
+        "--calib",
+        f"--calibdatabase={demo.near('calibration.csv')}",
     )
-    return path
 
 
-def ask(database: pathlib.Path, query: str) -> list[tuple[object, ...]]:
-    """Read from the database, changing nothing."""
-    with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
-        return connection.execute(query).fetchall()
+def is_open(demo: Demo, program: str, version: int) -> bool:
+    """Whether any of its runs may still be finished."""
+    return not demo.letters(program, version) <= {"F", "E", "H"}
 
 
-def newest(database: pathlib.Path) -> int:
-    """The newest version, or 0."""
-    [(version,)] = ask(database, NEWEST)
-    return int(str(version))
+def finished(demo: Demo, program: str, version: int) -> None:
+    """Raises: Stop if runs are not."""
+    table = f"{program}_v{version}"
+    left = demo.ask(f"SELECT run, elog FROM {table} WHERE status <> 'F' ORDER BY elog IS NULL, run")  # noqa: S608
+    if left:
+        run, log = left[0]
+        told = demo.near(os.path.join("data", str(log))) if log else f"{demo.python} -m production status"
+        raise command.Stop(f"{table}: {len(left)} of its runs did not finish, e.g. {run}; see {told}")
 
 
-def is_open(database: pathlib.Path, version: int) -> bool:
-    """Whether any of its runs is neither finished, failed nor held."""
-    return any(status not in ("F", "E", "H") for _, status, _ in ask(database, RUNS.format(version)))
-
-
-def produce(directory: pathlib.Path, settings: pathlib.Path) -> None:
-    """Give the commands a user gives."""
-    python, database = near(sys.executable), directory / "production.db"
-    product = (python, "-m", "production")
-    run(python, near(HERE / "make_runs.py"), near(directory / "archive"), str(FIRST), str(COUNT))
-    if not database.exists():
-        run(*product, "init", near(database))
-    runs = f"{FIRST}-{FIRST + COUNT - 1}"
-    run(*product, "datasets", "add", runs, "--dataset=Y1248", f"--config={near(settings)}")
-    version = newest(database)
-    new = [] if version and is_open(database, version) else ["--new=demo"]
-    script = near(HERE.parent / "run_production.py")
-    run(python, script, f"--config={near(settings)}", "--production=lifetime", *new)
-
-
-def lifetime(trees: Sequence[pathlib.Path]) -> tuple[float, float]:
-    """Mean of the runs' lifetimes, weighted by their errors, and its error."""
-    import uproot
-
-    total = weights = 0.0
-    for tree in trees:
-        with uproot.open(tree) as file:
-            fit = file["fit"].arrays(["detector", "tau", "error"], library="np")
-        for detector, tau, error in zip(fit["detector"], fit["tau"], fit["error"], strict=True):
-            if detector == -1:
-                total += tau / error**2
-                weights += 1 / error**2
-    return float(total / weights), float(weights**-0.5)
-
-
-def report(directory: pathlib.Path, settings: pathlib.Path) -> None:
-    """Say where everything is and what it shows. Raises: Stop if that isn't the muon."""
-    database = directory / "production.db"
-    version = newest(database)
-    trees = [directory / str(tree) for _, status, tree in ask(database, RUNS.format(version)) if status == "F"]
-    print(f"\n{len(trees)} of {COUNT} runs finished, version {version}")
-    for what, path in (
-        ("trees", directory / f"tree/v{version}"),
-        ("histograms", directory / f"hist/v{version}"),
-        ("logs", directory / f"log/v{version}"),
-        ("database", database),
-        ("settings", settings),
+def report(demo: Demo, first: int, second: int) -> None:
+    """Say where everything is, and what one may do next."""
+    print(f"\nFinished: alcapana version {first}, rootana version {second}")
+    for what, name in (
+        ("raw files", "archive/raw"),
+        ("ROOT files", f"data/tree/v{first}  data/hist/v{first}  data/out/v{second}"),
+        ("plots", f"plots/v{second}/lifetime.png  plots/v{second}/runs.png"),
+        ("database", "production.db"),
+        ("settings", "production.toml"),
+        ("logs", "data/log  archive.log"),
     ):
-        print(f"  {what:10} {near(path)}")
-    if len(trees) < COUNT:
-        raise Stop("Some runs did not finish.")
-    tau, error = lifetime(trees)
-    print(f"\nThe muon lives {tau:.4f} +- {error:.4f} us in these simulated runs (known: {KNOWN}).")
-    if abs(tau / KNOWN - 1) > 0.05:
-        raise Stop("That is more than 5 % off.")
-    again = [near(directory)] if directory != pathlib.Path("demo-data").resolve() else []
+        print(f"  {what:10}  {'  '.join(map(demo.near, name.split()))}")
     print("\nTry next:")
-    for command in (
-        [near(sys.executable), "-m", "production", "status", f"--config={near(settings)}"],
-        ["sqlite3", near(database), RUNS.format(version)],
-        [near(sys.executable), "-m", "demo", *again],
-    ):
-        print(f"  {shlex.join(command)}")
-    print(f"The last one makes version {version + 1}.")
+    for words in next_commands(demo, first, second):
+        print(f"  {shlex.join(words)}")
+    print(f"The last one fits again, by what you change in {demo.near('modules.txt')} before.")
+    print(f"And {demo.again} makes version {first + 1}.")
+
+
+def next_commands(demo: Demo, first: int, second: int) -> tuple[tuple[str, ...], ...]:
+    query = f"SELECT run, status, start, out FROM rootana_v{second}"  # noqa: S608
+    database = demo.near("production.db")
+    if shutil.which("sqlite3"):
+        ask: tuple[str, ...] = ("sqlite3", database, query)
+    else:
+        code = f"import sqlite3; print(*sqlite3.connect({database!r}).execute({query!r}), sep='\\n')"
+        ask = (demo.python, "-c", code)
+    return (
+        (demo.python, "-m", "production", "status", f"--config={demo.near('production.toml')}"),
+        ask,
+        (*second_pass(demo), "--new=mine", f"--version={first}"),
+    )
+
+
+def show(demo: Demo) -> None:
+    """The whole demo. Raises: Stop."""
+    from demo import laboratory
+
+    laboratory.furnish(demo.directory)
+    simulate(demo)
+    with archive(demo) as url:
+        laboratory.write_settings(demo.directory, url)
+        set_up(demo)
+        first = alcapana(demo)
+        second = rootana(demo, first)
+    command.run(demo.python, "-m", "demo.plots", command.near(demo.directory), str(second))
+    report(demo, first, second)
+
+
+def asked() -> Demo:
+    """What the arguments say."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo",
+        description="A whole production on this machine: simulated muon runs, from FTP to the muon's lifetime.",
+    )
+    parser.add_argument(
+        "--directory", type=pathlib.Path, default=pathlib.Path("demo-data"), help="all of it goes there (%(default)s)"
+    )
+    parser.add_argument("--runs", type=int, default=12, choices=range(2, 29), metavar="N", help="2 to 28 (%(default)s)")
+    parser.add_argument(
+        "--decays", type=int, default=500_000, metavar="N", help="of muons in each new run (%(default)s)"
+    )
+    options = parser.parse_args()
+    return Demo(options.directory.resolve(), options.runs, options.decays)
 
 
 def main() -> int:
-    """Make, run, check."""
-    parser = argparse.ArgumentParser(prog="python -m demo", description="A whole production on this machine.")
-    parser.add_argument("directory", nargs="?", type=pathlib.Path, default=pathlib.Path("demo-data"))
-    directory = parser.parse_args().directory.resolve()
+    """Show, and say how it ended."""
+    demo = asked()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        need("numpy", "uproot")
-        directory.mkdir(parents=True, exist_ok=True)
-        settings = write_settings(directory)
-        produce(directory, settings)
-        report(directory, settings)
-    except Stop as stop:
+        need("numpy", "uproot", "hist", "matplotlib", "pyftpdlib")
+        show(demo)
+    except command.Stop as stop:
         print(f"\n{stop}", file=sys.stderr)
         return stop.code
     except KeyboardInterrupt:
+        print(f"\nInterrupted; go on with: {demo.again}", file=sys.stderr)
         return 130
     return 0
 

@@ -1,153 +1,158 @@
-"""The demo's program on muon runs: raw file to tree, histogram and lifetime, by the commands a user gives."""
+"""The demo, as one would try it: whole, again, with a Ctrl-C or a kill half-way, with a broken raw file."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import json
+import netrc
 import os
 import pathlib
 import re
-import shutil
+import select
+import shlex
 import signal
+import sqlite3
+import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.acceptance.campaign import ROOT, Campaign, Manager
-
-DEMO = ROOT / "demo"
-LIFETIME = 2.197
-"""of the muon, in us"""
+from tests.acceptance import campaign as campaigns
+from tests.acceptance.campaign import Campaign, Manager, Result
 
 Need = Callable[[str, object], object]
+
+DIRECTORY = "demo data"
 
 
 @pytest.fixture(autouse=True)
 def packages(need: Need) -> None:
-    for name in ("uproot", "numpy"):
+    for name in ("numpy", "uproot", "hist", "matplotlib", "pyftpdlib"):
         need(name, importlib.util.find_spec(name))
 
 
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Five runs of the demo's generator."""
-    if not importlib.util.find_spec("numpy"):
-        return pathlib.Path()
-    directory = tmp_path_factory.mktemp("simulated")
-    command = [sys.executable, str(DEMO / "make_runs.py"), str(directory), "3110", "5"]
-    assert os.spawnv(os.P_WAIT, sys.executable, command) == 0
-    return directory
+def begun(campaign: Campaign, runs: int = 3) -> Manager:
+    """``python -m demo``, as a process group: a Ctrl-C reaches everybody in it."""
+    small = (f"--runs={runs}", "--decays=60000")
+    return campaign.begun([sys.executable, "-m", "demo", f"--directory={DIRECTORY}", *small])
 
 
-def settings(campaign: Campaign) -> None:
-    """The demo's own program, with this campaign's places and this Python."""
-    program = "[programs." + (DEMO / "production.toml").read_text("utf-8").partition("[programs.")[2]
-    program = program.replace('"lifetime.sh"', json.dumps(str(DEMO / "lifetime.sh")))
-    campaign.settings(program + f"\n[programs.lifetime.environment]\nPYTHON = {json.dumps(sys.executable)}\n")
+def place(campaign: Campaign) -> pathlib.Path:
+    return campaign.directory / DIRECTORY
 
 
-def lifetimes(campaign: Campaign, version: int = 1) -> dict[int, float]:
-    """Of every finished run, in us, from its tree as the database names it; its histograms are opened, too."""
-    import uproot
-
-    found = {}
-    for run, tree, hist in campaign.rows(f"SELECT run, tree, hist FROM lifetime_v{version} WHERE status = 'F'"):
-        with uproot.open(str(tree)) as file:
-            fit = file["fit"].arrays(["detector", "tau"], library="np")
-            [found[int(str(run))]] = [
-                float(tau) for detector, tau in zip(fit["detector"], fit["tau"], strict=True) if detector == -1
-            ]
-        with uproot.open(str(hist)) as file:
-            assert file.keys()
-            assert file[file.keys()[0]].values().sum() > 0
-    return found
+def states(campaign: Campaign, table: str) -> str:
+    """``FFF``"""
+    database = (place(campaign) / "production.db").as_uri()
+    with contextlib.closing(sqlite3.connect(f"{database}?mode=ro", uri=True, timeout=30)) as connection:
+        return "".join(status for (status,) in connection.execute(f"SELECT status FROM {table} ORDER BY run"))
 
 
-def carried(campaign: Campaign) -> None:
-    """All five runs of the archive, finished."""
-    settings(campaign)
-    campaign.begin("3110-3114", dataset="Y1248")
-    result = campaign.run("--production=lifetime", "--new=v2006-10")
+def is_whole(campaign: Campaign, result: Result, version: int, runs: int = 3) -> None:
+    """It ended well, with this version, and everything is where it says."""
     assert result.code == 0, str(result)
-    assert campaign.letters("lifetime_v1") == "FFFFF", str(result)
-    assert result.messages[-1] == "lifetime_v1: 5 finished"
-    assert result.said("Finished production: lifetime_v1")
+    assert re.search(r"^muon lifetime: 2\.\d+ \+- 0\.0\d+ us \(expected 2\.197\): within", result.out, re.MULTILINE)
+    assert f"Finished: alcapana version {version}, rootana version {version}\n" in result.out
+    assert [states(campaign, f"{program}_v{version}") for program in ("alcapana", "rootana")] == ["F" * runs] * 2
+    told = result.out.partition("Finished: ")[2].partition("Try next:")[0]
+    paths = re.findall(rf"{DIRECTORY}/\S+", told)
+    assert len(paths) == 10
+    assert not [path for path in paths if not (campaign.directory / path).exists()]
+    for plot in place(campaign).glob(f"plots/v{version}/*.png"):
+        assert plot.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(list((place(campaign) / f"data/out/v{version}").iterdir())) == runs
 
 
-@pytest.mark.feature("AC-24")
-def test_five_simulated_runs(campaign: Campaign, simulated: pathlib.Path) -> None:
-    shutil.copytree(simulated, campaign.archive, dirs_exist_ok=True)
-    carried(campaign)
-    found = lifetimes(campaign)
-    assert list(found.values()) == pytest.approx([LIFETIME] * 5, rel=0.05)
-    assert sorted(path.name for path in (campaign.data / "tree/v1").iterdir()) == [
-        f"tree0{run}.root" for run in range(3110, 3115)
-    ]
-    campaign.nothing_in_hands()
-    assert list((campaign.data / "raw").iterdir()) == []
+def descendants(pid: int) -> Iterator[int]:
+    """All processes that it has started, and theirs."""
+    with contextlib.suppress(OSError):
+        for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield int(child)
+            yield from descendants(int(child))
 
 
-def test_five_real_runs(campaign: Campaign, capsys: pytest.CaptureFixture[str]) -> None:
-    """The five PSI runs of 2006 (or any others of that kind): they are no part of the project."""
-    directory = os.environ.get("PSI_RUNS")
-    if not directory:
-        pytest.skip("the real PSI runs are no part of the project: set PSI_RUNS to their directory")
-    for path in pathlib.Path(directory).glob("deltat_pta_gps_31*.bin"):
-        shutil.copy(path, campaign.archive)
-    carried(campaign)
-    found = lifetimes(campaign)
-    with capsys.disabled():
-        print(f"\n{campaign.ok('status').out}" + "".join(f"run {run}: {tau:.4f} us\n" for run, tau in found.items()))
-    assert list(found.values()) == pytest.approx([LIFETIME] * 5, rel=0.05)
+def command_line(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+@pytest.mark.feature("AC-18", "AC-24", "AC-33", "AC-36")
+def test_the_demo_twice_and_what_it_says_to_try_next(campaign: Campaign) -> None:
+    first = begun(campaign).wait()
+    is_whole(campaign, first, 1)
+    for line in first.out.partition("Try next:\n")[2].splitlines()[:3]:
+        tried = campaign.call(shlex.split(line))
+        assert tried.code == 0, str(tried)
+    assert states(campaign, "rootana_v2") == "FFF", "that was the last of the three"
+
+    second = begun(campaign).wait()
+    assert second.code == 0, str(second)
+    assert "0 runs simulated" in second.out
+    assert "Finished: alcapana version 2, rootana version 3\n" in second.out
+
+
+@pytest.mark.feature("AC-28", "AC-14")
+def test_a_ctrl_c_half_way_and_again(campaign: Campaign) -> None:
+    demo = begun(campaign, runs=8)
+    demo.wait_for("Finished run: 2091")
+    lines = [command_line(pid) for pid in descendants(demo.pid)]
+    os.killpg(demo.pid, signal.SIGINT)
+    stopped = demo.wait()
+    assert stopped.code == 130, str(stopped)
+    assert (
+        stopped.err.splitlines()[-1] == f"Interrupted; go on with: {sys.executable} -m demo '--directory={DIRECTORY}'"
+    )
+    assert "Traceback" not in stopped.err
+    assert set(states(campaign, "alcapana_v1")) == {"F", "N"}, "claims are given back"
+
+    secret = place(campaign) / "netrc"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    found = netrc.netrc(secret).authenticators("127.0.0.1")
+    assert found
+    assert any("demo.server" in line for line in lines)
+    told = [path for path in place(campaign).rglob("*") if path.is_file() and path != secret]
+    assert not [path for path in told if found[2].encode() in path.read_bytes()]
+    assert found[2] not in "".join(lines) + stopped.out + stopped.err
+
+    again = begun(campaign, runs=8).wait()
+    is_whole(campaign, again, 1, runs=8)
+    assert "--production=alcapana --version=1" in again.out, "it goes on"
+
+
+@pytest.mark.feature("AC-29")
+def test_killed_it_leaves_nobody_behind(campaign: Campaign) -> None:
+    demo = begun(campaign)
+    demo.wait_for("Claimed run: 2091")
+    with contextlib.ExitStack() as stack:
+        left = {pid: os.pidfd_open(pid) for pid in descendants(demo.pid)}
+        for watch in left.values():
+            stack.callback(os.close, watch)
+        assert len(left) >= 2, "the server and the manager"
+        demo.send(signal.SIGKILL)
+        for pid, watch in left.items():
+            assert select.select([watch], [], [], campaigns.PATIENCE)[0], f"{pid} goes on: {command_line(pid)}"
+    is_whole(campaign, begun(campaign).wait(), 1)
 
 
 @pytest.mark.feature("AC-23", "AC-25")
-def test_one_truncated_run(campaign: Campaign, simulated: pathlib.Path) -> None:
-    shutil.copytree(simulated, campaign.archive, dirs_exist_ok=True)
-    cut = campaign.archive / "deltat_pta_gps_3112.bin"
-    size = cut.stat().st_size
-    os.truncate(cut, size // 2)
-    settings(campaign)
-    campaign.begin("3110-3114", dataset="Y1248")
-    result = campaign.run("--production=lifetime", "--new=v2006-10")
-    assert result.code == 3, str(result)
-    assert campaign.letters("lifetime_v1") == "FFEFF"
-    assert len(lifetimes(campaign)) == 4
-    [failed] = [message for message in result.messages if message.startswith("Failed run: 3112")]
-    assert "program: exit 3: lifetime.py: " in failed
-    assert f"truncated: {size // 2} bytes" in failed, "the shift sees why"
-    assert result.messages[-1] == "failed: 1 for cause program, e.g. run 3112"
-    assert campaign.rows("SELECT cause, exit FROM attempt WHERE run = 3112") == [("program", 3)] * 2
-    assert not list((campaign.data / "tree/v1").glob("*3112*"))
+def test_a_truncated_raw_file_fails_and_is_tried_in_the_next_version(campaign: Campaign) -> None:
+    raw = place(campaign) / "archive/raw"
+    arguments = ["-m", "demo.simulate", str(raw), str(place(campaign) / "odb"), "2092", "--decays=60000"]
+    assert campaign.call([sys.executable, *arguments]).code == 0
+    cut = raw / "run02092.mid"
+    os.truncate(cut, cut.stat().st_size // 2)
 
+    stopped = begun(campaign).wait()
+    assert stopped.code == 1, str(stopped)
+    assert states(campaign, "alcapana_v1") == "FEF"
+    log = f"{DIRECTORY}/data/log/v1/alcapana.run02092.err"
+    assert stopped.err.splitlines()[-1] == f"alcapana_v1: 1 of its runs did not finish, e.g. 2092; see {log}"
+    assert "run02092.mid: truncated: " in (campaign.directory / log).read_text()
 
-def demo(campaign: Campaign) -> Manager:
-    """``python -m demo DIRECTORY``, as a process group: a Ctrl-C reaches everybody in it."""
-    return campaign.begun([sys.executable, "-m", "demo", "demo data"])
-
-
-def test_the_demo_stopped_half_way_then_whole_then_again(campaign: Campaign) -> None:
-    user = campaign.home / ".config/run_production/production.toml"
-    user.parent.mkdir(parents=True)
-    user.write_text("nproc = 1\n")  # else all five end at once, and there is no half way
-    first = demo(campaign)
-    first.wait_for("Finished run: 31")
-    os.killpg(first.pid, signal.SIGINT)
-    stopped = first.wait()
-    assert stopped.code == 130, str(stopped)
-    assert stopped.err.splitlines()[-1] == "Interrupted; the same command goes on from here."
-    assert "Traceback" not in stopped.err
-    user.unlink()
-
-    second = demo(campaign).wait()
-    assert second.code == 0, str(second)
-    assert "5 of 5 runs finished, version 1\n" in second.out
-    assert "--new=" not in second.out, "it goes on"
-    [tau] = re.findall(r"The muon lives (\S+) \+- \S+ us", second.out)
-    assert float(tau) == pytest.approx(LIFETIME, rel=0.05)
-
-    third = demo(campaign).wait()
-    assert third.code == 0, str(third)
-    assert "5 of 5 runs finished, version 2\n" in third.out
-    assert sorted(path.name for path in (campaign.directory / "demo data" / "tree").iterdir()) == ["v1", "v2"]
+    cut.unlink()
+    again = begun(campaign).wait()
+    assert again.code == 0, str(again)
+    assert "Finished: alcapana version 2, rootana version 1\n" in again.out
+    assert states(campaign, "alcapana_v2") == "FFF"

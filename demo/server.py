@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""The demo's archive: an FTP server on loopback, python -m demo.server DIRECTORY NETRC LOG.
+
+Serves DIRECTORY, to be read only, with the login and password that NETRC has for 127.0.0.1. Says in one line which port
+the system has given it, and goes on until it is ended.
+
+As a tape archive does, it knows STAGE, by which a file is asked for ahead; here that takes no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import netrc
+import os
+import sys
+
+from pyftpdlib import authorizers, handlers, servers
+
+from demo import password
+
+
+class Handler(handlers.FTPHandler):
+    """A session of FTP that knows STAGE, too."""
+
+    banner = "the demo's archive"
+    proto_cmds = {  # noqa: RUF012  as in its base
+        **handlers.FTPHandler.proto_cmds,
+        "STAGE": {"perm": "r", "auth": True, "arg": True, "help": "Syntax: STAGE <SP> file-name (ask for it ahead)."},
+    }
+
+    def ftp_STAGE(self, file: str) -> None:  # noqa: N802  so pyftpdlib finds it
+        """Say whether the file is there: all of them are on disk."""
+        self.log(f"STAGE {file}")
+        if os.path.isfile(file):
+            self.respond("200 It is on disk.")
+        else:
+            self.respond("550 No such file.")
+
+
+def serve(directory: str, netrc_file: str, log: str) -> None:
+    """Serve for good."""
+    logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
+    found = netrc.netrc(netrc_file).authenticators(password.HOST)
+    if found is None:
+        sys.exit(f"{netrc_file}: no login for {password.HOST}")
+    authorizer = authorizers.DummyAuthorizer()
+    authorizer.add_user(found[0], found[2], directory, perm="elr")
+    Handler.authorizer = authorizer
+    server = servers.FTPServer((password.HOST, 0), Handler)
+    print(server.address[1], flush=True)
+    server.serve_forever()
+
+
+def main() -> None:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(prog="python -m demo.server")
+    for name in ("directory", "netrc", "log"):
+        parser.add_argument(name)
+    options = parser.parse_args()
+    serve(options.directory, options.netrc, options.log)
+
+
+if __name__ == "__main__":
+    main()
