@@ -49,7 +49,7 @@ class Room:
             once("quota unread", f"{trouble}; nothing new is staged until it can be read")
             return None
         if reading is None:
-            return None  # it is being read for the first time
+            return None  # it is being read
         over("quota unread", "The quota can be read again")
         self._brake(reading)
         promised = change.promised(self._data, reading.began)

@@ -119,9 +119,9 @@ class Quota(Protocol):
     """The disk's limit. Reading it may take a while, so it is read off the loop."""
 
     def reading(self) -> Reading | None:
-        """The latest; None while it is read for the first time.
+        """The latest; None while it is read for the first time, or after nobody asked for long.
 
-        Raises: QuotaUnread: it failed, or it is too old.
+        Raises: QuotaUnread: it failed, or hangs.
         """
         ...
 

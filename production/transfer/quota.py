@@ -17,10 +17,10 @@ from production import clock as clocks
 from production import disk, errors, settings, threads
 from production.transfer import base, replies, usage
 
-_OLDEST = 600.0
-"""Seconds: a reading isn't too old before this, however short the interval."""
-_PERIODS = 5
-"""Intervals after which a reading is too old."""
+_FRESH = 2.0
+"""Intervals for which a reading holds; where nobody has asked for longer the next one is waited for."""
+_PATIENCE = 600.0
+"""Seconds that a reading may take before the shift is told."""
 _SPARING_WALK = 20.0
 """A directory is added up no sooner again than after this many times what it took: 5 per cent of a core at most."""
 _SOONEST = 1.0
@@ -118,19 +118,18 @@ class Gauge:
         self._lock = threading.Lock()
         self._last: _Try | None = None
         self._reading = False
+        self._since = 0.0
         with self._lock:
             self._begin()
 
     def reading(self) -> base.Reading | None:
-        last, age = self._due(self._interval)
-        if last is None:
+        last, age, waiting = self._due(self._interval)
+        if last is None or age > _FRESH * self._period(last):
+            if waiting > _PATIENCE:
+                raise errors.QuotaUnread(f"the quota has been read for {waiting / 60:.0f} minutes without an answer")
             return None
         if last.found is None:
             raise errors.QuotaUnread(last.trouble)
-        if age > max(_PERIODS * self._period(last), _OLDEST):
-            raise errors.QuotaUnread(
-                f"the quota was last read {age / 60:.0f} minutes ago, and is still being read again"
-            )
         return base.Reading(*last.found, last.began)
 
     def renew(self) -> None:
@@ -140,20 +139,21 @@ class Gauge:
         """End the reading at its next file, or its program."""
         self._crew.dismiss(5.0)
 
-    def _due(self, interval: float) -> tuple[_Try | None, float]:
-        """The last try and its age in seconds; the next has begun if it is older than the interval."""
+    def _due(self, interval: float) -> tuple[_Try | None, float, float]:
+        """The last try, its age and how long the next is under way, in seconds; it begins if it is due."""
+        now = self._clock.boottime()
         with self._lock:
             last = self._last
-            age = self._clock.boottime() - last.boottime if last else 0.0
+            age = now - last.boottime if last else 0.0
             if not self._reading and (last is None or age >= max(interval, self._sparing * last.took)):
                 self._begin()
-        return last, age
+            return last, age, now - self._since
 
     def _period(self, last: _Try) -> float:
         return max(self._interval, self._sparing * last.took)
 
     def _begin(self) -> None:
-        self._reading = True
+        self._reading, self._since = True, self._clock.boottime()
         try:
             self._crew.give(self._try)
         except RuntimeError as error:
