@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from production import errors, journal, retry
 from production import run as runs
 from production import site as site_
+from production.batch import base as batch
 from production.catalogue import base
 from production.journal import log, once
 
@@ -245,6 +246,11 @@ def revoke(site: site_.Site, run: runs.Run) -> bool:
             make_ticket(site, run)
             return False
     return True
+
+
+def sought(site: site_.Site, run: runs.Run) -> batch.Sought:
+    """What the batch system needs to find the job of a run that has one, or may have."""
+    return batch.Sought(run.submission or "", site.layout.witness(run))
 
 
 def forsake(site: site_.Site) -> None:

@@ -43,22 +43,25 @@ def run(
     *,
     apart: bool = False,
     variables: Mapping[str, str] | None = None,
+    read: bytes = b"",
+    kept: int = KEPT,
 ) -> End:
-    """Run a program that reads /dev/null; ``limit`` is in seconds, ``variables`` go over the environment.
+    """Run a program that reads ``read``; ``limit`` is in seconds, ``variables`` go over the environment.
 
-    ``apart``: its standard error is kept apart from its standard output.
+    ``apart``: its standard error is kept apart from its standard output; of each the last ``kept`` bytes.
     Raises: OSError: it could not be started.
     """
     with contextlib.ExitStack() as stack:
         with contextlib.ExitStack() as until_it_runs:
             pipes = [_pipe(stack, until_it_runs) for _ in range(2 if apart else 1)]
-            process = _spawn(argv, pipes[0][1], pipes[-1][1], variables or {})
-        heard = {reader: b"" for reader, _ in pipes}
+            source = _source(until_it_runs, read)
+            process = _spawn(argv, (source, pipes[0][1], pipes[-1][1]), variables or {})
+        heard = {reader: bytearray() for reader, _ in pipes}
         try:
-            ended = _listen(process, heard, time.monotonic() + limit, leaving)
+            ended = _listen(process, heard, time.monotonic() + limit, leaving, kept)
         finally:
             status = _bury(process)
-    said, complained = (*heard.values(), b"")[:2]
+    said, complained = (*map(bytes, heard.values()), b"")[:2]
     return End(status, said, complained, ended)
 
 
@@ -92,25 +95,32 @@ def _pipe(readers: contextlib.ExitStack, writers: contextlib.ExitStack) -> tuple
     return reader, writer
 
 
-def _spawn(argv: Sequence[str], out: int, err: int, variables: Mapping[str, str]) -> int:
+def _source(stack: contextlib.ExitStack, read: bytes) -> int:
+    """What the program reads. Not a pipe: nobody would have to fill it while the other side talks."""
+    source = os.memfd_create("read", os.MFD_CLOEXEC) if read else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    stack.callback(os.close, source)
+    if read:
+        with open(source, "wb", closefd=False) as file:
+            file.write(read)
+        os.lseek(source, 0, os.SEEK_SET)
+    return source
+
+
+def _spawn(argv: Sequence[str], streams: tuple[int, int, int], variables: Mapping[str, str]) -> int:
     # Not subprocess: our threads block every signal, a child inherits that, and only posix_spawn takes it off again
     # (a check that runs `timeout` would never see its SIGALRM). SIGPIPE and SIGXFSZ are ignored in a Python process.
     return os.posix_spawnp(
         argv[0],
         list(argv),
         {**os.environ, **variables},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, out, 1),
-            (os.POSIX_SPAWN_DUP2, err, 2),
-        ],
+        file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
         setsid=True,
         setsigmask=[],
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
     )
 
 
-def _listen(process: int, heard: dict[int, bytes], deadline: float, leaving: Callable[[], bool]) -> bool:
+def _listen(process: int, heard: dict[int, bytearray], deadline: float, leaving: Callable[[], bool], kept: int) -> bool:
     """Fill ``heard``, {descriptor: the end of what came}; whether the program ended before the deadline."""
     end = os.pidfd_open(process)
     try:
@@ -121,7 +131,8 @@ def _listen(process: int, heard: dict[int, bytes], deadline: float, leaving: Cal
             ready = dict(poll.poll(1000 * min(left, _GLANCE)))
             for reader in heard.keys() & ready.keys():
                 block = os.read(reader, 1 << 16)
-                heard[reader] = (heard[reader] + block)[-KEPT:]
+                heard[reader] += block
+                del heard[reader][:-kept]
                 if not block:
                     poll.unregister(reader)
             if ready.keys() == {end}:  # ended, and nothing is left to read; a child of it may still hold the pipe

@@ -126,6 +126,33 @@ def test_a_revoked_witness_is_the_last_word_of_a_job_that_cannot_be_seen() -> No
             "its job left no witness: it never started, or removed it",
         ),
         (batch.Report(Phase.GONE, exit=3, reason="no such file"), None, Cause.LAUNCH, "no such file"),
+        # the batch system itself says why
+        (batch.Report(Phase.GONE, cause=Cause.TIME, reason="TIMEOUT"), STARTED, Cause.TIME, "TIMEOUT"),
+        (batch.Report(Phase.GONE, cause=Cause.TIME, reason="TIMEOUT"), ended(0), Cause.TIME, "TIMEOUT"),
+        (
+            batch.Report(Phase.GONE, cause=Cause.MEMORY, reason="OUT_OF_MEMORY"),
+            ended(137),
+            Cause.MEMORY,
+            "OUT_OF_MEMORY",
+        ),
+        (batch.Report(Phase.GONE, cause=Cause.NODE, reason="NODE_FAIL"), STARTED, Cause.NODE, "NODE_FAIL"),
+        (batch.Report(Phase.GONE, exit=0, cause=Cause.NODE, reason="NODE_FAIL"), None, Cause.NODE, "NODE_FAIL"),
+        (batch.Report(Phase.GONE, cause=Cause.LAUNCH), None, Cause.LAUNCH, "says the batch system: launch"),
+        (batch.Report(Phase.GONE, cause=Cause.CANCELLED, reason="cancelled"), ended(0), Cause.CANCELLED, "cancelled"),
+        (batch.Report(Phase.GONE, cause=Cause.LOST, reason="unknown"), STARTED, Cause.LOST, "unknown"),
+        # … unless the script had ended, and only its node or its record was lost
+        (batch.Report(Phase.GONE, cause=Cause.NODE), ended(0), None, ""),
+        (batch.Report(Phase.GONE, cause=Cause.LOST), ended(0), None, ""),
+        (batch.Report(Phase.GONE, cause=Cause.LOST, reason="unknown"), ended(3), Cause.PROGRAM, "exit 3"),
+        (batch.Report(Phase.GONE, cause=Cause.CANCELLED), REVOKED, Cause.RELEASED, "its ticket had been taken back"),
+        # it was started again
+        (
+            batch.Report(Phase.GONE, exit=75),
+            STARTED,
+            Cause.NODE,
+            "its job was started again, and doesn't run twice: its node was lost",
+        ),
+        (batch.Report(Phase.GONE, exit=75), ended(75), Cause.PROGRAM, "exit 75"),
         # it wasn't allowed to
         (batch.Report(Phase.GONE), REVOKED, Cause.RELEASED, "its ticket had been taken back"),
         (batch.Report(Phase.GONE, exit=0), REVOKED, Cause.RELEASED, "its ticket had been taken back"),

@@ -246,7 +246,7 @@ def test_a_killed_manager_is_followed(ground: exam.Ground) -> None:
     voice.hear()
     batch = local.Local(GRACE)
     ground.made.append(batch)
-    assert batch.find({task.mark: task.witness}) == jobs
+    assert batch.find(ground.sought(task)) == jobs
     report = batch.query(jobs)[task.mark]
     assert (report.phase, report.host) == (base.Phase.RUNNING, processes.host())
     assert report.cpu is not None
@@ -269,13 +269,13 @@ def test_found_before_its_witness(ground: exam.Ground) -> None:
         voice.hear()
         assert not os.path.exists(task.witness)
         batch = ground.batch()
-        jobs = batch.find({task.mark: task.witness, task.mark + "1": task.witness + "1"})
+        jobs = batch.find({**ground.sought(task), task.mark + "1": base.Sought("none", task.witness + "1")})
         assert jobs == {task.mark: str(process.identify(wrapper.pid))}
         assert batch.query(jobs)[task.mark].phase is base.Phase.RUNNING
         brake.let_go()
         exam.end(batch, jobs)
     assert wrapper.returncode == 6
-    assert ground.batch().find({task.mark: task.witness}) == jobs
+    assert ground.batch().find(ground.sought(task)) == jobs
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

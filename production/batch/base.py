@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+from production import run as runs
+from production import settings
+
+UNASKED = settings.Resources()
+"""What a site gives to whoever asks for nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,9 +38,14 @@ class Task:
     witness: str
     """Doesn't exist yet. Written by the wrapper, see ``witness.py``."""
     environment: tuple[tuple[str, str], ...] = ()
-    """What is set beyond the manager's own environment."""
+    """What is set beyond the environment that the batch system gives: the manager's own here and under Slurm, the
+    login's under Grid Engine."""
     scratch: tuple[str, ...] = ()
     """Directories of this attempt that the wrapper empties first (a requeued job starts over)."""
+    resources: settings.Resources = UNASKED
+    """What a cluster is asked for; this machine gives what it has."""
+    excluded: tuple[str, ...] = ()
+    """Hosts that it shall not run on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +55,16 @@ class Submission:
     name: str
     tasks: tuple[Task, ...]
     niceness: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sought:
+    """An attempt whose job's id we never learned."""
+
+    submission: str
+    """Name of the submission it is in."""
+    witness: str
+    """Path; the submission's manifests, if the batch system needs any, lie in the same directory."""
 
 
 class Phase(enum.StrEnum):
@@ -68,9 +90,11 @@ class Report:
     cpu: float | None = None
     """Processor seconds, user and system, with all children waited for."""
     memory: int | None = None
-    """Peak resident bytes of the largest process."""
+    """Peak resident bytes of the largest process; under Grid Engine the job's peak virtual memory, which it limits."""
     reason: str = ""
     """The batch system's own words."""
+    cause: runs.Cause | None = None
+    """Why it ended, where the batch system itself says so."""
 
 
 class BatchSystem(Protocol):
@@ -96,8 +120,11 @@ class BatchSystem(Protocol):
         """
         ...
 
-    def find(self, tasks: Mapping[str, str]) -> Mapping[str, str]:
-        """Jobs of {mark: witness path} whose ids we never learned; {mark: job id} of those there are or were."""
+    def find(self, sought: Mapping[str, Sought]) -> Mapping[str, str]:
+        """{mark: job id} of those of these attempts that have, or had, a job.
+
+        Raises: BatchUnanswered.
+        """
         ...
 
     def cancel(self, jobs: Mapping[str, str]) -> None:
@@ -114,4 +141,154 @@ class BatchSystem(Protocol):
 
     def close(self) -> None:
         """Let go of descriptors; jobs live on."""
+        ...
+
+
+MANIFEST = ".manifest"
+"""What names of manifests end with; they lie beside the tickets."""
+
+_MANIFEST = re.compile(r"(.+?)(?:\.[0-9]+)?" + re.escape(MANIFEST))
+
+
+def submission_of(file: str) -> str | None:
+    """The name of the submission that a file is the manifest of, for whoever removes those that nobody needs.
+
+    It is needed as long as one of the submission's attempts is ``submitting`` or ``submitted``.
+    """
+    match = _MANIFEST.fullmatch(file)
+    return match[1] if match else None
+
+
+# --- clusters: what ``queue`` asks of a scheduler's language, and of the machine where its commands are ------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Completed:
+    """A command of the batch system that ran to its end."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+    """Negative: the signal that killed it."""
+
+
+class Shell(Protocol):
+    """Where the batch system's commands are run: here, or over SSH."""
+
+    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> Completed:
+        """Run a command to its end; what it says is bounded, and in English, times in epoch seconds.
+
+        Raises: BatchError: there is no such command. BatchUnanswered: it took longer than ``timeout`` seconds, or said
+        more than we can hold.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Array:
+    """Attempts with the same needs, as one array job with the indices 1 to ``size``."""
+
+    name: str
+    size: int
+    resources: settings.Resources = UNASKED
+    excluded: tuple[str, ...] = ()
+    niceness: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """One job in a listing or in the accounting."""
+
+    report: Report
+    name: str = ""
+    """Of the array job that it is a part of."""
+    alias: str = ""
+    """Another id that the accounting may know it by; empty if there is none."""
+    hopeless: int = 0
+    """0: it may start and end. Otherwise it won't, and after so many looks that say so it is to be deleted."""
+
+
+class Dialect(Protocol):
+    """A scheduler's commands and replies. Pure text: nothing is run here.
+
+    Parsers raise BatchUnanswered for what they can't read, and nothing else. A job's id is the array's and the index's.
+    """
+
+    prefix: str
+    """How lines of a job script begin that are options to the batch system."""
+    variables: tuple[str, str]
+    """What a job's environment calls the array's id and its index in it."""
+    ledgers: int
+    """How many kinds of accounting there may be, best first; sites have one of them, or none."""
+
+    def unwanted(self, words: Sequence[str]) -> bool:
+        """Whether an option line of a script would keep us from submitting or following its job."""
+        ...
+
+    def submit_command(self, array: Array) -> list[str]:
+        """Submits the script that it is given on its standard input."""
+        ...
+
+    def parse_submit(self, text: str) -> str:
+        """The array's id."""
+        ...
+
+    def job(self, array: str, index: int) -> str:
+        """The id of one job of an array."""
+        ...
+
+    def split(self, job: str) -> tuple[str, int] | None:
+        """The array and index of an id; None if it isn't one of ours."""
+        ...
+
+    def query_command(self, user: str) -> list[str]:
+        """Lists all jobs of a user."""
+        ...
+
+    def parse_query(self, text: str) -> dict[str, Seen]:
+        """{job id: what is said of it}."""
+        ...
+
+    def why_command(self, arrays: Sequence[str]) -> list[str]:
+        """Asks why jobs of these arrays are hopeless; empty if the listing has said it."""
+        ...
+
+    def parse_why(self, text: str) -> dict[str, str]:
+        """{job id: reason}."""
+        ...
+
+    def accounting_commands(self, jobs: Mapping[str, str], ledger: int) -> list[list[str]]:
+        """Ask for these {job id: alias or ""}."""
+        ...
+
+    def named_commands(self, names: Sequence[str], ledger: int) -> list[list[str]]:
+        """Ask for arrays of these names."""
+        ...
+
+    def parse_accounting(self, text: str, ledger: int) -> dict[str, Seen]:
+        """{job id or alias: how it ended, or that it goes on}. Of several records of a job the last one counts."""
+        ...
+
+    def no_ledger(self, reply: Completed) -> bool:
+        """Whether the site has no such accounting."""
+        ...
+
+    def cancel_commands(self, jobs: Sequence[str]) -> list[list[str]]:
+        """End these; as few calls as command lines can hold."""
+        ...
+
+    def uncancelled(self, reply: Completed) -> bool:
+        """Whether a cancelling call didn't reach the batch system. A job that had ended is no failure."""
+        ...
+
+    def by_hand(self, job: str) -> str:
+        """The command that ends a job by hand."""
+        ...
+
+    def refusal(self, reply: Completed) -> str:
+        """Why a submission was refused, for certain; empty if it can't be told."""
         ...

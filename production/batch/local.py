@@ -34,8 +34,6 @@ from production.batch import witness as witness_
 
 WRAPPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrapper.sh")
 
-NOT_RUN = 75
-"""The wrapper's exit code if it didn't run the script or had its ticket taken away, unless the script says 75."""
 HIDDEN = 98
 """The wrapper's exit code instead of 99 and 100."""
 
@@ -329,7 +327,8 @@ class Local:
 
     # --- find, cancel, close --------------------------------------------------------------------------------------
 
-    def find(self, tasks: Mapping[str, str]) -> dict[str, str]:
+    def find(self, sought: Mapping[str, base.Sought]) -> dict[str, str]:
+        tasks = {mark: each.witness for mark, each in sought.items()}
         found: dict[str, str] = {}
         for directory in {os.path.dirname(path) for path in tasks.values()}:
             names = {os.path.basename(path): mark for mark, path in tasks.items() if os.path.dirname(path) == directory}
@@ -380,17 +379,17 @@ def _verdict(job: _Job, status: int, usage: resource.struct_rusage) -> tuple[bas
     code = os.waitstatus_to_exitcode(status)
     exit_, signal_ = witness_.status(code) if code >= 0 else (None, -code)
     ran, reason = True, ""
-    if code < 0 or code in (NOT_RUN, HIDDEN):
+    if code < 0 or code in (witness_.NOT_RUN, HIDDEN):
         seen = witness_.read(job.witness)
         own = seen is not None and (seen.pid, seen.ticks) == (job.identity.pid, job.identity.ticks)
         if own and seen is not None and seen.ended:
             exit_, signal_ = seen.exit, seen.signal
-        elif code == NOT_RUN:
+        elif code == witness_.NOT_RUN:
             exit_, reason = (
                 None,
                 "its ticket was taken back" if own else "not run: no ticket, or another copy has begun",
             )
-        ran = own or (seen is None and code != NOT_RUN)
+        ran = own or (seen is None and code != witness_.NOT_RUN)
     # the kernel counts the manager's own size to a process that it spawned: less than that can't be seen
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else job.memory

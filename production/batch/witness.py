@@ -2,8 +2,9 @@
 
 Source: ``wrapper.sh``. Lines of words, each line in one write, in this order::
 
-    start HOST BOOT PID TICKS UPTIME     the wrapper has begun: machine, its boot id, the wrapper's pid and start in
-                                         clock ticks since boot, seconds since boot; "-" is not known
+    start HOST BOOT PID TICKS UPTIME [JOB]  the wrapper has begun: machine, its boot id, the wrapper's pid and start in
+                                         clock ticks since boot, seconds since boot ("-" is not known), and on clusters
+                                         the job's id
     revoked                              its ticket was gone: the script was not run; nothing follows
     0m0.00s 0m0.00s                      what sh's ``times`` says: user and system time of the wrapper,
     0m1.25s 0m0.50s                      and of the script with all children it waited for
@@ -21,10 +22,15 @@ from collections.abc import Iterable
 
 from production import disk
 
+NOT_RUN = 75
+"""The wrapper's exit code if it didn't run the script or had its ticket taken away, unless the script says 75."""
+
 LONGEST = 4096
 """Bytes; a witness is a tenth of that, so more is somebody else's file."""
 
-_START = re.compile(r"start (\S{1,255}) (\S{1,64}) ([0-9]{1,10}) ([0-9]{1,20}|-) ([0-9]{1,12}(?:\.[0-9]{1,9})?|-)")
+_START = re.compile(
+    r"start (\S{1,255}) (\S{1,64}) ([0-9]{1,10}) ([0-9]{1,20}|-) ([0-9]{1,12}(?:\.[0-9]{1,9})?|-)(?: (\S{1,64}))?"
+)
 _TIMES = re.compile(r"([0-9]{1,9})m([0-9]{1,2}\.[0-9]{1,9})s ([0-9]{1,9})m([0-9]{1,2}\.[0-9]{1,9})s")
 _END = re.compile(r"end ([0-9]{1,3}) ([0-9]{1,12}(?:\.[0-9]{1,9})?|-)")
 
@@ -41,6 +47,8 @@ class Witness:
     """Start of the wrapper, in clock ticks since boot."""
     started: float | None
     """Seconds since boot."""
+    job: str | None = None
+    """What the batch system calls the job, on clusters."""
     revoked: bool = False
     """The wrapper found its ticket gone and did not run the script."""
     ended: bool = False
@@ -61,8 +69,9 @@ def parse(text: str) -> Witness | None:
     start = _START.fullmatch(lines[0]) if lines else None
     if start is None:
         return None
-    host, boot, pid, ticks, uptime = start.groups()
-    witness = Witness(_known(host), _known(boot), int(pid), int(ticks) if ticks != "-" else None, _seconds(uptime))
+    host, boot, pid, ticks, uptime, job = start.groups()
+    begun = int(ticks) if ticks != "-" else None
+    witness = Witness(_known(host), _known(boot), int(pid), begun, _seconds(uptime), job)
     if lines[1:] == ["revoked"]:
         return dataclasses.replace(witness, revoked=True)
     end = _END.fullmatch(lines[-1])

@@ -6,6 +6,8 @@
 #
 # POSIX sh, and builtins only but for the script: a fork more would cost every job a third of what the wrapper does.
 # No name here is exported, all begin with rp_: the script's environment is what the batch system gave.
+#
+# On clusters array.sh stands before this text in one script, and has set the arguments, and rp_job to the job's id.
 
 rp_ticket=$1 rp_witness=$2 rp_directory=$3
 shift 3
@@ -36,7 +38,8 @@ fi
 # Whoever takes the ticket back looks for the witness afterwards; we write the witness and look for the ticket
 # afterwards. So one of us two sees the other. Of two copies of this job only one can make the witness.
 set -C
-printf 'start %s %s %s %s %s\n' "$rp_host" "$rp_boot" "$$" "$rp_ticks" "$rp_uptime" >"$rp_witness" || exit 75
+printf 'start %s %s %s %s %s%s\n' "$rp_host" "$rp_boot" "$$" "$rp_ticks" "$rp_uptime" "${rp_job:+ $rp_job}" \
+    >"$rp_witness" || exit 75
 set +C
 # opened, not tested: a network file system answers "is it there" from memory, and opens at the server
 if ! true <"$rp_ticket"; then

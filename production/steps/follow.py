@@ -96,18 +96,32 @@ def _ending(report: batch.Report, witness: witness_.Witness | None, elapsed: flo
 def _cause(
     report: batch.Report, witness: witness_.Witness | None, exit_: int | None, signal_: int | None
 ) -> tuple[Cause | None, str]:
-    """Why it ended, as the shift is told; no cause for exit 0."""
+    """Why it ended, as the shift is told; no cause for exit 0. What the batch system itself says comes first."""
+    if witness is not None and witness.revoked:
+        return Cause.RELEASED, "its ticket had been taken back"
+    if report.cause is not None and not _overruled(report.cause, witness):
+        return report.cause, report.reason or f"says the batch system: {report.cause}"
     if witness is None and signal_ in _FROM_THE_TERMINAL:
         return Cause.RELEASED, "a signal of the terminal met it before it began"
     if witness is None:
         return Cause.LAUNCH, report.reason or "its job left no witness: it never started, or removed it"
-    if witness.revoked:
-        return Cause.RELEASED, "its ticket had been taken back"
+    if exit_ == witness_.NOT_RUN and not witness.ended:
+        return Cause.NODE, "its job was started again, and doesn't run twice: its node was lost"
     if exit_ is not None:
         return (Cause.PROGRAM, f"exit {exit_}") if exit_ else (None, "")
     if signal_ is not None and witness.ended:
         return Cause.PROGRAM, f"signal {signal_}"
     return Cause.KILLED, report.reason or "its job was killed"
+
+
+def _overruled(cause: Cause, witness: witness_.Witness | None) -> bool:
+    """Whether the script had ended by itself before the batch system found its record, or its node, gone.
+
+    What met the script itself (time, memory, a cancelling) it may have answered with 0: there the batch system is right.
+    """
+    if witness is None or not witness.ended:
+        return False
+    return cause in (Cause.LOST, Cause.LAUNCH) or (cause is Cause.NODE and witness.exit == 0)
 
 
 def _write_down(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]], now: datetime.datetime) -> None:
@@ -166,7 +180,7 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
     """Runs whose submission was written down, but not what became of it: a manager died, or the call did."""
     if not submitting:
         return
-    found = site.batch.find({site.layout.mark(run): site.layout.witness(run) for run in submitting})
+    found = site.batch.find({site.layout.mark(run): attempt.sought(site, run) for run in submitting})
     now = site.clock.now()
     never = [run for run in submitting if site.layout.mark(run) not in found and _never_started(site, run, now)]
     with attempt.writing(site) as change:

@@ -64,7 +64,7 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
 
 
 def _find(site: site_.Site, unsure: Mapping[str, runs.Run]) -> dict[str, str]:
-    return dict(site.batch.find({mark: site.layout.witness(run) for mark, run in unsure.items()})) if unsure else {}
+    return dict(site.batch.find({mark: attempt.sought(site, run) for mark, run in unsure.items()})) if unsure else {}
 
 
 def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause) -> None:

@@ -178,4 +178,5 @@ def _task(site: site_.Site, run: runs.Run) -> batch.Task:
         witness=layout.witness(run),
         environment=tuple(environment.items()),
         scratch=layout.scratch(run),
+        resources=program.resources,
     )

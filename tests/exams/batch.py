@@ -94,6 +94,10 @@ class Ground:
     def submission(self, *tasks: base.Task, niceness: int = 0) -> base.Submission:
         return base.Submission(f"{self.production}-s{tasks[0].run:06d}", tasks, niceness)
 
+    def sought(self, *tasks: base.Task) -> dict[str, base.Sought]:
+        """What a manager asks with that doesn't know their ids; all were submitted in one."""
+        return {task.mark: base.Sought(f"{self.production}-s{tasks[0].run:06d}", task.witness) for task in tasks}
+
     def left(self) -> dict[int, list[str]]:
         """Processes with a mark of ours."""
         return {pid: process.arguments(pid) for pid, _ in process.marked(self.marks)}
@@ -473,7 +477,7 @@ class BatchExam:
         voice.hear()
         second = ground.batch()
         assert second.query(jobs)[task.mark].phase is base.Phase.RUNNING
-        assert second.find({task.mark: task.witness}) == jobs
+        assert second.find(ground.sought(task)) == jobs
         brake.let_go()
         report = end(second, jobs)[task.mark]
         assert report.exit in (None, 3)
@@ -481,7 +485,7 @@ class BatchExam:
         assert seen
         assert (seen.ended, seen.exit) == (True, 3)
         third = ground.batch()
-        assert third.find({task.mark: task.witness}) == jobs
+        assert third.find(ground.sought(task)) == jobs
         assert third.query(jobs)[task.mark].phase is base.Phase.GONE
 
     def test_another_cancels(self, ground: Ground) -> None:
@@ -499,7 +503,7 @@ class BatchExam:
 
     def test_what_was_never_submitted_is_not_found(self, ground: Ground) -> None:
         task = ground.task("exit 0")
-        assert not ground.batch().find({task.mark: task.witness})
+        assert not ground.batch().find(ground.sought(task))
 
     def test_close_lets_jobs_live(self, ground: Ground) -> None:
         voice, brake = ground.fifo(), ground.fifo()

@@ -219,14 +219,14 @@ class FakeBatch:
             return base.Report(base.Phase.GONE, job.exit, job.signal)
         return base.Report(base.Phase.PENDING if job.stage == SENT else base.Phase.RUNNING)
 
-    def find(self, tasks: Mapping[str, str]) -> Mapping[str, str]:
+    def find(self, sought: Mapping[str, base.Sought]) -> Mapping[str, str]:
         if self._world.lies.pop("find", ""):
             raise errors.BatchUnanswered("qstat: timed out")
         return {
             job.task.mark: job.id
             for job in self._world.jobs
-            if job.task.mark in tasks
-            and (os.path.exists(tasks[job.task.mark]) or (job.stage != GONE and not job.hidden))
+            if job.task.mark in sought
+            and (os.path.exists(sought[job.task.mark].witness) or (job.stage != GONE and not job.hidden))
         }
 
     def cancel(self, jobs: Mapping[str, str]) -> None:
