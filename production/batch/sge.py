@@ -128,10 +128,10 @@ class GridEngine:
     def parse_why(self, text: str) -> dict[str, str]:
         """Source: qstat(1) of 8.1.9, ``-j``; tests/data/gridengine-8.1.9/qstat-j*.txt."""
         found = {}
-        numbers = list(_NUMBER.finditer(text))
-        for number, end in zip(numbers, [*(each.start() for each in numbers[1:]), len(text)], strict=True):
-            for index, reason in _REASON.findall(text, number.end(), end):
-                found[self.job(number[1], int(index))] = reason.removeprefix("error: ").strip()
+        _, *jobs = _NUMBER.split(text)
+        for number, said in zip(jobs[::2], jobs[1::2], strict=True):
+            for index, reason in _REASON.findall(said):
+                found[self.job(number, int(index))] = reason.removeprefix("error: ").strip()
         return found
 
     def accounting_commands(self, jobs: Mapping[str, str], ledger: int) -> list[list[str]]:  # noqa: ARG002 (there is one)

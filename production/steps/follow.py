@@ -101,17 +101,26 @@ def _cause(
         return Cause.RELEASED, "its ticket had been taken back"
     if report.cause is not None and not _overruled(report.cause, witness):
         return report.cause, report.reason or f"says the batch system: {report.cause}"
-    if witness is None and signal_ in _FROM_THE_TERMINAL:
-        return Cause.RELEASED, "a signal of the terminal met it before it began"
     if witness is None:
-        return Cause.LAUNCH, report.reason or "its job left no witness: it never started, or removed it"
-    if exit_ == witness_.NOT_RUN and not witness.ended:
-        return Cause.NODE, "its job was started again, and doesn't run twice: its node was lost"
-    if exit_ is not None:
-        return (Cause.PROGRAM, f"exit {exit_}") if exit_ else (None, "")
-    if signal_ is not None and witness.ended:
+        return _never_ran(report, signal_)
+    if exit_ is None and witness.ended:
         return Cause.PROGRAM, f"signal {signal_}"
-    return Cause.KILLED, report.reason or "its job was killed"
+    if exit_ is None:
+        return Cause.KILLED, report.reason or "its job was killed"
+    return _exited(exit_, witness.ended)
+
+
+def _never_ran(report: batch.Report, signal_: int | None) -> tuple[Cause, str]:
+    if signal_ in _FROM_THE_TERMINAL:
+        return Cause.RELEASED, "a signal of the terminal met it before it began"
+    return Cause.LAUNCH, report.reason or "its job left no witness: it never started, or removed it"
+
+
+def _exited(exit_: int, said: bool) -> tuple[Cause | None, str]:
+    """``said``: it is the witness's word."""
+    if exit_ == witness_.NOT_RUN and not said:
+        return Cause.NODE, "its job was started again, and doesn't run twice: its node was lost"
+    return (Cause.PROGRAM, f"exit {exit_}") if exit_ else (None, "")
 
 
 def _overruled(cause: Cause, witness: witness_.Witness | None) -> bool:
