@@ -106,6 +106,10 @@ class Service(abc.ABC):
                     self._end_jobs()
             self._end()
 
+    def discard(self) -> None:
+        """As ``stop``, for a directory that nobody starts again; sooner, if that can be."""
+        self.stop()
+
     def _end(self) -> None:
         for each in self.daemons():
             each.stop()
@@ -125,7 +129,7 @@ class Service(abc.ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
-        self.stop()
+        self.discard()
 
     @property
     def environment(self) -> dict[str, str]:
