@@ -9,11 +9,16 @@ import pathlib
 import re
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import hypothesis
 import pytest
+
+from tests.services import gridengine as gridengines
+from tests.services import service
+from tests.services import slurm as slurms
 
 Found = TypeVar("Found")
 
@@ -21,6 +26,13 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 PROGRAMS = ("sqlite3", "ps", "runuser", "mount", "vsftpd", "qsub", "sbatch")
 """What some tests run beside Python."""
+
+SERVICES: dict[str, type[service.Service]] = {
+    "Slurm": slurms.Slurm,
+    "Slurm with accounting": slurms.SlurmAccounting,
+    "Grid Engine": gridengines.GridEngine,
+}
+"""Clusters that some tests start."""
 
 PACKAGES = ("uproot", "urwid", "paramiko", "humanize", "psutil", "pyftpdlib")
 """What some tests import, optional or not."""
@@ -40,6 +52,7 @@ def pytest_report_header() -> list[str]:
     missing = [name for name in PROGRAMS + PACKAGES if name not in programs | packages]
     return [
         f"here: SQLite {sqlite3.sqlite_version}, {', '.join(here)}; as {getpass.getuser()}",
+        *(f"{name}: {kind.standing()}" for name, kind in SERVICES.items()),
         f"missing: {', '.join(missing) or 'nothing'}; a test that needs it {'fails (CI)' if IN_CI else 'is skipped'}",
     ]
 
@@ -67,6 +80,41 @@ def need() -> Callable[[str, Found | None], Found]:
         pytest.skip(f"{what} is missing here")
 
     return need
+
+
+Need = Callable[[str, Found | None], Found]
+
+
+@pytest.fixture(scope="session")
+def slurm(need: Need[bool]) -> Iterator[slurms.Slurm]:
+    """Four nodes, ``sacct`` disabled; up from the first test that asks until the last test."""
+    yield from started(slurms.Slurm, need)
+
+
+@pytest.fixture(scope="session")
+def slurm_accounting(need: Need[bool]) -> Iterator[slurms.SlurmAccounting]:
+    """Four nodes and a database, for ``sacct``."""
+    yield from started(slurms.SlurmAccounting, need)
+
+
+@pytest.fixture(scope="session")
+def gridengine(need: Need[bool]) -> Iterator[gridengines.GridEngine]:
+    """A qmaster and one execution host."""
+    yield from started(gridengines.GridEngine, need)
+
+
+Started = TypeVar("Started", bound=service.Service)
+
+
+def started(kind: type[Started], need: Need[bool]) -> Iterator[Started]:
+    """In a directory that the cluster's own users can enter, which those of pytest's are not."""
+    reason = kind.unable()
+    need(reason, not reason)
+    with (
+        tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp", ignore_cleanup_errors=True) as directory,
+        kind(directory) as one,
+    ):
+        yield one
 
 
 @pytest.fixture(scope="session", autouse=True)

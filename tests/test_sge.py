@@ -120,12 +120,12 @@ def test_option_lines_that_would_hurt(line: str, unwanted: bool) -> None:
     ],
 )
 def test_what_the_listing_says(job: str, phase: base.Phase, state: str, hopeless: int) -> None:
-    seen = SGE.parse_query(recorded("qstat.xml"))[job]
+    seen = SGE.parse_query(recorded("as-asked-qstat.txt"))[job]
     assert (seen.report.phase, seen.report.reason, seen.hopeless) == (phase, state, hopeless)
 
 
 def test_names_are_whole_and_hosts_are_told() -> None:
-    listing = SGE.parse_query(recorded("qstat.xml"))
+    listing = SGE.parse_query(recorded("as-asked-qstat.txt"))
     assert listing["207.500"].name == "alcapana_v4-0123456789abcdef-s000001"
     assert listing["215.3"].report.host == "vm"
     assert listing["215.5"].report.host is None
@@ -133,7 +133,7 @@ def test_names_are_whole_and_hosts_are_told() -> None:
 
 
 def test_an_empty_queue() -> None:
-    assert SGE.parse_query(recorded("qstat-empty.xml")) == {}
+    assert SGE.parse_query(recorded("qstat-xml-empty.txt")) == {}
 
 
 @pytest.mark.parametrize(
@@ -143,11 +143,11 @@ def test_an_empty_queue() -> None:
         "\n",
         DOWN,
         "<html><body>Service Unavailable</body></html>",
-        recorded("qstat.xml")[:-100],
-        recorded("qstat.xml")[:200],
-        recorded("qstat.xml").replace("<state>r</state>", ""),
-        recorded("qstat.xml").replace("1-1000:1", "1-999999999:1"),
-        recorded("qstat.xml").replace("1-1000:1", "all"),
+        recorded("as-asked-qstat.txt")[:-100],
+        recorded("as-asked-qstat.txt")[:200],
+        recorded("as-asked-qstat.txt").replace("<state>r</state>", ""),
+        recorded("as-asked-qstat.txt").replace("1-1000:1", "1-999999999:1"),
+        recorded("as-asked-qstat.txt").replace("1-1000:1", "all"),
         '<!DOCTYPE a [<!ENTITY b "c">]><job_info>&b;</job_info>',
     ],
 )
@@ -158,8 +158,8 @@ def test_what_is_no_listing_is_no_answer(text: str) -> None:
 
 def test_why_a_job_waits_in_error() -> None:
     reason = "can't chdir to /nonexist/dir: No such file or directory"
-    assert SGE.parse_why(recorded("qstat-j.txt")) == {"213.1": reason}
-    two = recorded("qstat-j.txt") + recorded("qstat-j.txt").replace("213", "214").replace(
+    assert SGE.parse_why(recorded("as-asked-qstat-j.txt")) == {"213.1": reason}
+    two = recorded("as-asked-qstat-j.txt") + recorded("as-asked-qstat-j.txt").replace("213", "214").replace(
         "reason    1:", "reason    7:"
     )
     assert SGE.parse_why(two) == {"213.1": reason, "214.7": reason}
@@ -186,7 +186,7 @@ def test_why_a_job_waits_in_error() -> None:
 def test_what_the_accounting_says(
     job: str, exit_: int | None, signal: int | None, cause: Cause | None, reason: str
 ) -> None:
-    report = SGE.parse_accounting(recorded("qacct.txt"), 0)[job].report
+    report = SGE.parse_accounting(recorded("as-asked-qacct.txt"), 0)[job].report
     assert report.phase is Phase.GONE
     assert (report.exit, report.signal, report.cause, report.reason) == (exit_, signal, cause, reason)
 
@@ -196,25 +196,25 @@ def test_what_the_accounting_says(
     [(1, Cause.NODE), (8, Cause.NODE), (15, None), (21, Cause.NODE), (25, Cause.NODE), (28, Cause.LAUNCH)],
 )
 def test_what_failed_counts_before_the_exit_status(code: int, cause: Cause | None) -> None:
-    text = recorded("qacct.txt").replace("26  : opening input/output file", f"{code}  : some words")
+    text = recorded("as-asked-qacct.txt").replace("26  : opening input/output file", f"{code}  : some words")
     report = SGE.parse_accounting(text, 0)["218.1"].report
     assert (report.cause, report.reason) == (cause, "some words")
 
 
 def test_memory_is_full_when_a_limit_was_enforced() -> None:
-    text = recorded("qacct.txt").replace("-l h_rt=5", "-l h_rt=3600,h_vmem=5M")
+    text = recorded("as-asked-qacct.txt").replace("-l h_rt=5", "-l h_rt=3600,h_vmem=5M")
     assert SGE.parse_accounting(text, 0)["216.1"].report.cause is Cause.MEMORY
 
 
 def test_what_was_used() -> None:
-    found = SGE.parse_accounting(recorded("qacct.txt"), 0)
+    found = SGE.parse_accounting(recorded("as-asked-qacct.txt"), 0)
     report = found["215.3"].report
     assert (report.host, report.cpu, report.memory) == ("vm", 0.014, int(5.039 * 2**20))
     assert found["215.3"].name == "arr"
     assert (found["218.1"].report.cpu, found["218.1"].report.memory) == (None, None)
 
 
-@pytest.mark.parametrize("text", ["error: job id 99999 not found\n", recorded("qacct.txt")[:-700], "x"])
+@pytest.mark.parametrize("text", ["error: job id 99999 not found\n", recorded("as-asked-qacct.txt")[:-700], "x"])
 def test_what_is_no_record_is_no_answer(text: str) -> None:
     with pytest.raises(errors.BatchUnanswered):
         SGE.parse_accounting(text, 0)

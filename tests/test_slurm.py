@@ -116,13 +116,13 @@ def test_it_is_one_listing_of_all_jobs_in_columns() -> None:
     ],
 )
 def test_what_the_listing_says(job: str, phase: base.Phase, cause: Cause | None, reason: str, hopeless: int) -> None:
-    seen = SLURM.parse_query(recorded("squeue.txt"))[job]
+    seen = SLURM.parse_query(recorded("as-asked-squeue.txt"))[job]
     assert (seen.report.phase, seen.report.cause, seen.report.reason) == (phase, cause, reason)
     assert seen.hopeless == hopeless
 
 
 def test_names_hosts_and_own_numbers() -> None:
-    listing = SLURM.parse_query(recorded("squeue.txt") + "21_4|RUNNING|None|n03|33|a|b\n")
+    listing = SLURM.parse_query(recorded("as-asked-squeue.txt") + "21_4|RUNNING|None|n03|33|a|b\n")
     assert (listing["11_0"].name, listing["11_0"].alias, listing["11_0"].report.host) == ("arr", "18", "n01")
     assert listing["11_0"].report.exit == 0
     assert listing["11_1"].report.exit is None
@@ -180,12 +180,12 @@ def test_what_is_no_listing_is_no_answer(text: str) -> None:
 def test_what_the_accounting_says(
     job: str, phase: base.Phase, exit_: int | None, signal: int | None, cause: Cause | None
 ) -> None:
-    report = SLURM.parse_accounting(recorded("sacct.txt"), 0)[job].report
+    report = SLURM.parse_accounting(recorded("as-asked-sacct.txt"), 0)[job].report
     assert (report.phase, report.exit, report.signal, report.cause) == (phase, exit_, signal, cause)
 
 
 def test_what_was_used() -> None:
-    found = SLURM.parse_accounting(recorded("sacct.txt"), 0)
+    found = SLURM.parse_accounting(recorded("as-asked-sacct.txt"), 0)
     assert (found["1337"].report.memory, found["1337"].report.cpu) == (316720 * 1024, 0.014)
     assert (found["1340_0"].report.host, found["1340_0"].name) == ("n01", "arr")
     assert found["1342"].report.host is None
@@ -193,7 +193,7 @@ def test_what_was_used() -> None:
 
 
 def test_the_completion_log_knows_own_numbers_only() -> None:
-    found = SLURM.parse_accounting(recorded("sacct-c.txt"), 1)
+    found = SLURM.parse_accounting(recorded("as-asked-sacct-c.txt"), 1)
     assert {job: (seen.report.exit, seen.report.cause) for job, seen in found.items()} == {
         "1": (0, None), "2": (3, None), "3": (None, Cause.CANCELLED), "4": (None, Cause.TIME),
     }  # fmt: skip
