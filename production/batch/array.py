@@ -31,7 +31,7 @@ def script(manifest: str, options: Iterable[str], dialect: base.Dialect) -> byte
     array, index = dialect.variables
     # An id is the array's, a sign and the index; which sign the dialect says.
     join = dialect.job("", 1).removesuffix("1")
-    known = f"rp_manifest={_quoted(manifest)} rp_array=${array} rp_index=${index} rp_join={shlex.quote(join)}"
+    known = f"rp_manifest={shlex.quote(manifest)} rp_array=${array} rp_index=${index} rp_join={shlex.quote(join)}"
     lines = ["#!/bin/sh", *options, known, _text("array.sh"), _text("wrapper.sh")]
     return os.fsencode("\n".join(lines))
 

@@ -23,8 +23,6 @@ from production import run as runs
 from production.batch import array, base
 from production.batch import witness as witness_
 
-SHARE = 20
-"""A client that took a second isn't asked again for so many: the controller has others to serve."""
 ARRAYS = 10
 """Arrays that the accounting is asked about in one poll; Grid Engine reads its whole file for each."""
 SLOWEST = 8
@@ -45,6 +43,8 @@ class Policy:
     """Seconds after which a job that has left the listing, and that no accounting knows, is lost."""
     timeout: float = 30.0
     """Seconds that one command may take."""
+    share: float = 20.0
+    """A look that took a second isn't repeated for so many: the controller has others to serve."""
     tasks: int = 1000
     """Indices of one array go up to this: below Slurm's MaxArraySize, at most Grid Engine's max_aj_tasks."""
 
@@ -225,7 +225,8 @@ class Queue:
     def _list(self) -> dict[str, base.Seen]:
         command = self._dialect.query_command(self._user)
         reply = self._shell.run(command, timeout=self._policy.timeout)
-        if reply.returncode != 0:
+        # Whoever says nothing but a complaint has no empty queue: squeue ends with 0 if it doesn't know the user.
+        if reply.returncode != 0 or (reply.stderr.strip() and not reply.stdout.strip()):
             raise errors.BatchUnanswered(_problem(command, reply))
         return self._dialect.parse_query(reply.stdout)
 
@@ -240,7 +241,7 @@ class Queue:
     def _rest(self, began: float, seconds: float) -> None:
         now = self._clock.boottime()
         # so that a hundred managers that were started together don't ask together
-        self._next = now + max(seconds, SHARE * (now - began)) * random.uniform(0.9, 1.1)  # noqa: S311
+        self._next = now + max(seconds, self._policy.share * (now - began)) * random.uniform(0.9, 1.1)  # noqa: S311
 
     def _see(self, job: _Job, now: float) -> None:
         """What the listing says of a job."""

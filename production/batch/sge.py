@@ -46,8 +46,11 @@ _RAN = (0, 12, 13, 14, 15, 16, 17, _LIMIT, 100)
 """The job's exit status is its own; whatever else went wrong, its witness speaks."""
 
 _UNSURE = re.compile(
-    r"commlib|unable to (?:send|contact|receive)|got send|can't get|timeout|timed out|failed receiving|connection",
+    r"commlib|unable to (?:send|contact|receive)|got send|can't get|timeout|timed out|failed receiving|connection|answer list",
     re.IGNORECASE,
+)
+_ARRIVED = re.compile(
+    r"has registered |has deleted |already in deletion|does not exist|unable to sync state|necessary privileges|^\s*$"
 )
 
 
@@ -172,8 +175,8 @@ class GridEngine:
         return [["qdel", *group] for group in ranges.lines(words)]
 
     def uncancelled(self, reply: base.Completed) -> bool:
-        said = reply.stdout + reply.stderr
-        return reply.returncode != 0 and (bool(_UNSURE.search(said)) or "does not exist" not in said)
+        said = (reply.stdout + reply.stderr).splitlines()
+        return reply.returncode != 0 and not (said and all(map(_ARRIVED.search, said)))
 
     def refusal(self, reply: base.Completed) -> str:
         said = [line.strip() for line in reply.stderr.splitlines() if line.strip() not in ("", "Exiting.")]
@@ -221,7 +224,7 @@ def _ended(record: Mapping[str, str], failed: int, words: str) -> base.Report:
         signal,
         host if host not in ("", "unknown") else None,
         _number(record.get("cpu", "").removesuffix("s")) if ran else None,
-        _amount(record["maxvmem"]) if ran else None,
+        _amount(record["maxvmem"]) or None if ran else None,  # 0 of a job that nobody had a look at
         words or (f"failed {failed}" if failed else ""),
         cause,
     )

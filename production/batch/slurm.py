@@ -43,7 +43,7 @@ _CAUSES: dict[str, Cause | None] = {
     "PREEMPTED": Cause.NODE,
 }
 _NEVER = frozenset(
-    "PartitionConfig BadConstraints PartitionNodeLimit PartitionTimeLimit AccountNotAllowed QOSNotAllowed "
+    "PartitionConfig DependencyNeverSatisfied BadConstraints PartitionNodeLimit PartitionTimeLimit AccountNotAllowed QOSNotAllowed "
     "InvalidAccount InvalidQOS QOSMaxCpuPerJobLimit QOSMaxMemoryPerJob QOSMaxNodePerJobLimit "
     "QOSMaxWallDurationPerJobLimit QOSMinCpuNotSatisfied AssocMaxCpuPerJobLimit AssocMaxMemPerJob "
     "AssocMaxNodePerJobLimit AssocMaxWallDurationPerJobLimit".split()
@@ -171,9 +171,7 @@ class Slurm:
 
     def no_ledger(self, reply: base.Completed) -> bool:
         return reply.returncode != 0 and (
-            "accounting storage is disabled" in reply.stderr
-            or "Permission denied" in reply.stderr
-            or "No such file" in reply.stderr
+            "is disabled" in reply.stderr or "Permission denied" in reply.stderr or "No such file" in reply.stderr
         )
 
     def cancel_commands(self, jobs: Sequence[str]) -> list[list[str]]:
