@@ -290,6 +290,7 @@ def test_no_file_speaks_of_the_place_it_was_written_in() -> None:
 IN_THE_WHEEL = (
     "catalogue/schema.sql",
     "catalogue/queries.sql",
+    "batch/array.sh",
     "batch/wrapper.sh",
     "settings/defaults.toml",
 )

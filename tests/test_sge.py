@@ -156,6 +156,59 @@ def test_what_is_no_listing_is_no_answer(text: str) -> None:
         SGE.parse_query(text)
 
 
+@pytest.mark.parametrize(
+    "name",
+    sorted(path.name for path in DATA.glob("qstat-xml*.txt") if "-j-" not in path.name and ".err." not in path.name),
+)
+def test_recorded_listings_are_read(name: str) -> None:
+    listing = SGE.parse_query(recorded(name))
+    if name == "qstat-xml.txt":
+        by_name = {seen.name: seen for seen in listing.values()}
+        assert by_name["nocwd"].hopeless == 1
+        assert "odd_name.with-+chars" in by_name
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in DATA.glob("qacct-*.txt") if not path.stem.endswith((".err", "-yet")))
+)
+def test_recorded_accountings_are_read(name: str) -> None:
+    ends = {
+        "qacct-deleted.txt": (None, 9, None),
+        "qacct-exit3.txt": (3, None, None),
+        "qacct-h_rt.txt": (None, 9, Cause.TIME),
+        "qacct-h_vmem.txt": (1, None, None),  # nobody had looked how much it used
+        "qacct-kill9.txt": (None, 9, None),
+        "qacct-nocwd.txt": (None, None, Cause.LAUNCH),
+        "qacct-nooutput.txt": (None, None, Cause.LAUNCH),
+        "qacct-noshell.txt": (None, None, Cause.LAUNCH),
+        "qacct-exit100.txt": (None, None, Cause.LAUNCH),
+        "qacct-rescheduled.txt": (0, None, None),
+        "qacct-ok.txt": (0, None, None),
+    }
+    found = [seen.report for seen in SGE.parse_accounting(recorded(name), 0).values()]
+    if name in ends:
+        assert [(report.exit, report.signal, report.cause) for report in found] == [ends[name]]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("qsub-*.err.txt")))
+def test_recorded_refusals(name: str) -> None:
+    unsure = {"qsub-terse-qmaster-down.err.txt", "qsub-non-ascii-name.err.txt"}
+    assert bool(SGE.refusal(failed(recorded(name)))) is (name not in unsure)
+
+
+@pytest.mark.feature("AC-22")
+def test_recorded_reasons() -> None:
+    assert SGE.parse_why(recorded("qstat-j-eqw.txt")) == {
+        "12.1": "can't chdir to /none/such: No such file or directory"
+    }
+    assert SGE.parse_why(recorded("qstat-j-some-unknown.txt")) == {}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("qdel-*.txt")))
+def test_recorded_cancellings(name: str) -> None:
+    assert SGE.uncancelled(failed("", 1, recorded(name))) is ("qmaster-down" in name or name == "qdel-not-mine.err.txt")
+
+
 def test_why_a_job_waits_in_error() -> None:
     reason = "can't chdir to /nonexist/dir: No such file or directory"
     assert SGE.parse_why(recorded("as-asked-qstat-j.txt")) == {"213.1": reason}
@@ -264,7 +317,7 @@ PIECES = st.lists(
         [
             "<job_info>", "</job_info>", "<job_list>", "</job_list>", "<state>", "</state>", "r", "<tasks>", "</tasks>",
             "1-3", "<JB_job_number>", "</JB_job_number>", "7", "=" * 62, "\n", "jobnumber 7\n", "failed 0\n",
-            "exit_status 1\n", "maxvmem 1.5MB\n", "taskid ١\n", "slots ²\n", "category -l h_vmem=1.2.3\n", "cpu nan\n",
+            "exit_status 1\n", "maxvmem 1.5MB\n", "taskid \u0661\n", "slots ²\n", "category -l h_vmem=1.2.3\n", "cpu nan\n",
         ]
     ),
     max_size=40,

@@ -22,6 +22,10 @@ def recorded(name: str) -> str:
     return (DATA / name).read_text()
 
 
+def said(name: str) -> str:
+    return recorded(f"{name}.err.txt")
+
+
 def failed(stderr: str, code: int = 1) -> base.Completed:
     return base.Completed("", stderr, code)
 
@@ -59,8 +63,7 @@ def test_a_reply_that_is_none(said: str) -> None:
     ("stderr", "refusal"),
     [
         (
-            "sbatch: error: invalid partition specified: nope\n"
-            "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+            said("sbatch-bad-partition"),
             "Batch job submission failed: Invalid partition name specified",
         ),
         ("sbatch: error: This does not look like a batch script. ...\n", "This does not look like a batch script. ..."),
@@ -128,6 +131,54 @@ def test_names_hosts_and_own_numbers() -> None:
     assert listing["11_1"].report.exit is None
     assert listing["14"].report.host is None
     assert listing["21_4"].name == "a|b"
+
+
+def in_our_columns(text: str) -> str:
+    """Recorded replies have more columns, in another order; a name may hold their separator."""
+    rows = [line.rsplit("|", 3)[0].split("|", 8) for line in text.splitlines()]
+    return "".join(f"{i}|{t}|{r}|{n}|{a}|{j}\n" for i, t, _, r, a, _, _, n, j in rows)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("squeue-*.txt") if ".err." not in path.name))
+def test_recorded_listings_are_read(name: str) -> None:
+    listing = SLURM.parse_query(in_our_columns(recorded(name)))
+    assert all(seen.report.phase is not Phase.UNKNOWN for seen in listing.values())
+    assert listing or not recorded(name)
+    names = {seen.name: seen for seen in listing.values()}
+    if name == "squeue-all.txt":
+        assert names["never"].hopeless == names["toobig"].hopeless == slurm.LOOKS
+        assert (names["oom"].report.cause, listing["15_4"].alias) == (Cause.MEMORY, "15")
+        assert [one for one in names if one.startswith("odd")] == ["odd | na me µ'\"x"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in DATA.glob("*.err.txt") if path.name.startswith("sbatch")))
+def test_recorded_refusals(name: str) -> None:
+    refusal = SLURM.refusal(failed(recorded(name)))
+    assert bool(refusal) is (name != "sbatch-controller-down.err.txt")
+    assert "\n" not in refusal
+
+
+def test_recorded_cancellings() -> None:
+    vain = {path.name: SLURM.uncancelled(failed(path.read_text())) for path in DATA.glob("scancel-*.err.txt")}
+    assert vain == {
+        "scancel-bad-id.err.txt": False,
+        "scancel-controller-down.err.txt": True,
+        "scancel-finished-verbose.err.txt": True,  # but it ends with 0
+    }
+
+
+def test_recorded_accountings() -> None:
+    assert SLURM.no_ledger(failed(said("sacct-disabled")))
+    assert SLURM.no_ledger(failed(said("sacct-completion-with-accounting")))
+    assert not SLURM.no_ledger(failed(said("sacct-database-down")))
+    for name in ("one", "empty", "running", "node-failed", "array"):
+        SLURM.parse_accounting(recorded(f"sacct-completion-{name}.txt"), 1)
+    for line in recorded("sacct.txt").splitlines()[1:]:
+        fields = line.split("|")
+        head, tail = fields[:2], fields[-11:]
+        ours = "|".join([head[0], tail[1], tail[2], tail[9], tail[8], tail[7], "name"])
+        for seen in SLURM.parse_accounting(ours + "\n", 0).values():
+            assert seen.report.phase is not Phase.UNKNOWN
 
 
 def test_a_folded_array_is_unfolded() -> None:

@@ -148,6 +148,10 @@ def text(path: str) -> str:
 class BatchExam:
     """Inherit, and define ``make``."""
 
+    together = 21
+    """So many jobs run at a time."""
+    many = 200
+    """So many short jobs end before our patience does."""
     contains = False
     """The batch system itself ends everything that a job leaves, so that we needn't."""
 
@@ -371,13 +375,13 @@ class BatchExam:
         assert text(task.stdout) == "done\n"
 
     def test_many_in_one_submission(self, ground: Ground) -> None:
-        tasks = [ground.task_of(("/bin/sh", "-c", f"exit {number % 7}")) for number in range(200)]
+        tasks = [ground.task_of(("/bin/sh", "-c", f"exit {number % 7}")) for number in range(self.many)]
         batch = ground.batch()
         jobs = batch.submit(ground.submission(*tasks))
         assert jobs.keys() == {task.mark for task in tasks}
-        assert len(set(jobs.values())) == 200
+        assert len(set(jobs.values())) == self.many
         reports = end(batch, jobs)
-        assert [self.told(reports[task.mark], task)[0] for task in tasks] == [number % 7 for number in range(200)]
+        assert [self.told(reports[task.mark], task)[0] for task in tasks] == [number % 7 for number in range(self.many)]
 
     def test_what_is_refused(self, ground: Ground) -> None:
         batch = ground.batch()
@@ -404,12 +408,12 @@ class BatchExam:
             f"echo up >{voice}; kill -STOP $$",
             f'(setsid sh -c \'trap "" TERM; echo up >"$1"; sleep 600; :\' sh {voice} &); sleep 600',
         ]
-        tasks = [ground.task(kinds[number % len(kinds)]) for number in range(20)]
+        tasks = [ground.task(kinds[number % len(kinds)]) for number in range(self.together - 1)]
         other = ground.task("exec sleep 600")
         batch = ground.batch()
         jobs = batch.submit(ground.submission(*tasks))
         spared = batch.submit(ground.submission(other))
-        voice.hear(20)
+        voice.hear(len(tasks))
         batch.cancel(jobs)
         reports = end(batch, jobs)
         assert all(report.exit != 0 for report in reports.values())

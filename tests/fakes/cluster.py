@@ -46,11 +46,11 @@ class Cluster:
             last = known["jobs"][-1]["array"]
             for job in known["jobs"]:
                 if (job["array"], job["index"]) == (last, index):
-                    job |= fields
+                    job.update(fields)
 
     def set(self, **fields: Any) -> None:
         with self.state() as known:
-            known |= fields
+            known.update(fields)
 
     def lie(self, program: str, *how: str) -> None:
         with self.state() as known:

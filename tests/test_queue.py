@@ -1,0 +1,407 @@
+"""The queue of a cluster, over programs that answer late, wrongly or not at all: what is told, and what is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from production import errors, settings
+from production import run as runs
+from production.batch import array, base, queue, sge, shell, slurm
+from tests.exams import batch as exam
+from tests.fakes import clock as clocks
+from tests.fakes import cluster as clusters
+
+Cause, Phase = runs.Cause, base.Phase
+
+POLICY = queue.Policy(poll=15.0, grace=90.0)
+DIALECTS: dict[str, Callable[[], base.Dialect]] = {"slurm": slurm.Slurm, "sge": sge.GridEngine}
+
+
+@dataclasses.dataclass
+class Bench:
+    """One cluster, its queue, and tasks for it; time passes when the test says so."""
+
+    ground: exam.Ground
+    cluster: clusters.Cluster
+    clock: clocks.FakeClock
+    dialect: base.Dialect
+
+    def queue(self, policy: queue.Policy = POLICY) -> queue.Queue:
+        return queue.Queue(self.dialect, self.cluster, "alice", self.clock, policy)
+
+    @property
+    def slurm(self) -> bool:
+        return isinstance(self.dialect, slurm.Slurm)
+
+    @property
+    def programs(self) -> tuple[str, str, str, str]:
+        """Those that submit, list, account and cancel."""
+        return ("sbatch", "squeue", "sacct", "scancel") if self.slurm else ("qsub", "qstat", "qacct", "qdel")
+
+    def later(self, asked: base.BatchSystem, jobs: dict[str, str], seconds: float = 17) -> base.Report:
+        """The report of the only job, a poll later."""
+        self.clock.advance(seconds)
+        (report,) = asked.query(jobs).values()
+        return report
+
+
+@pytest.fixture(params=list(DIALECTS))
+def bench(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Bench]:
+    """A cluster on which nothing starts by itself."""
+    place = tmp_path / "ground"
+    place.mkdir()
+    ground = exam.Ground(place, lambda: pytest.fail("not used"))
+    yield Bench(
+        ground, clusters.Cluster(tmp_path / "cluster.json", hold=True), clocks.FakeClock(), DIALECTS[request.param]()
+    )
+    ground.clear()
+
+
+def one(bench: Bench, **more: Any) -> tuple[queue.Queue, dict[str, str], base.Task]:
+    task = bench.ground.task("exit 0", **more)
+    asked = bench.queue()
+    return asked, asked.submit(bench.ground.submission(task)), task
+
+
+# ── submit ──
+
+
+@pytest.mark.feature("AC-17")
+def test_a_thousand_runs_are_one_call(bench: Bench) -> None:
+    script = bench.ground.script("exit 0")
+    tasks = [bench.ground.task_of((script,)) for _ in range(1000)]
+    asked = bench.queue()
+    jobs = asked.submit(bench.ground.submission(*tasks))
+    assert len(set(jobs.values())) == 1000
+    assert len(bench.cluster.calls()) == 1
+    asked.query(jobs)
+    asked.cancel(jobs)
+    assert len(bench.cluster.calls(bench.programs[1])) == 1
+    assert len(bench.cluster.calls(bench.programs[3])) == 1
+
+
+def test_what_needs_the_same_goes_together_as_many_as_may(bench: Bench) -> None:
+    large = {"resources": settings.Resources(memory=2**30)}
+    away = {"excluded": ("n01",)}
+    tasks = [bench.ground.task("exit 0", **more) for more in ({}, large, {}, away, {}, large)]
+    submission = bench.ground.submission(*tasks)
+    jobs = bench.queue(dataclasses.replace(POLICY, tasks=2)).submit(submission)
+    assert jobs.keys() == {task.mark for task in tasks}
+    with bench.cluster.state() as known:
+        arrays = [(job["name"].removeprefix(submission.name), job["index"]) for job in known["jobs"]]
+    assert arrays == [("", 1), ("", 2), (".2", 1), (".3", 1), (".3", 2), (".4", 1)]
+    assert jobs[tasks[2].mark].endswith("2")
+
+
+def test_option_lines_of_the_script_are_carried_over(bench: Bench) -> None:
+    lines = "#!/bin/bash\n# words\n\n#$ -l h_rt=1:04:00\n#$ -sync y\n#SBATCH --mem=1G\n#SBATCH --wait\n"
+    script = bench.ground.script(lines + "exit 0\n#$ -q late\n#SBATCH -p late\n")
+    bench.queue().submit(bench.ground.submission(bench.ground.task_of((script,))))
+    (text,) = bench.cluster.path.parent.glob("cluster.json.*.sh")
+    sent = [line for line in text.read_text().splitlines() if line.startswith(("#$", "#SBATCH"))]
+    assert sent == (["#SBATCH --mem=1G"] if bench.slurm else ["#$ -l h_rt=1:04:00"])
+
+
+@pytest.mark.parametrize("prefix", ["#$", "#SBATCH"])
+def test_our_own_text_has_no_option_lines(prefix: str) -> None:
+    for dialect in DIALECTS.values():
+        text = os.fsdecode(array.script("/a/b", (), dialect()))
+        assert not [line for line in text.splitlines() if line.startswith(prefix)]
+
+
+def test_a_refusal_leaves_nothing(bench: Bench) -> None:
+    bench.cluster.lie(bench.programs[0], "exit")
+    task = bench.ground.task("exit 0")
+    with pytest.raises(errors.SubmitRefused, match=f"{bench.programs[0]}: .*something is wrong"):
+        bench.queue().submit(bench.ground.submission(task))
+    assert not list(pathlib.Path(task.ticket).parent.glob("*.manifest"))
+
+
+@pytest.mark.parametrize("how", ["down", "lost"])
+def test_nobody_can_tell(bench: Bench, how: str) -> None:
+    bench.cluster.lie(bench.programs[0], how)
+    with pytest.raises(errors.BatchUnanswered):
+        bench.queue().submit(bench.ground.submission(bench.ground.task("exit 0")))
+
+
+def test_a_client_that_hangs_is_ended(bench: Bench) -> None:
+    bench.cluster.lie(bench.programs[0], "hang")
+    with pytest.raises(errors.BatchUnanswered, match=r"longer than 0\.5 s"):
+        bench.queue(dataclasses.replace(POLICY, timeout=0.5)).submit(
+            bench.ground.submission(bench.ground.task("exit 0"))
+        )
+
+
+def test_a_client_that_is_not_there() -> None:
+    with pytest.raises(errors.BatchError, match="no-such-qsub is not on the PATH"):
+        shell.Here().run(["no-such-qsub"], timeout=5)
+
+
+def test_what_a_command_reads_and_says() -> None:
+    big = b"\xff\n" * 1_000_000
+    done = shell.Here().run(["sh", "-c", "cat; echo woe >&2; exit 3"], input=big, timeout=20)
+    assert (len(done.stdout), done.stderr, done.returncode) == (2_000_000, "woe\n", 3)
+    with pytest.raises(errors.BatchUnanswered, match="killed by SIGKILL"):
+        shell.Here().run(["sh", "-c", "kill -9 $$"], timeout=20)
+
+
+# ── the manifest ──
+
+
+def test_a_manifest_is_read_by_sh_as_it_was_meant(tmp_path: pathlib.Path) -> None:
+    odd = ["a b", "", "'", '"', "$HOME `id` \\", "two\n\nlines'\n", "µ\udcff", "*", "--"]
+    task = base.Task(1, 1, "mark-1-1", tuple(odd), "/d", "/o", "/e", "/t", "/w", (("NAME", "x\n'y'"),), ("/s 1",))
+    line = array.line(task)
+    assert "\n" not in line
+    script = f"rp_newline='\n'\nset -- {line}\n" + 'for each; do printf "%s\\0" "$each"; done'
+    path = tmp_path / "script"
+    path.write_bytes(os.fsencode(script))
+    told = subprocess.run(["sh", str(path)], capture_output=True, check=True).stdout
+    words = ["mark-1-1", "/o", "/e", "NAME=x\n'y'", "--", "/t", "/w", "/d", "/s 1", "--", *odd]
+    assert os.fsdecode(told).split("\0")[:-1] == words
+
+
+@pytest.mark.parametrize(
+    "task",
+    [{"argv": ("a\0b",)}, {"environment": (("NO NAME", "x"),)}, {"environment": (("x;id", "x"),)}, {"mark": "a b"}],
+)
+def test_what_sh_could_not_read_is_refused(task: dict[str, Any]) -> None:
+    plain = base.Task(1, 1, "mark-1-1", ("s",), "/d", "/o", "/e", "/t", "/w")
+    with pytest.raises(errors.SubmitRefused, match="run 1 can't be started"):
+        array.line(dataclasses.replace(plain, **task))
+
+
+def test_whose_manifest_it_is() -> None:
+    name = "alcapana_v4-c0ffee-s000123"
+    assert base.submission_of(array.name(name, 1) + base.MANIFEST) == name
+    assert base.submission_of(array.name(name, 12) + base.MANIFEST) == name
+    assert base.submission_of("02091.1.ticket") is None
+
+
+# ── following ──
+
+
+def test_one_listing_a_poll_for_everything(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    other = asked.submit(bench.ground.submission(bench.ground.task("exit 0")))
+    for _ in range(20):
+        assert {report.phase for report in asked.query(jobs | other).values()} == {Phase.PENDING}
+        bench.clock.advance(0.5)
+    assert len(bench.cluster.calls(bench.programs[1])) == 1
+    assert bench.later(asked, jobs).phase is Phase.PENDING
+    assert len(bench.cluster.calls(bench.programs[1])) == 2
+    assert not bench.cluster.calls(bench.programs[2])
+
+
+def test_nothing_is_asked_for_no_jobs(bench: Bench) -> None:
+    asked = bench.queue()
+    assert asked.query({}) == {}
+    assert asked.find({}) == {}
+    asked.cancel({})
+    assert not bench.cluster.calls()
+
+
+@pytest.mark.feature("AC-20")
+@pytest.mark.parametrize("how", ["down", "exit", "garbage", "half"])
+def test_a_listing_that_fails_is_no_answer_and_backs_off(bench: Bench, how: str) -> None:
+    asked, jobs, _ = one(bench)
+    assert bench.later(asked, jobs).phase is Phase.PENDING
+    bench.cluster.lie(bench.programs[1], how, how)
+    for pause in (17, 5):  # the second is too early to ask again
+        bench.clock.advance(pause)
+        with pytest.raises(errors.BatchUnanswered):
+            asked.query(jobs)
+    assert len(bench.cluster.calls(bench.programs[1])) == 2
+    bench.clock.advance(35)
+    with pytest.raises(errors.BatchUnanswered):
+        asked.query(jobs)
+    assert bench.later(asked, jobs, 70).phase is Phase.PENDING
+    assert len(bench.cluster.calls(bench.programs[1])) == 4
+
+
+@pytest.mark.feature("AC-20", "AC-21")
+def test_absence_is_no_answer_until_the_accounting_speaks(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    bench.cluster.set(late=True, forget=True)
+    bench.cluster.change(1, state="FAILED", code=3, host="n07", cpu=1.5, rss=2048)
+    assert bench.later(asked, jobs).phase is Phase.UNKNOWN
+    bench.cluster.set(late=False)
+    report = bench.later(asked, jobs)
+    assert (report.phase, report.exit, report.host, report.cpu) == (Phase.GONE, 3, "n07", 1.5)
+    assert report.memory == 2048 * 1024
+    assert report.cause is None
+    calls = len(bench.cluster.calls())
+    assert bench.later(asked, jobs) == report
+    assert len(bench.cluster.calls()) == calls  # nothing more will be known
+
+
+@pytest.mark.feature("AC-21")
+def test_what_nobody_speaks_of_is_lost_after_the_grace(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    with bench.cluster.state() as known:
+        known["jobs"].clear()
+    reports = [bench.later(asked, jobs) for _ in range(12)]
+    phases = [report.phase for report in reports]
+    assert phases[:5] == [Phase.UNKNOWN] * 5
+    assert (reports[-1].phase, reports[-1].cause) == (Phase.GONE, Cause.LOST)
+    assert len(bench.cluster.calls(bench.programs[2])) <= 5  # asked less and less often
+
+
+def test_a_job_that_was_hidden_for_a_while_goes_on(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    bench.cluster.change(1, hidden=True)
+    assert bench.later(asked, jobs).phase is Phase.UNKNOWN
+    bench.cluster.change(1, hidden=False)
+    assert bench.later(asked, jobs).phase is Phase.PENDING
+    bench.cluster.change(1, hidden=True)
+    assert [bench.later(asked, jobs).phase for _ in range(4)] == [Phase.UNKNOWN] * 4  # the grace began anew
+
+
+@pytest.mark.feature("AC-19")
+def test_a_requeue_is_followed(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    bench.cluster.change(1, state="RUNNING", host="n01")
+    assert bench.later(asked, jobs).phase is Phase.RUNNING
+    bench.cluster.change(1, state="PENDING" if bench.slurm else "Rq", reason="BeginTime", host="")
+    assert bench.later(asked, jobs).phase is Phase.PENDING
+    bench.cluster.change(1, state="RUNNING", host="n02")
+    assert bench.later(asked, jobs).host == "n02"
+
+
+def test_a_lost_node_with_exit_0(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    if bench.slurm:
+        bench.cluster.change(1, state="NODE_FAIL", code=0, host="n01")
+    else:
+        bench.cluster.change(1, state="FAILED", failed="19  : before writing exit_status", host="n01")
+    report = bench.later(asked, jobs)
+    assert (report.phase, report.exit, report.cause, report.host) == (Phase.GONE, None, Cause.NODE, "n01")
+
+
+@pytest.mark.feature("AC-22")
+def test_a_job_that_will_never_start_is_deleted_and_its_reason_kept(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    if bench.slurm:
+        bench.cluster.change(1, reason="PartitionConfig")
+        assert bench.later(asked, jobs).phase is Phase.PENDING
+        assert bench.later(asked, jobs).phase is Phase.PENDING
+        assert not bench.cluster.calls("scancel")
+        why = "it would never start: PartitionConfig"
+    else:
+        why = "can't chdir to /nonexist: No such file or directory"
+        bench.cluster.change(1, state="Eqw", reason=why)
+    bench.later(asked, jobs)
+    assert len(bench.cluster.calls(bench.programs[3])) == 1
+    bench.cluster.change(1, state="CANCELLED by 1" if bench.slurm else "DELETED")
+    report = bench.later(asked, jobs)
+    assert (report.phase, report.cause, report.reason) == (Phase.GONE, Cause.LAUNCH, why)
+
+
+@pytest.mark.feature("AC-08")
+def test_foreign_jobs_neither_count_nor_confuse(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    with bench.cluster.state() as known:
+        foreign = {
+            "array": 99,
+            "index": 1,
+            "own": 99,
+            "name": "mine|too",
+            "state": "RUNNING",
+            "reason": "None",
+            "host": "n01",
+        }
+        known["jobs"].append(foreign | {"name": "mine too" if not bench.slurm else "mine|too"})
+    assert bench.later(asked, jobs).phase is Phase.PENDING
+
+
+def test_an_id_of_another_batch_system(bench: Bench) -> None:
+    asked = bench.queue()
+    report = asked.query({"mark": "4711:12:boot:host"})["mark"]
+    assert report.phase is Phase.UNKNOWN
+    assert "no id" in report.reason
+
+
+@pytest.mark.parametrize(("ledger", "exit_"), [("database", 3), ("log", 3), ("none", None)])
+def test_which_accounting_there_is_is_found_out_once(tmp_path: pathlib.Path, ledger: str, exit_: int | None) -> None:
+    ground = exam.Ground(tmp_path, lambda: pytest.fail("not used"))
+    bench = Bench(
+        ground, clusters.Cluster(tmp_path / "cluster.json", hold=True, ledger=ledger), clocks.FakeClock(), slurm.Slurm()
+    )
+    asked = bench.queue()
+    first, second = (asked.submit(ground.submission(ground.task("exit 3"))) for _ in range(2))
+    asked.query(first | second)
+    for index in range(2):
+        with bench.cluster.state() as known:
+            known["jobs"][index] |= {"state": "FAILED", "code": 3}
+        bench.clock.advance(17)
+        report = asked.query(first | second)[list(first | second)[index]]
+        assert (report.phase, report.exit) == (Phase.GONE, exit_)
+    log = [call for call in bench.cluster.calls("sacct") if "-c" in call]
+    assert len(bench.cluster.calls("sacct")) == {"database": 2, "log": 3, "none": 2}[ledger]
+    assert len(log) == {"database": 0, "log": 2, "none": 1}[ledger]
+
+
+# ── find ──
+
+
+@pytest.mark.feature("AC-29")
+def test_jobs_whose_id_got_lost_are_found_by_name(bench: Bench) -> None:
+    tasks = [bench.ground.task("exit 0") for _ in range(3)]
+    manifest = bench.ground.path / "manifests"
+    manifest.mkdir()
+    tasks = [
+        dataclasses.replace(
+            task, ticket=str(manifest / f"{task.run}.ticket"), witness=str(manifest / f"{task.run}.witness")
+        )
+        for task in tasks
+    ]
+    bench.cluster.lie(bench.programs[0], "lost")
+    with pytest.raises(errors.BatchUnanswered):
+        bench.queue().submit(bench.ground.submission(*tasks))
+    sought = {task.mark: base.Sought(bench.ground.submission(*tasks).name, task.witness) for task in tasks}
+    second = bench.queue()
+    found = second.find(sought)
+    assert [bench.dialect.split(found[task.mark]) for task in tasks] == [("11", 1), ("11", 2), ("11", 3)]
+    # one of them ends without a word
+    bench.cluster.set(forget=True)
+    bench.cluster.change(2, state="FAILED", code=1)
+    assert bench.queue().find(sought) == found
+
+
+def test_what_was_never_submitted_is_not_found(bench: Bench) -> None:
+    bench.cluster.lie(bench.programs[0], "void")
+    _, _, task = one(bench)
+    again = bench.queue()
+    assert again.find(bench.ground.sought(task)) == {}
+    assert again.find(bench.ground.sought(task)) == {}
+    assert len(bench.cluster.calls(bench.programs[2])) == 1  # once a poll
+
+
+# ── cancel ──
+
+
+@pytest.mark.feature("AC-28")
+def test_a_cancelled_job_that_leaves_no_record_is_gone_when_it_is_not_listed(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    asked.query(jobs)
+    bench.cluster.set(forget=True, late=True)
+    asked.cancel(jobs)
+    report = bench.later(asked, jobs, 1)  # sooner than a poll
+    assert (report.phase, report.cause) == (Phase.GONE, Cause.CANCELLED)
+
+
+def test_a_cancelling_that_does_not_arrive(bench: Bench) -> None:
+    asked, jobs, _ = one(bench)
+    bench.cluster.lie(bench.programs[3], "down")
+    with pytest.raises(errors.BatchUnanswered):
+        asked.cancel(jobs)
+    assert bench.later(asked, jobs).phase is Phase.PENDING
+    (job,) = jobs.values()
+    assert asked.by_hand(job).startswith(bench.programs[3])
