@@ -302,7 +302,10 @@ def sweep(site: site_.Site) -> None:
     # Listed before asked: what is there now and isn't in flight afterwards will never be needed.
     names = {name for directory in (site.layout.jobs(), site.layout.works()) for name in _list(directory)}
     found = {(int(match[1]), int(match[2])): match[0] for match in map(_ATTEMPT.match, names) if match}
-    living = site.catalogue.living(site.layout.production.id) if found else set()
+    manifests = [name for name in names if batch.submission_of(name)]
+    living = site.catalogue.living(site.layout.production.id) if found or manifests else set()
+    for name in manifests if not living else ():  # a manager removes its own, but for those that were killed
+        _remove(os.path.join(site.layout.jobs(), name))
     for attempt, stem in found.items():
         if attempt not in living:
             jobs = os.path.join(site.layout.jobs(), stem)

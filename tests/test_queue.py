@@ -185,6 +185,18 @@ def test_whose_manifest_it_is() -> None:
     assert base.submission_of("02091.1.ticket") is None
 
 
+def test_a_manifest_is_removed_with_its_last_job(bench: Bench) -> None:
+    tasks = [bench.ground.task("exit 0") for _ in range(2)]
+    asked = bench.queue()
+    jobs = asked.submit(bench.ground.submission(*tasks))
+    manifest = pathlib.Path(tasks[0].ticket).parent / (bench.ground.submission(*tasks).name + base.MANIFEST)
+    for left in (2, 1):
+        asked.query(dict(list(jobs.items())[:left]))
+        assert manifest.exists()
+    asked.query({})
+    assert not manifest.exists()
+
+
 # ── following ──
 
 

@@ -151,7 +151,7 @@ _MANIFEST = re.compile(r"(.+?)(?:\.[0-9]+)?" + re.escape(MANIFEST))
 
 
 def submission_of(file: str) -> str | None:
-    """The name of the submission that a file is the manifest of, for whoever removes those that nobody needs.
+    """The name of the submission that a file is the manifest of; None if it is none.
 
     It is needed as long as one of the submission's attempts is ``submitting`` or ``submitted``.
     """

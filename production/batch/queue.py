@@ -101,6 +101,8 @@ class Queue:
         """Why the last listing failed."""
         self._failures = 0
         self._hurry = 0.0
+        self._manifests: dict[str, str] = {}
+        """{id of an array: its manifest}, of our own submissions."""
         self._ledger = 0
         """Which accounting the site has, as far as we have found out."""
         self._sought: dict[str, float] = {}
@@ -123,6 +125,7 @@ class Queue:
             except errors.SubmitRefused as refused:
                 refusals.append(str(refused))
                 continue
+            self._manifests[job] = manifest
             started |= {task.mark: self._dialect.job(job, index) for index, task in enumerate(tasks, 1)}
         if refusals and not started:
             raise errors.SubmitRefused(f"no job was started: {refusals[0]}")
@@ -179,13 +182,23 @@ class Queue:
 
     def query(self, jobs: Mapping[str, str]) -> dict[str, base.Report]:
         asked = set(jobs.values())
-        for id in [id for id, job in self._jobs.items() if job.asked and id not in asked]:
-            del self._jobs[id]  # whoever asks no more has written down what became of it
+        self._forget([id for id, job in self._jobs.items() if job.asked and id not in asked])
         for id in asked:
             self._job(id).asked = True
         if any(not self._jobs[id].settled for id in asked):
             self._look()
         return {mark: self._jobs[id].report for mark, id in jobs.items()}
+
+    def _forget(self, ids: Collection[str]) -> None:
+        """Whoever asks no more has written down what became of them."""
+        if not ids:
+            return
+        for id in ids:
+            del self._jobs[id]
+        arrays = {split[0] for split in map(self._dialect.split, self._jobs) if split}
+        for over in self._manifests.keys() - arrays:
+            with contextlib.suppress(OSError):
+                os.unlink(self._manifests.pop(over))
 
     def _job(self, id: str) -> _Job:
         job = self._jobs.get(id)
