@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from production import errors, settings
 from production import run as runs
-from production.batch import array, base, queue, sge, shell, slurm
+from production.batch import array, base, queue, sge, shell, slurm, witness
 from tests.exams import batch as exam
 from tests.fakes import clock as clocks
 from tests.fakes import cluster as clusters
@@ -166,6 +167,24 @@ def test_a_manifest_is_read_by_sh_as_it_was_meant(tmp_path: pathlib.Path) -> Non
     told = subprocess.run(["sh", str(path)], capture_output=True, check=True).stdout
     words = ["mark-1-1", "/o", "/e", "NAME=x\n'y'", "--", "/t", "/w", "/d", "/s 1", "--", *odd]
     assert os.fsdecode(told).split("\0")[:-1] == words
+
+
+@pytest.mark.parametrize("kind", ["dash", "bash --posix", "busybox sh"])
+@pytest.mark.parametrize(("body", "code"), [("exit 7", 7), ("trap 'exit 9' TERM; kill -TERM $PPID; sleep 9 & wait", 9)])
+def test_the_text_of_a_job_in_any_shell(tmp_path: pathlib.Path, kind: str, body: str, code: int) -> None:
+    """A signal to the first process alone reaches the script; the witness knows the job's id."""
+    if shutil.which(kind.split()[0]) is None:
+        pytest.skip(f"no {kind}")
+    ground = exam.Ground(tmp_path, lambda: pytest.fail("not used"))
+    task = ground.task(body)
+    array.write(str(tmp_path / "x.manifest"), [array.line(task)])
+    text = tmp_path / "job"
+    text.write_bytes(array.script(str(tmp_path / "x.manifest"), (), slurm.Slurm()))
+    variables = {"SLURM_ARRAY_JOB_ID": "11", "SLURM_ARRAY_TASK_ID": "1"}
+    done = subprocess.run([*kind.split(), str(text)], env=os.environ | variables, check=False)
+    seen = witness.read(task.witness)
+    assert seen
+    assert (done.returncode, seen.exit, seen.job) == (code, code, "11_1")
 
 
 @pytest.mark.parametrize(

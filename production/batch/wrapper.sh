@@ -65,13 +65,30 @@ if [ -f "$1" ] && [ ! -x "$1" ]; then
     esac
 fi
 
-# In the foreground: in the background sh would take INT and QUIT away from the script for good, and fork instead of
+# Here, in the foreground: in the background sh would take INT and QUIT away from the script for good, and fork instead of
 # vfork. So a signal to the whole group ends the script, and we live to say so; one to this process alone waits for
 # the script's end.
+# On a cluster, in the background: Slurm signals this process alone, and kills the rest half a minute later. What
+# comes is handed on; env gives INT and QUIT back where it can (coreutils 8.31).
 trap : HUP INT QUIT USR1 USR2 TERM XCPU
-if [ "$rp_status" = 0 ]; then
+if [ "$rp_status" = 0 ] && [ -z "$rp_job" ]; then
     "$@"
     rp_status=$?
+elif [ "$rp_status" = 0 ]; then
+    if env --default-signal=INT,QUIT true 2>/dev/null; then
+        set -- env --default-signal=INT,QUIT sh -c 'exec "$@"' sh "$@"
+    fi
+    "$@" &
+    rp_child=$!
+    for rp_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
+        trap "rp_again=1; kill -$rp_signal $rp_child" "$rp_signal"
+    done
+    while :; do # a signal ends the wait, not the script
+        rp_again=
+        wait "$rp_child"
+        rp_status=$?
+        [ -n "$rp_again" ] && kill -0 "$rp_child" || break
+    done 2>/dev/null
 fi
 
 [ "$rp_uptime" = - ] || read -r rp_uptime rp_rest </proc/uptime
