@@ -83,11 +83,14 @@ elif [ "$rp_status" = 0 ]; then
     for rp_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
         trap "rp_again=1; kill -$rp_signal $rp_child" "$rp_signal"
     done
-    while :; do # a signal ends the wait, not the script
+    rp_before=
+    while :; do # a signal ends the wait, not the script; 127: that wait was the last after all
         rp_again=
         wait "$rp_child"
-        rp_status=$?
-        [ -n "$rp_again" ] && kill -0 "$rp_child" || break
+        rp_code=$?
+        [ "$rp_before$rp_code" = again127 ] || rp_status=$rp_code
+        [ -n "$rp_again" ] && [ "$rp_code" -gt 128 ] || break
+        rp_before=again
     done 2>/dev/null
 fi
 
