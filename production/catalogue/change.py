@@ -116,8 +116,9 @@ class Change:
     def claim(
         self, production: int, number: int, owner: runs.Owner, wanted: runs.Wanted, now: datetime.datetime
     ) -> list[runs.Run]:
-        query, choice = reading.next_query(production, number, wanted, now)
-        rows = [reading.read_new(row) for row in self._execute(query, choice).fetchall()]
+        rows = [
+            reading.read_new(row) for row in reading.next_rows(self._all, production, number, wanted, clock.text(now))
+        ]
         values = {"production": production, "now": clock.text(now), "owner": owner.id, "user": owner.user}
         claims = [values | {"run": run.run, "attempt": run.attempt + 1} for run in rows]
         self._connection.executemany(sql.SQL.claim, claims)
@@ -240,6 +241,10 @@ class Change:
             ordered += each.outputs * (flying - unordered + ended)
             claimed += each.outputs * unordered + known_bytes + each.input * max(0, unordered - known)
         return base.Promised(ordered, claimed)
+
+    def _all(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = self._execute(query, parameters).fetchall()
+        return rows
 
     def _number(self, query: str, **parameters: object) -> int:
         return int(self._execute(query, parameters).fetchone()[0])

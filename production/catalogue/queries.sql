@@ -160,13 +160,32 @@ SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM prod
   WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
--- claimable_wanted --
--- The same, of chosen datasets and tranches (JSON lists; empty means any).
-SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
-  WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
-    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
+-- claimable_near --
+-- Of the first so many of them, those of chosen datasets and tranches (JSON lists; empty means any).
+SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM (
+    SELECT * FROM production_run
+      WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
+      ORDER BY priority DESC, run LIMIT :look) AS p JOIN run AS r USING (run)
+  WHERE EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
       AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
       AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches))))
+  ORDER BY p.priority DESC, p.run LIMIT :number
+
+-- more_than_near --
+-- Whether there are more.
+SELECT 1 FROM production_run
+  WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
+  LIMIT 1 OFFSET :look
+
+-- claimable_wanted --
+-- Of all new runs, those of chosen datasets and tranches: for when they come late, found by way of the datasets.
+SELECT DISTINCT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at
+  FROM json_each(CASE :datasets WHEN '[]' THEN (SELECT json_group_array(DISTINCT dataset) FROM datasets) ELSE :datasets END) AS chosen
+  CROSS JOIN datasets AS d ON d.dataset = chosen.value
+    AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))
+  CROSS JOIN production_run AS p ON p.production = :production AND p.run = d.run
+  JOIN run AS r ON r.run = p.run
+  WHERE p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
 -- claim --
@@ -204,14 +223,6 @@ SELECT p.run, p.attempt FROM manager AS m JOIN production_run AS p ON p.owner = 
 -- in_flight --
 -- How many runs a manager has in each state.
 SELECT state, count(*) FROM production_run WHERE owner = :owner GROUP BY state
-
--- last_new --
--- Whether a wanted run is new, in back-off or not.
-SELECT 1 FROM production_run AS p WHERE p.production = :production AND p.state = 'new'
-    AND (:datasets = '[]' AND :tranches = '[]' OR EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
-      AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
-      AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))))
-  LIMIT 1
 
 -- last_waiting --
 -- Whether a wanted run waits for a base run that may still finish.

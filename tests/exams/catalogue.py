@@ -400,6 +400,27 @@ class Exam:
 
     @pytest.mark.feature("AC-07")
     @pytest.mark.parametrize(
+        ("datasets", "tranches"), [(("late",), ()), (("late", "later"), ()), ((), (7,)), (("later", "late"), (7,))]
+    )
+    def test_runs_that_are_wanted_may_be_the_last_of_thousands(
+        self, desk: Desk, datasets: tuple[str, ...], tranches: tuple[int, ...]
+    ) -> None:
+        desk.add(*range(1, 3001))
+        desk.add(2990, 2991, 3001, dataset="late", tranche=7)
+        desk.add(2991, 3000, dataset="later", tranche=8)
+        production = desk.open()
+        desk.subject.shell("UPDATE production_run SET priority = 1 WHERE run = 2991")
+        expected = [2991, 2990, 3000, 3001] if datasets == ("late", "later") else [2991, 2990, 3001]
+        wanted = runs.Wanted(datasets, tranches)
+        assert numbers(desk.catalogue.next_runs(production.id, 2, wanted, desk.now)) == expected[:2]
+        assert numbers(desk.catalogue.next_runs(production.id, 10, wanted, desk.now)) == expected
+        assert desk.catalogue.outlook(production.id, desk.enter(production), wanted).new
+        desk.subject.shell("UPDATE production_run SET state = 'held' WHERE run >= 2990")
+        assert not desk.catalogue.next_runs(production.id, 1, wanted, desk.now)
+        assert not desk.catalogue.outlook(production.id, desk.enter(production), wanted).new
+
+    @pytest.mark.feature("AC-07")
+    @pytest.mark.parametrize(
         ("datasets", "tranches", "expected"),
         [
             ((), (), [1, 2, 3, 4, 5]),
