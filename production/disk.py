@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 
 BLOCK = 1 << 20
@@ -142,6 +143,21 @@ class Left:
     """Nanoseconds."""
 
 
+class _Sync(threading.Thread):
+    """Writes a file to the disk; a daemon, so that a file server that hangs can't hold the exit."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(name="sync", daemon=True)
+        self._descriptor = descriptor
+        self.error: OSError | None = None
+
+    def run(self) -> None:
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self.error = error
+
+
 class Part:
     """A file that is being written; see ``new``."""
 
@@ -151,6 +167,7 @@ class Part:
         self.stays = False
         self._descriptor = descriptor
         self._synced = bytes_
+        self._syncing: _Sync | None = None
 
     def write(self, block: memoryview) -> None:
         """Append the block. Raises: Trouble."""
@@ -160,8 +177,7 @@ class Part:
                 self.bytes += count
                 block = block[count:]
             if self.bytes - self._synced >= _SYNC_EVERY:
-                os.fdatasync(self._descriptor)
-                self._synced = self.bytes
+                self._sync_beside()
 
     def end(self, count: int) -> bytes:
         """The last ``count`` bytes. Raises: Trouble."""
@@ -171,7 +187,28 @@ class Part:
     def sync(self) -> None:
         """Return when every byte is on the disk. Raises: Trouble."""
         with trying("write", self.path):
+            self._settle()
             os.fsync(self._descriptor)
+
+    def _sync_beside(self) -> None:
+        """Let the disk work while the next bytes come. The last time must be over: a disk may be the slower one."""
+        self._settle()
+        self._syncing = _Sync(self._descriptor)
+        self._syncing.start()
+        self._synced = self.bytes
+
+    def _settle(self) -> None:
+        """Wait for the sync that is under way."""
+        if self._syncing is not None:
+            self._syncing.join()
+            if self._syncing.error is not None:
+                raise self._syncing.error
+
+    def close(self) -> None:
+        """Let go of the file, after what still writes it to the disk."""
+        if self._syncing is not None:
+            self._syncing.join()
+        os.close(self._descriptor)
 
     def rename(self, final: str) -> None:
         """Give it its name, for good: also a power cut doesn't take it back. Raises: Trouble."""
@@ -221,7 +258,7 @@ def new(path: str, left: Left | None = None) -> Iterator[Part]:
                 os.unlink(path)
         raise
     finally:
-        os.close(descriptor)
+        part.close()
 
 
 def _again(path: str, left: Left) -> int | None:

@@ -80,6 +80,7 @@ class Control(ftplib.FTP):
         self._heard = 0
         self._deadline = math.inf
         self._told = 0.0
+        self._buffers: list[memoryview] = []
 
     def open(self) -> None:
         """Reach the server and hear its greeting; with ftps also agree on the cipher.
@@ -195,7 +196,7 @@ class Control(ftplib.FTP):
 
     @contextlib.contextmanager
     def data(self, command: str, first_byte: float, offset: int = 0) -> Iterator[Iterator[memoryview]]:
-        """The blocks that a command sends, each valid until the next; ends once the server says that it was all.
+        """The blocks that a command sends, each valid until the next but one; ends once the server says: all sent.
 
         ``first_byte``: seconds until the first one. Raises: Cut, Silence, ftplib.Error, and what ``waiting`` raises.
         """
@@ -221,7 +222,9 @@ class Control(ftplib.FTP):
             raise
 
     def _blocks(self, connection: socket.socket, first: float) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(BLOCK))
+        if not self._buffers:
+            self._buffers = [memoryview(bytearray(BLOCK)), memoryview(bytearray(BLOCK))]
+        buffer, other = self._buffers
         deadline, limit = max(first, time.monotonic() + self._limit), first - time.monotonic()
         self._told = time.monotonic()
         while True:
@@ -236,6 +239,7 @@ class Control(ftplib.FTP):
             if not count:
                 return
             yield buffer[:count]
+            buffer, other = other, buffer  # who hashes may still be at it
             limit = self._limit
             deadline = time.monotonic() + limit
 

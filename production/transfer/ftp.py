@@ -18,6 +18,7 @@ import os
 import re
 import ssl
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -32,8 +33,12 @@ RESUMED = 1 << 20
 """Bytes: a smaller file isn't worth the questions, and comes anew."""
 _OVERLAP = 64 << 10
 """Bytes that come once more when a file is gone on with."""
+_LARGE = 8 << 20
+"""Bytes from which on a second processor hashes what came."""
 _MOST_LEFT = 256
 """Parts remembered; the oldest is removed."""
+_MOMENT = 5.0
+"""Seconds."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
 
 
@@ -103,14 +108,19 @@ class Ftp:
         logged = login.find(options.netrc, place.host, user)
         self._pool = pool.Pool(place, logged, options.stall, options.tries)
         self._url = f"{place.url}/{disk.shown(self._root)}"
-        self._way: digest.Way | None = None
         self._tape = bool(options.stage)
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
+        self._told: dict[str, tuple[int | None, float]] = {}
 
     def size(self, remote: str) -> int | None:
         path = self._path(remote)
-        return self._use(remote, lambda control: self._size(control, path), _nobody)
+        size = self._use(remote, lambda control: self._size(control, path), _nobody)
+        with self._lock:
+            if len(self._told) >= _MOST_LEFT:
+                self._told.clear()
+            self._told[path] = (size, time.monotonic())
+        return size
 
     def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
         path, so_far = self._path(remote), _SoFar(progress)
@@ -162,6 +172,12 @@ class Ftp:
             raise ftplib.error_proto(reply)
         return int(match[1])
 
+    def _size_told(self, control: controls.Control, path: str) -> int | None:
+        """What ``size`` said a moment ago needs no second round trip: over a distance they are what a small file costs."""
+        with self._lock:
+            size, when = self._told.pop(path, (None, -_MOMENT))
+        return size if time.monotonic() - when < _MOMENT else self._size(control, path)
+
     def _size_listed(self, control: controls.Control, path: str) -> int | None:
         """For a server without SIZE. Source: RFC 3659, 7.3.1: the facts stand alone in the second line."""
         if "MLST" not in self._pool.features:
@@ -178,7 +194,7 @@ class Ftp:
             return ""
 
     def _fetch(self, control: controls.Control, path: str, local: str, begun: _Begun | None, so_far: _SoFar) -> int:
-        size = self._size(control, path)
+        size = self._size_told(control, path)
         modified = self._modified(control, path) if size is not None and size >= RESUMED else ""
         if begun is not None and (not modified or (begun.size, begun.modified) != (size, modified)):
             begun = None
@@ -187,7 +203,8 @@ class Ftp:
         with disk.new(local + ".part", begun.part if begun else None) as part:
             check = begun.digest if begun and part.bytes else way.new()
             try:
-                self._receive(control, path, part, size, check, so_far)
+                with _hashing(check, size) as hashed:
+                    self._receive(control, path, part, size, hashed, so_far)
                 self._confirm(control, path, way, check.hexdigest())
             except (controls.Cut, ftplib.error_temp, _Short):
                 if modified and size is not None and part.bytes:
@@ -203,7 +220,7 @@ class Ftp:
         path: str,
         part: disk.Part,
         size: int | None,
-        check: digest.Digest,
+        hashed: Callable[[memoryview], None],
         so_far: _SoFar,
     ) -> None:
         """The bytes of the source from where the part stands."""
@@ -217,7 +234,7 @@ class Ftp:
                     if size is not None and part.bytes + len(block) > size:
                         raise _Anew if resumed else _Wrong(f"more than the {size:,} bytes that it said")
                     part.write(block)
-                    check.update(block)
+                    hashed(block)
                     so_far.tell(part.bytes)
         except ftplib.error_perm as error:
             if begin and str(error).startswith("5") and not str(error).startswith("550"):
@@ -333,6 +350,11 @@ def _after(known: memoryview, blocks: Iterator[memoryview]) -> Iterator[memoryvi
             yield block[again:]
     if known:
         raise _Anew
+
+
+def _hashing(check: digest.Digest, size: int | None) -> contextlib.AbstractContextManager[Callable[[memoryview], None]]:
+    """A thread isn't worth it for a few blocks."""
+    return contextlib.nullcontext(check.update) if size is not None and size < _LARGE else digest.beside(check)
 
 
 def _can_be_sent(path: str) -> bool:
