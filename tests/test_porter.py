@@ -251,3 +251,152 @@ def test_a_hanging_archive_cannot_hold_the_manager(gates: Gates, bell: Clock, ca
     gates.open["a"].set()  # it comes back much later: nobody is disturbed, least of all a closed clock
     assert gates.left["a"].wait(LONG)
     assert not gates.begun["b"].is_set()
+
+
+# --- what is waited out ---------------------------------------------------------------------------------------------
+
+
+class Moody(Gates):
+    """An archive that may be away, or not know sizes; tells when it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = ""
+        self.asked = threading.Semaphore(0)
+        self.looks = 0
+
+    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+        self.asked.release()
+        if self.away:
+            self.looks += 1
+            raise errors.TransferWaits(self.away)
+        progress(100)
+        return 100
+
+
+def test_an_archive_that_is_away_is_waited_for_and_said(bell: Clock) -> None:
+    archive = Moody()
+    archive.away = "ftp://archive:21 is away: Connection refused"
+    carrier = porter.Threads(archive, bell, 4, again=0.01)
+    for name in "abcd":
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: all(how.waits == archive.away for how in carrier.progress().values()))
+    assert not ended(carrier)
+    for _ in range(6):
+        assert archive.asked.acquire(timeout=LONG)
+    archive.away = ""
+    until(bell, lambda: len(ended(carrier)) == 4)
+    assert set(carrier.progress().values()) == {base.Progress(100, 100, True)}
+    carrier.close()
+
+
+def test_one_looks_whether_the_archive_is_back_for_all(bell: Clock) -> None:
+    archive = Moody()
+    archive.away = "away"
+    carrier = porter.Threads(archive, bell, 4, again=LONG)
+    for name in "abcd":
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: all(how.waits for how in carrier.progress().values()))
+    assert archive.looks <= 4  # nobody a second time
+    carrier.forget(["/a", "/b"])  # at once, not after the wait
+    carrier.start("e", "/e")
+    until(bell, lambda: bool(carrier.progress()["/e"].waits))
+    carrier.stop()
+    assert carrier.progress() == {}
+    assert archive.looks <= 4
+
+
+def test_a_refused_login_ends_the_fetch(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
+    gates.raises["a"] = errors.LoginRefused("no")
+    gates.open["a"].set()
+    carrier.start("a", "/a")
+    until(bell, lambda: bool(ended(carrier)))
+    assert isinstance(carrier.progress()["/a"].error, errors.LoginRefused)
+
+
+def test_a_size_need_not_be_known(bell: Clock) -> None:
+    class Sizeless(Moody):
+        def size(self, remote: str) -> None:  # type: ignore[override]
+            return None
+
+    carrier = porter.Threads(Sizeless(), bell, 1)
+    carrier.start("a", "/a")
+    until(bell, lambda: bool(ended(carrier)))
+    assert carrier.progress()["/a"] == base.Progress(100, None, True)
+    carrier.close()
+
+
+# --- tapes ----------------------------------------------------------------------------------------------------------
+
+
+class Tapes(Gates):
+    """Each file is on a tape that comes when its gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+        self.withdrawn: list[str] = []
+
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+        self.order.append(remote)
+        self.begun[remote].set()
+        try:
+            while not self.open[remote].wait(0.005):
+                waiting()
+        except BaseException:
+            self.withdrawn.append(remote)
+            raise
+        finally:
+            self.left[remote].set()
+
+
+@pytest.mark.feature("AC-10")
+def test_so_many_are_recalled_at_a_time_in_order_and_once(bell: Clock) -> None:
+    tapes = Tapes()
+    carrier = porter.Threads(tapes, bell, 1, patience=LONG, recalls=2)
+    carrier.recall(["a", "b", "c", "d"])
+    assert tapes.begun["a"].wait(LONG)
+    assert tapes.begun["b"].wait(LONG)
+    assert not tapes.begun["c"].is_set()
+    carrier.recall(["a", "b", "d", "c"])  # the order has changed
+    tapes.open["a"].set()
+    assert tapes.begun["d"].wait(LONG)
+    for _ in range(3):
+        carrier.recall(["a", "b", "d", "c"])
+    for gate in tapes.open.values():
+        gate.set()
+    assert tapes.left["c"].wait(LONG)
+    carrier.close()
+    assert sorted(tapes.order[:2]) == ["a", "b"]
+    assert tapes.order[2:] == ["d", "c"]
+    assert tapes.withdrawn == []
+
+
+@pytest.mark.feature("AC-10", "AC-28")
+def test_what_is_not_named_any_more_is_withdrawn(bell: Clock) -> None:
+    tapes = Tapes()
+    carrier = porter.Threads(tapes, bell, 1, patience=LONG, recalls=2)
+    carrier.recall(["a", "b", "c"])
+    assert tapes.begun["a"].wait(LONG)
+    assert tapes.begun["b"].wait(LONG)
+    carrier.start("a", "/a")  # a file that is fetched stays recalled
+    carrier.recall(["d"])
+    assert tapes.begun["d"].wait(LONG)
+    assert tapes.withdrawn == ["b"]
+    tapes.open["a"].set()
+    carrier.stop()
+    assert sorted(tapes.withdrawn) == ["b", "d"]
+    assert not tapes.begun["c"].is_set()
+
+
+def test_a_recall_that_fails_is_told_by_the_fetch(bell: Clock) -> None:
+    class Broken(Tapes):
+        def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+            self.begun[remote].set()
+            raise errors.InputMissing("no such tape") if remote == "a" else ValueError("odd")
+
+    tapes = Broken()
+    carrier = porter.Threads(tapes, bell, 1, recalls=1)
+    carrier.recall(["a", "b", "c"])
+    assert tapes.begun["c"].wait(LONG)
+    carrier.close()

@@ -206,7 +206,7 @@ class Control(ftplib.FTP):
             if not reply.startswith("1"):
                 raise ftplib.error_reply(reply)
             with contextlib.closing(self._secured(plain) if self.place.secure else plain) as connection:
-                yield self._blocks(connection, began + first_byte)
+                yield self._blocks(connection, began, first_byte)
                 _say_goodbye(connection)
         while self.getresp().startswith("1"):
             pass
@@ -221,11 +221,12 @@ class Control(ftplib.FTP):
             self.pending = True  # a REST stays in force until the next transfer: nothing more is asked here
             raise
 
-    def _blocks(self, connection: socket.socket, first: float) -> Iterator[memoryview]:
+    def _blocks(self, connection: socket.socket, began: float, limit: float) -> Iterator[memoryview]:
         if not self._buffers:
             self._buffers = [memoryview(bytearray(BLOCK)), memoryview(bytearray(BLOCK))]
         buffer, other = self._buffers
-        deadline, limit = max(first, time.monotonic() + self._limit), first - time.monotonic()
+        # However late the server said that it comes: then it has to be given time to.
+        deadline = max(began + limit, time.monotonic() + min(limit, self._limit))
         self._told = time.monotonic()
         while True:
             try:
