@@ -80,7 +80,7 @@ def _smaller(load: Load) -> Load:
     return dataclasses.replace(load, number=min(load.number, 300), bytes=load.bytes // (5 if load.bytes > MEGA else 1))
 
 
-def _contenders(server: Server, load: Load, directory: pathlib.Path) -> dict[tuple[int, str], Callable[[], Cost]]:
+def _contenders(server: Server, load: Load, directory: pathlib.Path) -> dict[str, Callable[[], Cost]]:
     bring: dict[str, Bring] = {
         "copy on this disk, each file synced": functools.partial(_python, "copy"),
         _FLOOR: functools.partial(_python, "bare"),
@@ -89,7 +89,7 @@ def _contenders(server: Server, load: Load, directory: pathlib.Path) -> dict[tup
         _OURS: functools.partial(_python, "ours"),
     }
     return {
-        (width, name): functools.partial(_brought, one, server, load, width, directory)
+        f"{width} × {name}": functools.partial(_brought, one, server, load, width, directory)
         for width in load.connections
         for name, one in bring.items()
     }
@@ -157,8 +157,7 @@ def _make(directory: pathlib.Path, load: Load) -> None:
     block = os.urandom(MEGA // 10)
     for name in load.files:
         with open(directory / name, "wb") as file:
-            for _ in range(load.bytes // len(block)):
-                file.write(block)
+            file.writelines(block for _ in range(load.bytes // len(block)))
 
 
 @contextlib.contextmanager
@@ -190,18 +189,20 @@ def _pyftpdlib(files: pathlib.Path) -> Iterator[int]:
 # --- what came out ---
 
 
-def _print(server: Server, load: Load, found: Mapping[tuple[int, str], list[Cost]]) -> None:
+def _print(server: Server, load: Load, found: Mapping[str, list[Cost]]) -> None:
+    """Each beside those with as many connections."""
     large = load.bytes > MEGA
-    unit, of = ("MB/s", load.number * load.bytes / MEGA) if large else ("files/s", load.number)
+    unit, number = ("MB", load.number * load.bytes / MEGA) if large else ("file", load.number)
     rows = []
-    for (width, name), costs in found.items():
-        rate, floor, ours = ([of / one.wall for one in found[width, who]] for who in (name, _FLOOR, _OURS))
-        cpu = measure.spread([1000 * one.cpu / of for one in costs], 2)
-        peak = f"{max(one.peak for one in costs) / MEGA:.0f}" if costs[0].peak else ""
-        rows.append(
-            [f"{width} × {name}", measure.spread(rate), measure.ratio(rate, floor), measure.ratio(ours, rate), cpu, peak]
+    for name, costs in found.items():
+        width = name.partition(" ")[0]
+        rate, floor, ours = (
+            [number / one.wall for one in found[who]] for who in (name, f"{width} × {_FLOOR}", f"{width} × {_OURS}")
         )
+        cpu = measure.spread([1000 * one.cpu / number for one in costs], 2)
+        peak = f"{max(one.peak for one in costs) / MEGA:.0f}" if costs[0].peak else ""
+        rows.append([name, measure.spread(rate), measure.ratio(rate, floor), measure.ratio(ours, rate), cpu, peak])
     rows += [[name, "not here", "", "", "", ""] for name in ("curl", "lftp") if not shutil.which(name)]
-    title = f"transfers: {load.number:,} files of {load.bytes:,} bytes from {server.program} on loopback"
-    heads = ["connections", unit, "of ftplib", "ours of this", f"processor ms a {'MB' if large else 'file'}", "peak MB"]
-    measure.table(title, heads, rows)
+    title = f"transfers: {load.number:,} × {load.bytes / MEGA:g} MB from {server.program} on loopback"
+    heads = ["connections", "MB/s" if large else "files/s", "of ftplib", "ours of this", f"processor ms a {unit}"]
+    measure.table(title, [*heads, "peak MB"], rows)

@@ -211,12 +211,11 @@ class Part:
         os.close(self._descriptor)
 
     def rename(self, final: str) -> None:
-        """Give it its name, for good: also a power cut doesn't take it back. Raises: Trouble."""
+        """Give it its name; for good once the directory is synced, too. Raises: Trouble."""
         with trying("rename", self.path):
             if not self.ours():
                 raise OSError(errno.EBUSY, "somebody else writes it now")
             os.rename(self.path, final)
-        sync_directory(os.path.dirname(final))
 
     def leave(self) -> Left:
         """Let it stay when the block ends with an error; ``new`` goes on with it. Raises: Trouble."""
@@ -246,9 +245,7 @@ def new(path: str, left: Left | None = None) -> Iterator[Part]:
     if descriptor is None:
         left = None
         with trying("write", path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # not truncated: whoever still writes into it keeps his own, nameless file
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            descriptor = _made(path)
     part = Part(path, descriptor, 0 if left is None else left.bytes)
     try:
         yield part
@@ -259,6 +256,15 @@ def new(path: str, left: Left | None = None) -> Iterator[Part]:
         raise
     finally:
         part.close()
+
+
+def _made(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)  # not truncated: whoever still writes into it keeps his own, nameless file
+        return os.open(path, flags, 0o666)
 
 
 def _again(path: str, left: Left) -> int | None:

@@ -50,7 +50,14 @@ class Gates:
     def size(self, remote: str) -> int:
         return 100
 
-    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
         try:
             progress(10)
             self.begun[remote].set()
@@ -206,14 +213,21 @@ class Slow(copy.Copy):
         super().__init__(root)
         self.middle = threading.Event()
 
-    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
         def stay_in_the_middle(count: int) -> None:
             while count == 2 << 20:
                 progress(count)
                 self.middle.set()
             progress(count)
 
-        return super().fetch(remote, local, stay_in_the_middle)
+        return super().fetch(remote, local, stay_in_the_middle, size, received)
 
 
 @pytest.mark.feature("AC-29")
@@ -253,6 +267,63 @@ def test_a_hanging_archive_cannot_hold_the_manager(gates: Gates, bell: Clock, ca
     assert not gates.begun["b"].is_set()
 
 
+class Behind(Gates):
+    """An archive that is quicker than our disk, which takes each file when its gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full: set[str] = set()
+        """Files for which the disk has no room the first time."""
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
+        assert size == 100
+        self.begun[remote].set()
+        progress(100)
+        received()
+        assert self.open[remote].wait(LONG)
+        if remote in self.full:
+            self.full.remove(remote)
+            raise errors.TransferWaits("the disk is full")
+        return 100
+
+
+def test_another_file_comes_while_the_disk_takes_one(bell: Clock) -> None:
+    archive = Behind()
+    carrier = porter.Threads(archive, bell, 1, patience=LONG)
+    for name in "abc":
+        carrier.start(name, f"/{name}")
+    assert archive.begun["a"].wait(LONG)
+    assert archive.begun["b"].wait(LONG)
+    assert not archive.begun["c"].is_set()  # a disk that is slow has its limit, too
+    assert not ended(carrier)
+    archive.open["b"].set()
+    assert archive.begun["c"].wait(LONG)
+    until(bell, lambda: set(ended(carrier)) == {"/b"})
+    for name in "ac":
+        archive.open[name].set()
+    until(bell, lambda: len(ended(carrier)) == 3)
+    carrier.close()
+
+
+def test_a_disk_that_is_full_in_the_end_is_waited_for(bell: Clock) -> None:
+    archive = Behind()
+    archive.full = {"a", "b", "c"}
+    carrier = porter.Threads(archive, bell, 1, patience=LONG, again=0.01)
+    for name in "abc":
+        archive.open[name].set()
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: len(ended(carrier)) == 3)
+    assert {how.error for how in carrier.progress().values()} == {None}
+    carrier.close()
+
+
 # --- what is waited out ---------------------------------------------------------------------------------------------
 
 
@@ -265,7 +336,14 @@ class Moody(Gates):
         self.asked = threading.Semaphore(0)
         self.looks = 0
 
-    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
         self.asked.release()
         if self.away:
             self.looks += 1

@@ -88,7 +88,7 @@ def _get(given: argparse.Namespace) -> int:
         raise errors.UsageError(f"{disk.shown(local)} is there already; nothing was changed")
     with _opened(chosen) as transfer:
         size, begun = transfer.size(remote), time.monotonic()
-        count = transfer.fetch(remote, local, _Told(remote, size))
+        count = transfer.fetch(remote, local, _Told(remote, size), size)
         seconds = time.monotonic() - begun
     options.say(
         f"{disk.shown(local)}: {count:,} bytes in {seconds:.1f} s, {count / max(seconds, 1e-3) / 1e6:,.1f} MB/s"

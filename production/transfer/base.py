@@ -21,6 +21,10 @@ class Entry:
     directory: bool = False
 
 
+def nobody() -> None:
+    """Nobody wants to be told, or wants it to end."""
+
+
 class Transfer(Protocol):
     """An archive: reads files from one place. Methods may be called from several threads at once."""
 
@@ -31,10 +35,20 @@ class Transfer(Protocol):
         """
         ...
 
-    def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callable[[int], None],
+        size: int | None = None,
+        received: Callable[[], None] = nobody,
+    ) -> int:
         """Bring ``remote`` to ``local``, whole or not at all; returns its bytes.
 
-        Written as ``local`` + ``.part``, verified, synced, then renamed. ``progress`` is called with the bytes so
+        ``size``: what ``size`` has just said; who would have to ask over a network needn't ask again.
+        ``received`` is called, if there is such a moment, when the archive has done its part and only our disk has not.
+        Written as ``local`` + ``.part``, verified, synced, then renamed: a power cut may take the name back, never give
+        it to half a file. ``progress`` is called with the bytes so
         far after each block, and once a second while none comes; an exception out of it ends the transfer and
         removes the ``.part``. After an error of its own the ``.part`` may stay, for the next fetch to go on with.
 

@@ -31,7 +31,7 @@ _LONGEST_REPLY = 1 << 20
 _IN_PROGRESS = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
 
 Waiting = Callable[[], None]
-_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+_Address = tuple[str | int | bytes, ...]
 
 
 class Cut(Exception):
@@ -75,7 +75,7 @@ class Control(ftplib.FTP):
         """A command's last reply is still to come, so nothing else can be asked."""
         self._limit = limit
         self._secrets: tuple[str, ...] = ()
-        self._peer: tuple[str, int] = (place.host, place.port)
+        self._peer: _Address = (place.host, place.port)
         self._ahead = b""
         self._heard = 0
         self._deadline = math.inf
@@ -89,7 +89,7 @@ class Control(ftplib.FTP):
         """
         self.sock = self._reach(self.place.host, self.place.port)
         self.af = self.sock.family
-        self._peer = self.sock.getpeername()[:2]
+        self._peer = self.sock.getpeername()
         # A long transfer leaves this connection idle, and a router forgets idle ones.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
@@ -136,7 +136,7 @@ class Control(ftplib.FTP):
         self.pending = True
         self._heard = 0
         try:
-            with _cut(self.place.url):
+            with _Network(self.place):
                 assert self.sock is not None
                 self.sock.sendall((line + "\r\n").encode("utf-8", "surrogateescape"))
         except TimeoutError:
@@ -174,7 +174,7 @@ class Control(ftplib.FTP):
         while True:
             self._look(self._deadline, self._limit)
             try:
-                with _cut(self.place.url):
+                with _Network(self.place):
                     assert self.sock is not None
                     block = self.sock.recv(8192)
             except TimeoutError:
@@ -201,7 +201,7 @@ class Control(ftplib.FTP):
         ``first_byte``: seconds until the first one. Raises: Cut, Silence, ftplib.Error, and what ``waiting`` raises.
         """
         began = time.monotonic()
-        with contextlib.closing(self._reach(*self._passive())) as plain:
+        with contextlib.closing(self._connected(self.af, self._passive(), time.monotonic() + self._limit)) as plain:
             reply = self._begin(command, first_byte, offset)
             if not reply.startswith("1"):
                 raise ftplib.error_reply(reply)
@@ -230,7 +230,7 @@ class Control(ftplib.FTP):
         self._told = time.monotonic()
         while True:
             try:
-                with _cut(self.place.url):
+                with _Network(self.place):
                     count = connection.recv_into(buffer)
             except TimeoutError:
                 self.waiting()
@@ -244,36 +244,39 @@ class Control(ftplib.FTP):
             limit = self._limit
             deadline = time.monotonic() + limit
 
-    def _passive(self) -> tuple[str, int]:
+    def _passive(self) -> _Address:
         """Where the server waits for us: the host is where it is, whatever it says."""
         if self.af == socket.AF_INET:
             return self._peer[0], ftplib.parse227(self.sendcmd("PASV"))[1]
-        return ftplib.parse229(self.sendcmd("EPSV"), self._peer)
+        host, _, *scope = self._peer
+        return host, ftplib.parse229(self.sendcmd("EPSV"), self._peer[:2])[1], *scope
 
     # --- sockets ---
 
     def _reach(self, host: str, port: int) -> socket.socket:
         try:
-            with _cut(self.place.url):
+            with _Network(self.place):
                 addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError:
             raise Cut("that is no host's name") from None
         trouble: Cut | None = None
         deadline = time.monotonic() + self._limit
-        for family, kind, protocol, _, address in addresses[:8]:
-            with _cut(self.place.url):
-                one = socket.socket(family, kind, protocol)
+        for family, _, _, _, address in addresses[:8]:
             try:
-                self._connect(one, address, deadline)
+                return self._connected(family, address, deadline)
             except Cut as cut:
                 trouble = cut
-                one.close()
-            except BaseException:
-                one.close()
-                raise
-            else:
-                return one
         raise trouble or Cut("it has no address")
+
+    def _connected(self, family: int, address: _Address, deadline: float) -> socket.socket:
+        with _Network(self.place):
+            one = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._connect(one, address, deadline)
+        except BaseException:
+            one.close()
+            raise
+        return one
 
     def _connect(self, one: socket.socket, address: _Address, deadline: float) -> None:
         one.settimeout(0)
@@ -292,7 +295,7 @@ class Control(ftplib.FTP):
         assert self.place.context is not None
         # Many servers want the data's session to be the one of the commands, as a proof that it is the same client.
         session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
-        with _cut(self.place.url):
+        with _Network(self.place):
             secured = self.place.context.wrap_socket(
                 plain, server_hostname=self.place.host, session=session, do_handshake_on_connect=False
             )
@@ -300,7 +303,7 @@ class Control(ftplib.FTP):
         try:
             while True:
                 try:
-                    with _cut(self.place.url):
+                    with _Network(self.place):
                         secured.do_handshake()
                 except TimeoutError:
                     self._look(deadline, self._limit)
@@ -328,16 +331,23 @@ def _say_goodbye(connection: socket.socket) -> None:
             connection.unwrap()
 
 
-@contextlib.contextmanager
-def _cut(url: str) -> Iterator[None]:
-    """Let an OSError of the network leave as what it means; a time limit passes, and so does a bad certificate."""
-    try:
-        yield
-    except ssl.SSLCertVerificationError:
-        raise
-    except OSError as error:
+class _Network:
+    """Let an OSError of the network leave as what it means; a time limit passes, and so does a bad certificate.
+
+    Entered a dozen times a file: a class is quicker than a generator.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, ssl.SSLCertVerificationError):
+            return
         if isinstance(error, TimeoutError) and error.errno is None:
-            raise
+            return
         if error.errno in disk.SHORT and not isinstance(error, ssl.SSLError):
-            raise errors.TransferWaits(str(disk.Trouble("open a connection to", url, error))) from error
+            raise errors.TransferWaits(str(disk.Trouble("open a connection to", self._place.url, error))) from error
         raise Cut(error.strerror or type(error).__name__) from error

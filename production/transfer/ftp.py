@@ -18,7 +18,6 @@ import os
 import re
 import ssl
 import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -37,8 +36,6 @@ _LARGE = 8 << 20
 """Bytes from which on a second processor hashes what came."""
 _MOST_LEFT = 256
 """Parts remembered; the oldest is removed."""
-_MOMENT = 5.0
-"""Seconds."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
 
 
@@ -69,6 +66,17 @@ class _Begun:
     modified: str
     part: disk.Left
     digest: digest.Digest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One file."""
+
+    path: str
+    """As the server is asked for it."""
+    local: str
+    size: int | None
+    """If it was asked for already."""
 
 
 class _Anew(Exception):
@@ -111,29 +119,25 @@ class Ftp:
         self._tape = bool(options.stage)
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
-        self._told: dict[str, tuple[int | None, float]] = {}
 
     def size(self, remote: str) -> int | None:
         path = self._path(remote)
-        size = self._use(remote, lambda control: self._size(control, path), _nobody)
-        with self._lock:
-            if len(self._told) >= _MOST_LEFT:
-                self._told.clear()
-            self._told[path] = (size, time.monotonic())
-        return size
+        return self._use(remote, lambda control: self._size(control, path), _nobody)
 
-    def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callable[[int], None],
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
         path, so_far = self._path(remote), _SoFar(progress)
         begun = self._take_begun(local)
-
-        def deed(control: controls.Control) -> int:
-            return self._fetch(control, path, local, begun, so_far)
-
         try:
-            return self._use(remote, deed, so_far.again)
+            return self._bring(remote, _Wanted(path, local, size), begun, so_far, received)
         except _Anew:
-            begun = None
-            return self._use(remote, deed, so_far.again)
+            return self._bring(remote, _Wanted(path, local, size), None, so_far, received)
 
     def recall(self, remote: str, waiting: Callable[[], None]) -> None:
         path = self._path(remote)
@@ -158,6 +162,17 @@ class Ftp:
         for local, one in begun.items():
             disk.remove_left(local + ".part", one.part)
 
+    def _bring(
+        self, remote: str, wanted: _Wanted, begun: _Begun | None, so_far: _SoFar, received: Callable[[], None]
+    ) -> int:
+        """The connection is given back before our disk is waited for: it can bring another file meanwhile."""
+        with self._telling(remote, so_far.again), contextlib.ExitStack() as stack:
+            part = self._pool.use(lambda control: self._fetch(control, wanted, begun, so_far, stack), so_far.again)
+            received()
+            part.sync()
+            part.rename(wanted.local)
+            return part.bytes
+
     # --- what is done with a connection ---
 
     def _size(self, control: controls.Control, path: str) -> int | None:
@@ -171,12 +186,6 @@ class Ftp:
         if match is None:
             raise ftplib.error_proto(reply)
         return int(match[1])
-
-    def _size_told(self, control: controls.Control, path: str) -> int | None:
-        """What ``size`` said a moment ago needs no second round trip: over a distance they are what a small file costs."""
-        with self._lock:
-            size, when = self._told.pop(path, (None, -_MOMENT))
-        return size if time.monotonic() - when < _MOMENT else self._size(control, path)
 
     def _size_listed(self, control: controls.Control, path: str) -> int | None:
         """For a server without SIZE. Source: RFC 3659, 7.3.1: the facts stand alone in the second line."""
@@ -193,26 +202,32 @@ class Ftp:
         except ftplib.error_perm:
             return ""
 
-    def _fetch(self, control: controls.Control, path: str, local: str, begun: _Begun | None, so_far: _SoFar) -> int:
-        size = self._size_told(control, path)
-        modified = self._modified(control, path) if size is not None and size >= RESUMED else ""
+    def _fetch(
+        self,
+        control: controls.Control,
+        wanted: _Wanted,
+        begun: _Begun | None,
+        so_far: _SoFar,
+        stack: contextlib.ExitStack,
+    ) -> disk.Part:
+        """All of its bytes, checked; the part is in the stack, and not yet synced."""
+        size = self._size(control, wanted.path) if wanted.size is None else wanted.size
+        modified = self._modified(control, wanted.path) if size is not None and size >= RESUMED else ""
         if begun is not None and (not modified or (begun.size, begun.modified) != (size, modified)):
             begun = None
-        disk.make_directory(os.path.dirname(local))
+        disk.make_directory(os.path.dirname(wanted.local))
         way = self._checksum_way()
-        with disk.new(local + ".part", begun.part if begun else None) as part:
-            check = begun.digest if begun and part.bytes else way.new()
-            try:
-                with _hashing(check, size) as hashed:
-                    self._receive(control, path, part, size, hashed, so_far)
-                self._confirm(control, path, way, check.hexdigest())
-            except (controls.Cut, ftplib.error_temp, _Short):
-                if modified and size is not None and part.bytes:
-                    self._keep_begun(local, _Begun(size, modified, part.leave(), check))
-                raise
-            part.sync()
-            part.rename(local)
-            return part.bytes
+        part = stack.enter_context(disk.new(wanted.local + ".part", begun.part if begun else None))
+        check = begun.digest if begun and part.bytes else way.new()
+        try:
+            with _hashing(check, size) as hashed:
+                self._receive(control, wanted.path, part, size, hashed, so_far)
+            self._confirm(control, wanted.path, way, check.hexdigest())
+        except (controls.Cut, ftplib.error_temp, _Short):
+            if modified and size is not None and part.bytes:
+                self._keep_begun(wanted.local, _Begun(size, modified, part.leave(), check))
+            raise
+        return part
 
     def _receive(
         self,
@@ -302,10 +317,15 @@ class Ftp:
         return path if path[0] not in "-~ " else f"./{path}"
 
     def _use(self, remote: str, deed: Callable[[controls.Control], T], waiting: controls.Waiting) -> T:
-        """Do it, and let what went wrong leave as an error of this house."""
+        with self._telling(remote, waiting):
+            return self._pool.use(deed, waiting)
+
+    @contextlib.contextmanager
+    def _telling(self, remote: str, waiting: controls.Waiting) -> Iterator[None]:
+        """Let what went wrong leave as an error of this house."""
         what = f"{self._pool.place.url}: {disk.shown(remote)}"
         try:
-            return self._pool.use(deed, waiting)
+            yield
         except (_Short, _Wrong) as error:
             raise errors.TransferError(f"{what} is not what the server promised: {error}") from error
         except controls.Cut as cut:

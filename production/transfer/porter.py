@@ -7,6 +7,7 @@ is no file's fault (the archive is away, the disk is full) is waited out here.
 
 from __future__ import annotations
 
+import collections
 import functools
 import logging
 import threading
@@ -30,7 +31,7 @@ class Unwanted(Exception):
 class _Fetch:
     """One fetch. Changed under the porter's lock only."""
 
-    __slots__ = ("bytes", "ended", "error", "local", "most", "remote", "running", "size", "unwanted", "waits")
+    __slots__ = ("bytes", "ended", "error", "local", "most", "remote", "running", "seated", "size", "unwanted", "waits")
 
     def __init__(self, remote: str, local: str, most: int | None) -> None:
         self.remote = remote
@@ -41,6 +42,8 @@ class _Fetch:
         self.ended = False
         self.error: Exception | None = None
         self.running = False
+        self.seated = False
+        """Whether the archive is busy with it."""
         self.unwanted = False
         self.waits = ""
 
@@ -93,7 +96,10 @@ class _Away:
 
 
 class Threads:
-    """Fetches in ``width`` threads, and so many others for what is recalled from tape."""
+    """Fetches ``width`` files at a time, and asks for so many others at the archive, to have them from tape.
+
+    There are twice as many threads as files that come: the others wait for our disk, which has its own pace.
+    """
 
     def __init__(
         self,
@@ -113,10 +119,13 @@ class Threads:
         self._transfer = transfer
         self._clock = clock
         self._patience = patience
-        self._crew = threads.Crew("transfer", width, clock.wake)
+        self._seats = max(1, width)
+        """How many more may come at the same time."""
+        self._crew = threads.Crew("transfer", 2 * self._seats, clock.wake)
         self._asking = threads.Crew("recall", recalls, _no_news)
         self._lock = threading.Condition()
         self._fetches: dict[str, _Fetch] = {}
+        self._queue: collections.deque[_Fetch] = collections.deque()
         self._recalls: dict[str, _Recall] = {}
         """By remote name, in the order in which they are wanted."""
         self._away = _Away(again)
@@ -137,10 +146,12 @@ class Threads:
             if local in self._leaving:  # two writers on one .part: never
                 fetch.error = errors.TransferError(f"{disk.shown(local)}: its last transfer has not ended yet")
                 fetch.ended = True
+            else:
+                self._queue.append(fetch)
         if fetch.ended:
             self._clock.wake()
         else:
-            self._crew.give(functools.partial(self._carry, fetch))
+            self._crew.give(self._carry)
 
     def recall(self, remotes: Sequence[str]) -> None:
         """Ask the archive for these next, in this order; what isn't named any more is withdrawn, unless it is fetched.
@@ -186,6 +197,7 @@ class Threads:
                 fetch.unwanted = True
             for recall in self._recalls.values():
                 recall.unwanted = True
+            self._queue.clear()
             self._lock.notify_all()
         self._crew.dismiss(self._patience)
         self._asking.dismiss(max(0.0, deadline - time.monotonic()))
@@ -204,11 +216,16 @@ class Threads:
 
     # --- in the threads ---
 
-    def _carry(self, fetch: _Fetch) -> None:
+    def _carry(self) -> None:
+        """The next in the queue, from when there is a seat."""
         with self._lock:
-            if fetch.unwanted:
+            while self._queue and not self._seats:
+                self._lock.wait()
+            fetch = self._queue.popleft() if self._queue else None
+            if fetch is None or fetch.unwanted:
                 return
             fetch.running = True
+            self._sit(fetch)
         error: Exception | None = None
         try:
             self._bring(fetch)
@@ -227,7 +244,9 @@ class Threads:
             try:
                 size = self._transfer.size(fetch.remote)
                 self._size_known(fetch, size)
-                count = self._transfer.fetch(fetch.remote, fetch.local, functools.partial(self._advance, fetch))
+                advance = functools.partial(self._advance, fetch)
+                received = functools.partial(self._received, fetch)
+                count = self._transfer.fetch(fetch.remote, fetch.local, advance, size, received)
             except errors.TransferWaits as away:
                 with self._lock:
                     fetch.bytes, fetch.waits = 0, str(away)
@@ -243,6 +262,10 @@ class Threads:
         """While the archive is away only one at a time looks whether it is back. Raises: Unwanted."""
         away = self._away
         with self._lock:
+            while not (fetch.seated or self._seats or fetch.unwanted):
+                self._lock.wait()
+            if not fetch.unwanted:
+                self._sit(fetch)
             while away.text and not fetch.unwanted:
                 left = away.again - time.monotonic()
                 if left <= 0 and away.prober is None:
@@ -277,8 +300,27 @@ class Threads:
                 self._lock.notify_all()
             fetch.bytes = count
 
+    def _received(self, fetch: _Fetch) -> None:
+        """Its connection is free: another may come while our disk takes this one."""
+        with self._lock:
+            self._stand_up(fetch)
+
+    def _sit(self, fetch: _Fetch) -> None:
+        """Under the lock, when there is a seat."""
+        if not fetch.seated:
+            fetch.seated = True
+            self._seats -= 1
+
+    def _stand_up(self, fetch: _Fetch) -> None:
+        """Give the seat to whoever waits for one. Under the lock."""
+        if fetch.seated:
+            fetch.seated = False
+            self._seats += 1
+            self._lock.notify_all()
+
     def _end(self, fetch: _Fetch, error: Exception | None) -> None:
         with self._lock:
+            self._stand_up(fetch)
             fetch.running = False
             fetch.waits = ""
             if self._away.leave(fetch) and not fetch.unwanted:

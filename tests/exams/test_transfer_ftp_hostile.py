@@ -287,8 +287,8 @@ def test_connections_are_kept(server: hostile_ftp.Server, open_ftp: Open, disk: 
     put(server, size=1000)
     archive = open_ftp()
     for number in range(20):
-        assert archive.size("run.mid") == 1000
-        archive.fetch("run.mid", str(disk / str(number)), nothing)
+        size = archive.size("run.mid")
+        assert archive.fetch("run.mid", str(disk / str(number)), nothing, size) == 1000
     asked = {command: server.count(command) for command in ("USER", "TYPE", "FEAT", "SIZE", "PASV", "RETR", "CWD")}
     assert asked == {"USER": 1, "TYPE": 1, "FEAT": 1, "SIZE": 20, "PASV": 20, "RETR": 20, "CWD": 0}
 
