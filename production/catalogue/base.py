@@ -94,14 +94,20 @@ class PathUse:
     busy: bool
 
 
+UNSEEN = 1 << 30
+"""Bytes that a run's outputs may have while none was seen, or so many times its input's: with a large quota all go at
+once nevertheless, with a small one the first goes alone."""
+UNSEEN_SHARE = 10
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes that a run has on the disk, as far as experience goes; 0: there is none."""
+    """Bytes that a run has on the disk, as far as experience goes."""
 
     input: int
-    """The largest seen."""
+    """The largest seen; 0: none was."""
     outputs: int
-    """The median so far; before the first as much as the input."""
+    """The median so far; before the first a cautious guess. 0: its program writes none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

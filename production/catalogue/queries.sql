@@ -330,8 +330,8 @@ DELETE FROM input WHERE production = :production AND run = :run
 SELECT bytes FROM input WHERE production = :production AND run = :run AND path = :path
 
 -- largest_input --
--- Bytes of the largest input of a production.
-SELECT largest FROM productions WHERE id = :production
+-- Bytes of the largest input of a production, and whether its runs write anything.
+SELECT largest, EXISTS (SELECT 1 FROM production_output WHERE production = id) FROM productions WHERE id = :production
 
 -- ── what is promised ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -371,9 +371,10 @@ WITH sums AS (
 SELECT bytes FROM sums ORDER BY bytes LIMIT 1 OFFSET (SELECT count(*) / 2 FROM sums)
 
 -- finished_since --
--- Runs of a production whose jobs ended well since.
-SELECT count(*) FROM manager AS m JOIN attempt AS a ON a.manager = m.id AND a.ended_at >= :since
-  WHERE m.production = :production AND m.stop IS NULL AND m.lapsed IS NULL AND a.cause IS NULL
+-- Runs below a data directory whose jobs ended well since: production, how many.
+SELECT p.id, count(*) FROM productions AS p JOIN manager AS m ON m.production = p.id AND m.stop IS NULL AND m.lapsed IS NULL
+  JOIN attempt AS a ON a.manager = m.id AND a.ended_at >= :since AND a.cause IS NULL
+  WHERE p.data = :data GROUP BY p.id
 
 -- ── transfers ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -92,11 +92,17 @@ def run(chosen: settings.Settings, order: Order) -> int:
         data.mark(directory, catalogue.id)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
-        entered = patiently(lambda: _enter(catalogue, plan, ticking))
-        here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
         counts = patiently(lambda: catalogue.counts(production.id))
         log.info("%s: %s", production.name, terminal.summary(counts))
-        return _work(here, order.again(production.version))
+        with _signals(ticking) as stop:  # who has entered says goodbye
+            try:
+                entered = patiently(lambda: _enter(catalogue, plan, ticking), stop.wanted)
+            except errors.CatalogueError:
+                if stop.wanted():
+                    return door.INTERRUPTED
+                raise
+            here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
+            return _work(here, stop, order.again(production.version))
 
 
 def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False) -> T:
@@ -229,25 +235,24 @@ def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock
         )
 
 
-def _work(here: site.Site, again: str) -> int:
+def _work(here: site.Site, stop: Stop, again: str) -> int:
     """Go round; however it ends, what was in our hands is given back or named."""
-    with _signals(here.clock) as stop:
-        try:
-            attempt.sweep(here)
-            manager.run(here, stop.wanted)
-            if not stop.wanted():
-                patiently(lambda: _end(here, "done"), stop.wanted)
-                return farewell.done(here)
-        except errors.LostLease as lost:
-            log.error("%s", lost)
-            attempt.forsake(here)
-            return lost.exit_code
-        except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
-            told = _tell(error)
-            _leave(here, stop, again, told)
-            return errors.ProductionError.exit_code
-        _leave(here, stop, again)
-        return door.INTERRUPTED
+    try:
+        attempt.sweep(here)
+        manager.run(here, stop.wanted)
+        if not stop.wanted():
+            patiently(lambda: _end(here, "done"), stop.wanted)
+            return farewell.done(here)
+    except errors.LostLease as lost:
+        log.error("%s", lost)
+        attempt.forsake(here)
+        return lost.exit_code
+    except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
+        told = _tell(error)
+        _leave(here, stop, again, told)
+        return errors.ProductionError.exit_code
+    _leave(here, stop, again)
+    return door.INTERRUPTED
 
 
 def _tell(error: Exception, told: str = "") -> str:

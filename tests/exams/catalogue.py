@@ -932,12 +932,12 @@ class Exam:
         owner = desk.enter(production)
         runs_ = desk.claim(production, owner)
         with desk.write() as change:
-            assert change.sizes(production.id) == base.Sizes(0, 0)
+            assert change.sizes(production.id) == base.Sizes(0, base.UNSEEN)
             assert change.size(runs_[0], "/raw/1") is None
             change.need(runs_[0], "/raw/1", "1", 500, ours=True, come=desk.now)
             change.need(runs_[1], "/raw/2", "2", 700, ours=True, come=desk.now)
             assert change.size(runs_[0], "/raw/1") == 500
-            assert change.sizes(production.id) == base.Sizes(700, 700)  # as much again, until one has written something
+            assert change.sizes(production.id) == base.Sizes(700, base.UNSEEN)  # until one has written something
             for run, size in zip(runs_, (10, 90, 30), strict=True):
                 change.intend(
                     run, [runs.Output("tree", "t", f"/tree/{run}", size), runs.Output("hist", "h", f"/hist/{run}", 5)]
@@ -964,11 +964,14 @@ class Exam:
             change.need(three, "/raw/3", "3", 70, ours=True)  # it was too large when it was ordered
             change.move(one, State.STAGED, "", desk.now)
             # one has come since the look, or before; two is on its way, as large as one; three and four will be ordered
-            assert change.promised("/data", before) == base.Promised(100 + 100 + 2 * 100, 70 + 100 + 2 * 100)
-            assert change.promised("/data", after) == base.Promised(100 + 2 * 100, 70 + 100 + 2 * 100)
+            outputs = change.sizes(production.id).outputs
+            assert change.promised("/data", before) == base.Promised(100 + 100 + 2 * outputs, 70 + 100 + 2 * outputs)
+            assert change.promised("/data", after) == base.Promised(100 + 2 * outputs, 70 + 100 + 2 * outputs)
             assert change.promised("/elsewhere", before) == base.Promised(0, 0)
             change.need(four, "/raw/1", "1", 100, ours=True, come=desk.now)  # the same file: once
-            assert change.promised("/data", before).ordered == 400
+            assert change.promised("/data", before).ordered == 200 + 2 * outputs
+            silent = change.open_production(base.Opening("silent", "t", "gold", None, (), "/data", "alice"), desk.now)
+            assert change.sizes(silent.id) == base.Sizes(0, 0)  # it writes nothing
 
     # ── outputs and fixed paths ──
 
