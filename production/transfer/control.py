@@ -13,10 +13,12 @@ import errno
 import ftplib
 import math
 import os
+import re
 import select
 import socket
 import ssl
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 from production import disk, errors
@@ -29,6 +31,9 @@ BLOCK = 256 << 10
 _LONGEST_REPLY = 1 << 20
 """Bytes; a server that says more is mad."""
 _IN_PROGRESS = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
+
+_NUMBERS = re.compile(r"213 \d+|22[79][^\d|]*[\d,|]+[^\d|]*")
+"""Replies that are nothing but numbers: a password of digits must not spoil them, and nobody can read it out of them."""
 
 Waiting = Callable[[], None]
 _Address = tuple[str | int | bytes, ...]
@@ -65,7 +70,7 @@ class Place:
 class Control(ftplib.FTP):
     """A connection; used by one thread at a time, who sets ``waiting`` first."""
 
-    def __init__(self, place: Place, limit: float) -> None:
+    def __init__(self, place: Place, limit: float, login: logins.Login) -> None:
         """``limit``: seconds without an answer after which a connection is given up."""
         super().__init__(timeout=TICK)
         self.place = place
@@ -74,7 +79,8 @@ class Control(ftplib.FTP):
         self.pending = False
         """A command's last reply is still to come, so nothing else can be asked."""
         self._limit = limit
-        self._secrets: tuple[str, ...] = ()
+        self._login = login
+        self._secrets = _forms(login.password, login.account)
         self._peer: _Address = (place.host, place.port)
         self._ahead = b""
         self._heard = 0
@@ -102,10 +108,9 @@ class Control(ftplib.FTP):
             self._ahead = b""  # what was said before the cipher may be anybody's
             self.sock = self._secured(self.sock)
 
-    def enter(self, login: logins.Login) -> None:
+    def enter(self) -> None:
         """Say who we are. Raises: as ``ask``."""
-        self._secrets = tuple(filter(None, (login.password, login.account)))
-        self.login(login.user, login.password, login.account)
+        self.login(self._login.user, self._login.password, self._login.account)
 
     def prepare(self) -> None:
         """Make ready for transfers. Raises: as ``ask``."""
@@ -156,10 +161,14 @@ class Control(ftplib.FTP):
         reply = super().getmultiline()
         self.replies += 1
         self.lastresp = reply[:3]
-        if reply[:1] in {"4", "5"}:  # a server may quote what it refuses
-            for secret in self._secrets:
-                reply = reply[:4] + reply[4:].replace(secret, "…")
-        return reply
+        return self._masked(reply)
+
+    def _masked(self, reply: str) -> str:
+        """Without our secrets: any server may quote them, in any reply, and any reply may be told to the shift."""
+        if self._secrets is None or _NUMBERS.fullmatch(reply):
+            return reply
+        code = 3 if reply[:3].isdecimal() else 0
+        return reply[:code] + self._secrets.sub("…", reply[code:])
 
     def getline(self) -> str:
         while b"\n" not in self._ahead:
@@ -316,6 +325,17 @@ class Control(ftplib.FTP):
 
 def _nobody() -> None:
     """Nobody wants it to end."""
+
+
+def _forms(*secrets: str) -> re.Pattern[str] | None:
+    """What finds the secrets, also as a server may write them: escaped, in other letters, or in another coding."""
+    forms = set[str]()
+    for secret in filter(None, secrets):
+        forms |= {secret, repr(secret)[1:-1], secret.encode("unicode_escape").decode()}
+        forms |= {urllib.parse.quote(secret), urllib.parse.quote(secret, ""), urllib.parse.quote_plus(secret)}
+        forms.add(secret.encode("latin-1", "replace").decode("utf-8", "surrogateescape"))
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if forms else None
 
 
 def _writable(one: socket.socket) -> bool:

@@ -129,7 +129,7 @@ class Pool:
 
     def _try(self, waiting: controls.Waiting) -> controls.Control | None:
         """A connection that is logged in; None if the login was refused, and may be tried again."""
-        control = controls.Control(self.place, self._limit)
+        control = controls.Control(self.place, self._limit, self._login)
         control.waiting = waiting
         try:
             self._reach(control)
@@ -152,15 +152,13 @@ class Pool:
         return None
 
     def _enter(self, control: controls.Control) -> str:
-        """The server's words if it doesn't know us."""
+        """The server's words if it doesn't know us; whatever it says, but that it closes, is a no: locks count tries."""
         try:
-            control.enter(self._login)
-        except (ftplib.error_perm, ftplib.error_temp) as error:
-            if isinstance(error, ftplib.error_perm) or str(error).startswith(
-                "430"
-            ):  # RFC 5797: invalid user or password
-                return said(error)
-            raise
+            control.enter()
+        except ftplib.Error as error:
+            if gone(error):
+                raise
+            return said(error)
         self._refused = 0
         try:
             control.prepare()

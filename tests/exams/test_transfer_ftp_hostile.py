@@ -10,6 +10,7 @@ import resource
 import socket
 import threading
 import traceback
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -459,6 +460,43 @@ def test_the_password_is_nowhere(
     places = [said, caplog.text, *capfd.readouterr(), repr(vars(archive)), repr(archive._pool.__dict__)]
     places += [pathlib.Path(f"/proc/self/{name}").read_text(errors="replace") for name in ("cmdline", "environ")]
     assert not [place for place in places if services.PASSWORD in place]
+
+
+@pytest.mark.feature("AC-14")
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *("PASS {}: unknown", "150 your password {}", "650 {}", "{}", "{}: 530", "350 account? {}", "120 {}"),
+        *("451 no {}", "430 {}", "530-no\r\n {}\r\n530 end"),
+    ],
+)
+@pytest.mark.parametrize("form", [str, urllib.parse.quote, urllib.parse.quote_plus, str.upper, repr])
+def test_whatever_repeats_the_password_is_not_repeated(
+    server: hostile_ftp.Server, open_ftp: Open, reply: str, form: Callable[[str], str]
+) -> None:
+    """A login that is refused in any words counts, as one that is refused in the right ones does."""
+    told = form(services.PASSWORD)
+    server.mood = Mood(login=lambda _user, _password: reply.format(told))
+    with pytest.raises(errors.LoginRefused) as caught:
+        open_ftp(tries=1).size("run.mid")
+    said = "".join(traceback.format_exception(caught.value))
+    assert told.strip("'") not in said
+    assert services.PASSWORD not in said
+    assert server.count("PASS") == 1
+    server.mood = Mood(answers={"SIZE": reply.format(told)}, greeting=f"220-hello\r\n {told}\r\n220 again")
+    with pytest.raises(errors.TransferError) as caught_later:
+        open_ftp(stall=0.2).size("run.mid")
+    assert told.strip("'") not in "".join(traceback.format_exception(caught_later.value))
+
+
+def test_a_password_of_digits_spoils_no_size(
+    server: hostile_ftp.Server, tmp_path: pathlib.Path, disk: pathlib.Path
+) -> None:
+    whole = put(server, size=1234)
+    netrc = services.write_netrc(tmp_path / "digits", password="1")
+    archive = ftp.Ftp(server.url(), ftp.Options(netrc=netrc))
+    assert get(archive, disk) == whole
+    archive.close()
 
 
 # --- tapes ----------------------------------------------------------------------------------------------------------
