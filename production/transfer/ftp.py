@@ -333,6 +333,8 @@ class Ftp:
             raise errors.TransferError(f"{what} broke off: {cut}") from cut
         except disk.Trouble as trouble:
             raise names.told(trouble) from trouble
+        except ssl.SSLCertVerificationError as error:
+            raise pool.untrusted(self._pool.place.url, error) from error
         except ftplib.Error as error:
             if pool.gone(error):
                 raise errors.TransferWaits(f"{self._pool.place.url} is away: {pool.said(error)}") from error

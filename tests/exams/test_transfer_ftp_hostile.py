@@ -229,6 +229,57 @@ def test_who_waits_for_a_byte_can_be_told_to_stop(
     assert left(disk) == []
 
 
+@pytest.mark.feature("AC-12", "AC-28")
+@pytest.mark.parametrize("command", ["FEAT", "SIZE", "RETR"])
+def test_who_only_says_wait_is_not_waited_for_in_vain(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, command: str
+) -> None:
+    put(server)
+    server.mood = Mood(drip=command)
+
+    def stop(_: int) -> None:
+        raise Stop
+
+    with pytest.raises(errors.TransferError, match="is away|broke off: no "):
+        open_ftp(stall=0.3, first_byte=0.3, tries=1).fetch("run.mid", str(disk / "run.mid"), nothing)
+    with pytest.raises(Stop):
+        open_ftp().fetch("run.mid", str(disk / "run.mid"), stop)
+    assert left(disk) == []
+
+
+@pytest.mark.feature("AC-12")
+def test_a_byte_now_and_then_is_a_stall(server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path) -> None:
+    whole = put(server, size=5000)
+    archive = open_ftp(stall=0.5)
+    server.mood = Mood(trickle=True)
+    with pytest.raises(errors.TransferError, match=r"run\.mid broke off: \d+ bytes in "):
+        archive.fetch("run.mid", str(disk / "run.mid"), nothing)
+    server.mood.over.set()
+    server.mood = Mood()
+    assert get(archive, disk) == whole
+
+
+@pytest.mark.parametrize("command", ["SIZE", "RETR", "TYPE", "FEAT"])
+def test_an_answer_too_many_answers_nobody_else(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, command: str
+) -> None:
+    archive = open_ftp()
+    server.mood = Mood(doubled=command)
+    for number in range(5):
+        whole = put(server, size=1000 + number)
+        size = archive.size("run.mid")
+        assert size == 1000 + number
+        assert archive.fetch("run.mid", str(disk / str(number)), nothing, size) == size
+        assert (disk / str(number)).read_bytes() == whole
+
+
+def test_a_port_that_cannot_be_breaks_off(server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path) -> None:
+    put(server)
+    server.mood = Mood(answers={"PASV": "227 here (127,0,0,1,999,1)"})
+    with pytest.raises(errors.TransferError, match="broke off: there is no port 255745"):
+        open_ftp().fetch("run.mid", str(disk / "run.mid"), nothing)
+
+
 @pytest.mark.parametrize("command", ["USER", "TYPE", "SIZE", "MDTM", "PASV", "RETR"])
 def test_a_control_connection_that_closes_is_no_end(
     server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, command: str

@@ -26,6 +26,12 @@ class Mood:
     """{command: what it says instead of obeying}"""
     hang_up_at: str = ""
     """A command at which it closes the control connection without a word."""
+    drip: str = ""
+    """A command that it answers with "150 wait" again and again, until ``over`` is set."""
+    doubled: str = ""
+    """A command that it answers twice."""
+    trickle: bool = False
+    """Bytes come one by one, until ``over`` is set."""
     cut: int | None = None
     """Bytes of the file, counted from its beginning, before which the transfer ends."""
     how: str = "426"
@@ -93,7 +99,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.open.add(self.request)
-        self.offset, self.user, self.listener = 0, "", None
+        self.offset, self.user, self.listener, self.twice = 0, "", None, False
         try:
             self.say(self.server.mood.greeting)
             for line in self.rfile:
@@ -106,7 +112,8 @@ class _Session(socketserver.StreamRequestHandler):
                 self.listener.close()
 
     def say(self, text: str) -> None:
-        self.wfile.write(text.encode() + b"\r\n")
+        final = self.twice and not text.startswith("1")
+        self.wfile.write((text.encode() + b"\r\n") * (2 if final else 1))
         if text.startswith("421"):
             raise _Over
 
@@ -119,6 +126,9 @@ class _Session(socketserver.StreamRequestHandler):
         if command in mood.answers:
             self.say(mood.answers[command])
             return
+        while command == mood.drip and not mood.over.wait(0.02):
+            self.say("150 wait")
+        self.twice = command == mood.doubled
         deed = getattr(self, f"do_{command.lower()}", None)
         if deed is None:
             self.say(f"500 {command} not understood")
@@ -203,6 +213,9 @@ class _Session(socketserver.StreamRequestHandler):
                 data.sendall(content[begin : begin + mood.stall])
                 mood.over.wait(LONG)
                 begin += mood.stall
+            while mood.trickle and begin < end and not mood.over.wait(0.02):
+                data.sendall(content[begin : begin + 1])
+                begin += 1
             data.sendall(content[begin:end])
             if mood.cut is not None and mood.how == "reset":
                 data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
