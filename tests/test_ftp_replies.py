@@ -41,6 +41,18 @@ def test_a_machine_listing() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_last_line_needs_no_end(end: str) -> None:
+    assert listing.lines_of(f"a\r\nb{end}") == ["a", "b"]
+    assert listing.lines_of(end) == ([""] if end else [])
+
+
+def test_a_size_that_cannot_be_is_not_known() -> None:
+    many = "9" * 5000
+    assert listing.machine([f"type=file;size={many}; run.mid"]) == [base.Entry("run.mid", None)]
+    assert listing.unix([f"-rw-r--r-- 1 0 0 {many} Nov 20 19:48 run.mid"]) == [base.Entry("run.mid", None)]
+
+
 @pytest.mark.parametrize("parse", [listing.unix, listing.machine])
 @hypothesis.given(line=st.text(min_size=1).filter(str.strip))
 def test_a_line_that_cannot_be_read_is_an_error(parse: object, line: str) -> None:

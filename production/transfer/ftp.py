@@ -36,6 +36,8 @@ _LARGE = 8 << 20
 """Bytes from which on a second processor hashes what came."""
 _MOST_LEFT = 256
 """Parts remembered; the oldest is removed."""
+_LONGEST_LISTING = 64 << 20
+"""Bytes; a directory of half a million files."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
 
 
@@ -182,18 +184,21 @@ class Ftp:
             if not str(error).startswith(_NO_SUCH_COMMAND):
                 raise
             return self._size_listed(control, path)
-        match = re.fullmatch(r"213\s+(\d{1,19})\s*", reply)
-        if match is None:
-            raise ftplib.error_proto(reply)
-        return int(match[1])
+        size = listing.bytes_of(reply[4:].strip()) if reply.startswith("213") else None
+        if size is None:
+            raise ftplib.error_proto(f"no file has such a size: {reply}")
+        return size
 
     def _size_listed(self, control: controls.Control, path: str) -> int | None:
         """For a server without SIZE. Source: RFC 3659, 7.3.1: the facts stand alone in the second line."""
         if "MLST" not in self._pool.features:
             return None
         lines = control.ask(f"MLST {path}").splitlines()
-        size = listing.facts_of(lines[1].strip().partition(" ")[0]).get("size", "") if len(lines) > 2 else ""
-        return int(size) if size.isdecimal() else None
+        facts = listing.facts_of(lines[1].strip().partition(" ")[0]) if len(lines) > 2 else {}
+        size = listing.bytes_of(facts["size"]) if "size" in facts else None
+        if size is None and "size" in facts:
+            raise ftplib.error_proto(f"no file has such a size: {facts['size']:.100}")
+        return size
 
     def _modified(self, control: controls.Control, path: str) -> str:
         """The source's time as the server says it; empty if it doesn't."""
@@ -294,11 +299,11 @@ class Ftp:
             if path:
                 control.cwd(path)
             with control.data(command, self._options.first_byte) as blocks:
-                text = b"".join(bytes(block) for block in blocks)
+                text = _bounded(blocks)
         finally:
             control.pending = True  # it stands in another directory now: not for anybody else
         try:
-            return parse(text.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")[:-1])
+            return parse(listing.lines_of(text.decode("utf-8", "surrogateescape")))
         except ValueError as error:
             raise ftplib.error_proto(f"a listing that can't be read: {error}") from None
 
@@ -372,6 +377,16 @@ def _after(known: memoryview, blocks: Iterator[memoryview]) -> Iterator[memoryvi
             yield block[again:]
     if known:
         raise _Anew
+
+
+def _bounded(blocks: Iterator[memoryview]) -> bytes:
+    """All of a listing. Raises: error_proto: it has no end."""
+    text = bytearray()
+    for block in blocks:
+        text += block
+        if len(text) > _LONGEST_LISTING:
+            raise ftplib.error_proto(f"a listing of more than {_LONGEST_LISTING >> 20} MB: name a smaller directory")
+    return bytes(text)
 
 
 def _hashing(check: digest.Digest, size: int | None) -> contextlib.AbstractContextManager[Callable[[memoryview], None]]:

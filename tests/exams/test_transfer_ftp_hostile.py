@@ -374,6 +374,27 @@ def test_a_size_need_not_be_known(server: hostile_ftp.Server, open_ftp: Open, di
     assert open_ftp().size("run.mid") == SIZE
 
 
+@pytest.mark.parametrize(
+    "size", ["9999999999999999999", "9007199254740992", "9" * 5000, "-5", "foo", "1.5", "١٢", "0x10", ""]
+)
+def test_a_size_that_cannot_be_is_the_files_trouble(server: hostile_ftp.Server, open_ftp: Open, size: str) -> None:
+    mlst = f"250-it is\r\n type=file;size={size}; run.mid\r\n250 end"
+    for answers in ({"SIZE": f"213 {size}"}, {"SIZE": "502 not here", "MLST": mlst}):
+        server.mood = Mood(answers=answers, features=("MLST size*;",))
+        with pytest.raises(
+            errors.TransferError, match=r"run\.mid: the archive says: no file has such a size"
+        ) as caught:
+            open_ftp().size("run.mid")
+        assert len(one_line(caught.value)) < 700
+        assert not isinstance(caught.value, errors.TransferWaits)
+
+
+def test_a_listing_without_an_end_ends(server: hostile_ftp.Server, open_ftp: Open) -> None:
+    server.mood = Mood(endless=True)
+    with pytest.raises(errors.TransferError, match="a listing of more than 64 MB: name a smaller directory"):
+        open_ftp().listing("")
+
+
 def test_the_servers_checksum_counts(server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path) -> None:
     whole = put(server)
     good = Mood(features=("XCRC filename;start;end",))

@@ -30,6 +30,8 @@ class Mood:
     """A command that it answers with "150 wait" again and again, until ``over`` is set."""
     doubled: str = ""
     """A command that it answers twice."""
+    endless: bool = False
+    """Its listings."""
     trickle: bool = False
     """Bytes come one by one, until ``over`` is set."""
     cut: int | None = None
@@ -216,6 +218,8 @@ class _Session(socketserver.StreamRequestHandler):
             while mood.trickle and begin < end and not mood.over.wait(0.02):
                 data.sendall(content[begin : begin + 1])
                 begin += 1
+            while mood.endless:
+                data.sendall(b"x" * (1 << 20))
             data.sendall(content[begin:end])
             if mood.cut is not None and mood.how == "reset":
                 data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
