@@ -105,3 +105,16 @@ def test_what_it_says_is_compared(algorithm: str, known: str) -> None:
         assert way.agrees(known, reply)
     assert way.agrees(known, f"250 {known[::-1]}") is False
     assert way.agrees(known, "250 done") is None
+
+
+@pytest.mark.parametrize("reply", ["file is not a crc", "XCRC 5 of a", "be", "a", "0", "faded", "decade", "12 34", ""])
+def test_prose_is_no_checksum(reply: str) -> None:
+    for algorithm, known in KNOWN.items():
+        assert digest.Way(algorithm, "X").agrees(known, f"250 {reply}") is None
+
+
+def test_zeros_may_be_lost() -> None:
+    way = digest.Way("CRC32", "XCRC ")
+    assert way.agrees("00ab12cd", "250 AB12CD")
+    assert way.agrees("00ab12cd", "250 AB12CE") is False
+    assert way.agrees("00ab12cd", "250 AB12CD is it") is None

@@ -271,7 +271,8 @@ class Ftp:
             reply = control.ask(way.command + path, self._options.first_byte)
         except ftplib.error_perm:
             return  # it lists the command, but not for this file
-        if way.agrees(ours, reply.replace(path, "")) is False:
+        quoted = rf"(?<![\w.]){re.escape(path)}(?![\w.])"  # a name may look like a checksum
+        if way.agrees(ours, reply[:4] + re.sub(quoted, "", reply[4:])) is False:
             raise _Wrong(f"its {way.algorithm} is another than that of what came, {ours}: {disk.printable(reply)}")
 
     def _checksum_way(self) -> digest.Way:
