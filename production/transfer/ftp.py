@@ -5,19 +5,22 @@ runs several of these side by side. As with curl, the URL's directory begins whe
 with a second slash (``ftp://host//raw``) begins at the server's root. Names are UTF-8, or whatever bytes they are.
 
 A file that breaks off stays as ``.part`` and is gone on with by REST, if it is large and this process wrote it, if the
-server says that size and time of the source are the same, and if the last bytes that we have come once more, the same:
-a server that doesn't heed REST, or another file under the name, can't make a file of two halves.
+server says that size and time of the source are the same, then and at the end, and if the last bytes that we have come
+once more, the same: a server that doesn't heed REST, or another file under the name, can't make a file of two halves.
+A time that is none, or less than a minute old when we began, proves nothing: such a file comes anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import ftplib
 import os
 import re
 import ssl
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -34,6 +37,10 @@ _OVERLAP = 64 << 10
 """Bytes that come once more when a file is gone on with."""
 _LARGE = 8 << 20
 """Bytes from which on a second processor hashes what came."""
+_FIRST_YEAR = 1980
+"""A server that knows no time says 1970."""
+_SETTLED = 60.0
+"""Seconds since a file's last change before we trust its time; clocks differ by some."""
 _MOST_LEFT = 256
 """Parts remembered; the oldest is removed."""
 _LONGEST_LISTING = 64 << 20
@@ -201,11 +208,12 @@ class Ftp:
         return size
 
     def _modified(self, control: controls.Control, path: str) -> str:
-        """The source's time as the server says it; empty if it doesn't."""
+        """The source's time as the server says it; empty if it says none by which another file would be noticed."""
         try:
-            return control.ask(f"MDTM {path}")
+            reply = control.ask(f"MDTM {path}")
         except ftplib.error_perm:
             return ""
+        return reply if _settled(reply, time.time()) else ""
 
     def _fetch(
         self,
@@ -227,6 +235,8 @@ class Ftp:
         try:
             with _hashing(check, size) as hashed:
                 self._receive(control, wanted.path, part, size, hashed, so_far)
+            if begun is not None:
+                self._see_it_unchanged(control, wanted.path, begun)
             self._confirm(control, wanted.path, way, check.hexdigest())
         except (controls.Cut, ftplib.error_temp, _Short):
             if modified and size is not None and part.bytes:
@@ -262,6 +272,11 @@ class Ftp:
             raise
         if size is not None and part.bytes < size:
             raise _Short(f"{part.bytes:,} of {size:,} bytes came")
+
+    def _see_it_unchanged(self, control: controls.Control, path: str, begun: _Begun) -> None:
+        """After two transfers of one file. Raises: _Anew: it was another file by the end."""
+        if (self._size(control, path), self._modified(control, path)) != (begun.size, begun.modified):
+            raise _Anew
 
     def _confirm(self, control: controls.Control, path: str, way: digest.Way, ours: str) -> None:
         """Ask the server for its checksum, if it has one to tell."""
@@ -365,6 +380,19 @@ class Ftp:
 
 def _nobody() -> None:
     """Nobody waits for it who could want it to end."""
+
+
+def _settled(reply: str, now: float) -> bool:
+    """Whether this is the time of a file that hasn't changed for a while: within one second it may change unseen.
+
+    Source: RFC 3659, 3.1 and 2.3: ``213 20261120194848.123``, UTC. What is older than FTP servers' disks is no time.
+    """
+    match = re.fullmatch(r"213 ([0-9]{14})(?:\.[0-9]{1,9})?\s*", reply)
+    try:
+        when = datetime.datetime.strptime(match[1] + "+0000", "%Y%m%d%H%M%S%z") if match else None
+    except ValueError:
+        return False
+    return when is not None and when.year >= _FIRST_YEAR and when.timestamp() + _SETTLED < now
 
 
 def _after(known: memoryview, blocks: Iterator[memoryview]) -> Iterator[memoryview]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import datetime
 import logging
 import os
 import pathlib
@@ -26,6 +27,8 @@ from tests.services.hostile_ftp import Mood
 
 LONG = 30.0
 SIZE = 3 * MEGABYTE + 7
+OLD = 1_700_000_000
+"""Seconds since 1970: nobody writes such a file any more."""
 
 
 @pytest.fixture
@@ -63,6 +66,7 @@ def disk(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def put(server: hostile_ftp.Server, name: str = "run.mid", size: int = SIZE) -> bytes:
     (server.files / name).write_bytes(content(size))
+    os.utime(server.files / name, times=(OLD, OLD))
     return content(size)
 
 
@@ -122,7 +126,7 @@ def test_what_has_come_does_not_come_again(server: hostile_ftp.Server, open_ftp:
 
 
 def _touch(path: pathlib.Path) -> None:
-    os.utime(path, ns=(1, 1))
+    os.utime(path, times=(OLD + 1, OLD + 1))
 
 
 def _replace(path: pathlib.Path) -> None:
@@ -163,6 +167,50 @@ def test_a_server_that_cannot_go_on_begins_anew(
         archive.fetch("run.mid", str(disk / "run.mid"), nothing)
     server.mood = Mood(answers=answers)
     assert get(archive, disk) == whole
+
+
+@pytest.mark.feature("AC-12")
+@pytest.mark.parametrize(
+    "answer", ["200 fine", "213 19700101000000", "213 20269999999999", "213 x", "213 20261120194848 or so", "now"]
+)
+def test_a_time_that_is_none_lets_nothing_be_glued(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, answer: str
+) -> None:
+    answer = f"213 {datetime.datetime.now(datetime.UTC):%Y%m%d%H%M%S}.5" if answer == "now" else answer
+    archive = open_ftp()
+    put(server)
+    server.mood = Mood(cut=2 * MEGABYTE, answers={"MDTM": answer})
+    with pytest.raises(errors.TransferError):
+        archive.fetch("run.mid", str(disk / "run.mid"), nothing)
+    assert left(disk) == []
+    _change_the_beginning(server.files / "run.mid")
+    server.mood = Mood(answers={"MDTM": answer})
+    assert get(archive, disk) == (server.files / "run.mid").read_bytes()
+    assert server.count("REST") == 0
+
+
+def _change_the_beginning(path: pathlib.Path) -> None:
+    path.write_bytes(bytes(1000) + path.read_bytes()[1000:])
+
+
+@pytest.mark.feature("AC-12")
+def test_a_file_that_changes_while_it_is_gone_on_with_comes_anew(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    archive = open_ftp()
+    put(server)
+    server.mood = Mood(cut=2 * MEGABYTE)
+    with pytest.raises(errors.TransferError):
+        archive.fetch("run.mid", str(disk / "run.mid"), nothing)
+    server.mood = Mood()
+
+    def change(count: int) -> None:
+        if count == SIZE and server.count("RETR") == 2:
+            _change_the_beginning(server.files / "run.mid")
+
+    archive.fetch("run.mid", str(disk / "run.mid"), change)
+    assert server.count("REST") == 1
+    assert (disk / "run.mid").read_bytes() == (server.files / "run.mid").read_bytes()
 
 
 def test_somebody_elses_part_is_not_gone_on_with(
@@ -696,6 +744,26 @@ def test_a_certificate_is_looked_at(open_ftp: Open, server: hostile_ftp.Server, 
     with pytest.raises(errors.LoginRefused, match="the server has no TLS: 500 AUTH"):
         open_ftp(f"ftps://127.0.0.1:{server.port}").size("run.mid")
     assert server.count("USER") == 0
+
+
+@pytest.mark.feature("AC-14")
+def test_a_certificate_is_looked_at_for_the_bytes_too(
+    open_ftp: Open,
+    server: hostile_ftp.Server,
+    tmp_path: pathlib.Path,
+    disk: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logging.getLogger("pyftpdlib").setLevel(logging.CRITICAL)
+    put(server)
+    (tmp_path / "other").mkdir()
+    pem, other = services.certificate(tmp_path), services.certificate(tmp_path / "other")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    secure = services.Pyftpdlib(server.files, pem, data_pem=other)
+    with pytest.raises(errors.LoginRefused, match="its certificate is not trusted"):
+        open_ftp(f"ftps://127.0.0.1:{secure.port}").fetch("run.mid", str(disk / "run.mid"), nothing)
+    secure.close()
+    assert left(disk) == []
 
 
 def test_version_six_of_the_internet(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import pathlib
 import re
 import socket
@@ -165,7 +166,8 @@ class _Session(socketserver.StreamRequestHandler):
             self.say(f"213 {self.path(name).stat().st_size if size is None else size}")
 
     def do_mdtm(self, name: str) -> None:
-        self.say(f"213 {self.path(name).stat().st_mtime_ns}")
+        changed = datetime.datetime.fromtimestamp(self.path(name).stat().st_mtime, datetime.UTC)
+        self.say(f"213 {changed:%Y%m%d%H%M%S}")
 
     def do_xcrc(self, name: str) -> None:
         self.say(self.server.mood.checksum(self.path(name).read_bytes()))
