@@ -47,8 +47,8 @@ class Transfer(Protocol):
 
         ``size``: what ``size`` has just said; who would have to ask over a network needn't ask again.
         ``received`` is called, if there is such a moment, when the archive has done its part and only our disk has not.
-        Written as ``local`` + ``.part``, verified, synced, then renamed: a power cut may take the name back, never give
-        it to half a file. ``progress`` is called with the bytes so
+        Written as ``local`` + ``.part``, verified, synced, then given its name, unless a file has it already: that one
+        stays. A power cut may take the name back, never give it to half a file. ``progress`` is called with the bytes so
         far after each block, and once a second while none comes; an exception out of it ends the transfer and
         removes the ``.part``. After an error of its own the ``.part`` may stay, for the next fetch to go on with.
 

@@ -104,7 +104,7 @@ def _copy(source: str, local: str, progress: Callable[[int], None]) -> int:
                     break  # it may grow for ever
             _verify(source, before, count)
             part.sync()
-            part.rename(local)
+            part.publish(local)
     return count
 
 

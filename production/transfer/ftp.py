@@ -179,7 +179,7 @@ class Ftp:
             part = self._pool.use(lambda control: self._fetch(control, wanted, begun, so_far, stack), so_far.again)
             received()
             part.sync()
-            part.rename(wanted.local)
+            part.publish(wanted.local)
             return part.bytes
 
     # --- what is done with a connection ---
