@@ -47,7 +47,7 @@ class Gates:
         self.deaf: set[str] = set()
         """Files whose fetch never asks whether to go on."""
 
-    def size(self, remote: str) -> int:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:
         return 100
 
     def fetch(
@@ -267,6 +267,20 @@ def test_a_hanging_archive_cannot_hold_the_manager(gates: Gates, bell: Clock, ca
     assert not gates.begun["b"].is_set()
 
 
+def test_a_second_wish_to_stop_is_heard(gates: Gates, bell: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    carrier = porter.Threads(gates, bell, 1, patience=LONG)
+    gates.deaf.add("a")
+    carrier.start("a", "/a")
+    assert gates.begun["a"].wait(LONG)
+    before = clock.SystemClock().boottime()
+    asked = iter([False, False, True])
+    with caplog.at_level(logging.WARNING):
+        carrier.stop(lambda: next(asked))
+    assert clock.SystemClock().boottime() - before < LONG / 2
+    assert "left behind: /a" in caplog.text
+    gates.open["a"].set()
+
+
 class Behind(Gates):
     """An archive that is quicker than our disk, which takes each file when its gate opens."""
 
@@ -394,7 +408,7 @@ def test_a_refused_login_ends_the_fetch(gates: Gates, bell: Clock, carrier: port
 
 def test_a_size_need_not_be_known(bell: Clock) -> None:
     class Sizeless(Moody):
-        def size(self, remote: str) -> None:  # type: ignore[override]
+        def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> None:  # type: ignore[override]
             return None
 
     carrier = porter.Threads(Sizeless(), bell, 1)

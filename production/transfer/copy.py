@@ -19,7 +19,7 @@ class Copy:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def size(self, remote: str) -> int:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:  # noqa: ARG002 -- it is quick
         source = self._path(remote)
         try:
             with disk.reading(source) as (_, status):

@@ -45,6 +45,8 @@ _MOST_LEFT = 256
 """Parts remembered; the oldest is removed."""
 _LONGEST_LISTING = 64 << 20
 """Bytes; a directory of half a million files."""
+_UNSTAGE = 2.0
+"""Seconds in which a server may answer that a recall is withdrawn."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
 
 
@@ -129,9 +131,9 @@ class Ftp:
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
 
-    def size(self, remote: str) -> int | None:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int | None:
         path = self._path(remote)
-        return self._use(remote, lambda control: self._size(control, path), _nobody)
+        return self._use(remote, lambda control: self._size(control, path), waiting)
 
     def fetch(
         self,
@@ -161,7 +163,7 @@ class Ftp:
 
     def listing(self, directory: str) -> list[base.Entry]:
         path = self._path(directory) if directory else self._root
-        return self._use(directory or self._url, lambda control: self._list(control, path), _nobody)
+        return self._use(directory or self._url, lambda control: self._list(control, path), base.nobody)
 
     def close(self) -> None:
         """Say goodbye to the server; parts that nobody went on with are removed."""
@@ -302,11 +304,11 @@ class Ftp:
             self._tape = False  # it has no tape, or doesn't tell: RETR is all that it takes
 
     def _unstage(self, path: str) -> None:
-        """Withdraw a recall, where the server can."""
+        """Withdraw a recall, where the server can, and does it soon: somebody waits for us to end."""
         if self._options.unstage:
             command = self._options.unstage.replace("{}", path)
-            with contextlib.suppress(controls.Cut, ftplib.Error, errors.ProductionError):
-                self._pool.use(lambda control: control.ask(command), _nobody)
+            with contextlib.suppress(controls.Cut, ftplib.Error, errors.ProductionError, TimeoutError):
+                self._pool.use(lambda control: control.ask(command), _patience(_UNSTAGE))
 
     def _list(self, control: controls.Control, path: str) -> list[base.Entry]:
         """From inside the directory: a LIST of what isn't there is empty on some servers, a CWD is refused."""
@@ -378,8 +380,15 @@ class Ftp:
             disk.remove_left(oldest + ".part", dropped.part)
 
 
-def _nobody() -> None:
-    """Nobody waits for it who could want it to end."""
+def _patience(seconds: float) -> controls.Waiting:
+    """Raises TimeoutError when it is called so much later."""
+    end = time.monotonic() + seconds
+
+    def look() -> None:
+        if time.monotonic() >= end:
+            raise TimeoutError
+
+    return look
 
 
 def _settled(reply: str, now: float) -> bool:

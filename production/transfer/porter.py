@@ -12,7 +12,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from production import clock as clocks
 from production import disk, errors, threads
@@ -22,6 +22,10 @@ _LOG = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 60.0
 """Seconds between two looks whether the archive is back."""
+
+
+_GLANCE = 0.1
+"""Seconds between two looks whether we are told to stop at once."""
 
 
 class Unwanted(Exception):
@@ -184,13 +188,12 @@ class Threads:
                         self._leaving.add(local)
             self._lock.notify_all()
 
-    def stop(self) -> None:
+    def stop(self, again: Callable[[], bool] = base.never) -> None:
         """End all fetches; those that didn't come are told no more. Waits until what was partial is removed.
 
-        A thread that hangs in the archive past the patience is left behind (it dies with this process); the log names
-        its file. Nothing can be started afterwards.
+        A thread that hangs in the archive past the patience, or when ``again`` tells of a second Ctrl-C, is left behind
+        (it dies with this process); the log names its file. Nothing can be started afterwards.
         """
-        deadline = time.monotonic() + self._patience
         with self._lock:
             under_way = [fetch for fetch in self._fetches.values() if not fetch.ended]
             for fetch in under_way:
@@ -199,8 +202,7 @@ class Threads:
                 recall.unwanted = True
             self._queue.clear()
             self._lock.notify_all()
-        self._crew.dismiss(self._patience)
-        self._asking.dismiss(max(0.0, deadline - time.monotonic()))
+        self._dismiss(again)
         with self._lock:
             for fetch in under_way:
                 if not fetch.ended:
@@ -208,6 +210,14 @@ class Threads:
             hung = [fetch.local for fetch in under_way if fetch.running and not fetch.ended] + sorted(self._leaving)
         for local in hung:
             _LOG.warning("Transfer hangs, left behind: %s (remove its .part)", disk.shown(local))
+
+    def _dismiss(self, again: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self._patience
+        while True:
+            left = deadline - time.monotonic()
+            gone = [crew.dismiss(max(0.0, min(_GLANCE, left))) for crew in (self._crew, self._asking)]
+            if all(gone) or left <= 0 or again():
+                return
 
     def close(self) -> None:
         """Stop, if that wasn't done. The transfer itself is closed by who opened it."""
@@ -242,7 +252,7 @@ class Threads:
         while True:
             self._wait_for_turn(fetch)
             try:
-                size = self._transfer.size(fetch.remote)
+                size = self._transfer.size(fetch.remote, functools.partial(self._go_on, fetch))
                 self._size_known(fetch, size)
                 advance = functools.partial(self._advance, fetch)
                 received = functools.partial(self._received, fetch)
@@ -288,6 +298,12 @@ class Threads:
         self._crew.wake()
         if size is not None and fetch.most is not None and size > fetch.most:
             raise errors.TooLarge(f"{disk.shown(fetch.remote)} has {size} bytes, there is room for {fetch.most}", size)
+
+    def _go_on(self, one: _Fetch | _Recall) -> None:
+        """Called by the transfer once a second. Raises: Unwanted."""
+        with self._lock:
+            if one.unwanted:
+                raise Unwanted
 
     def _advance(self, fetch: _Fetch, count: int) -> None:
         """Called by the transfer after each block, and while none comes."""
@@ -341,16 +357,11 @@ class Threads:
                 return
             recall.begun = True
         try:
-            self._transfer.recall(remote, functools.partial(self._go_on_asking, recall))
+            self._transfer.recall(remote, functools.partial(self._go_on, recall))
         except Unwanted:
             pass
         except Exception as error:  # noqa: BLE001 -- the fetch will meet it, too, and it is told whose file it is
             _LOG.debug("Recall of %s: %s", disk.shown(remote), disk.first_line(error))
-
-    def _go_on_asking(self, recall: _Recall) -> None:
-        with self._lock:
-            if recall.unwanted:
-                raise Unwanted
 
 
 def _no_news() -> None:

@@ -278,6 +278,25 @@ def test_who_waits_for_a_byte_can_be_told_to_stop(
     assert left(disk) == []
 
 
+@pytest.mark.feature("AC-28")
+@pytest.mark.parametrize("command", ["CONNECT", "USER", "PASS", "TYPE", "FEAT", "SIZE", "MDTM", "PASV", "RETR"])
+def test_a_server_that_is_silent_can_be_left(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, command: str
+) -> None:
+    """From the porter, as at Ctrl-C: nothing is left behind, and it doesn't take long."""
+    put(server)
+    bell = clock.SystemClock()
+    carrier = porter.Threads(open_ftp(), bell, 1, patience=LONG)
+    server.mood = Mood(silent=command)
+    carrier.start("run.mid", str(disk / "run.mid"))
+    assert server.silence.acquire(timeout=LONG)
+    before = bell.boottime()
+    carrier.stop()
+    assert bell.boottime() - before < 5
+    assert left(disk) == []
+    bell.close()
+
+
 @pytest.mark.feature("AC-12", "AC-28")
 @pytest.mark.parametrize("command", ["FEAT", "SIZE", "RETR"])
 def test_who_only_says_wait_is_not_waited_for_in_vain(

@@ -27,6 +27,8 @@ class Mood:
     """{command: what it says instead of obeying}"""
     hang_up_at: str = ""
     """A command at which it closes the control connection without a word."""
+    silent: str = ""
+    """A command (or CONNECT) that it doesn't answer until ``over`` is set."""
     drip: str = ""
     """A command that it answers with "150 wait" again and again, until ``over`` is set."""
     doubled: str = ""
@@ -66,6 +68,8 @@ class Server(socketserver.ThreadingTCPServer):
         """Every command."""
         self.port = int(self.server_address[1])
         self.open: set[socket.socket] = set()
+        self.silence = threading.Semaphore(0)
+        """Released when it keeps silent."""
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -104,6 +108,7 @@ class _Session(socketserver.StreamRequestHandler):
         self.server.open.add(self.request)
         self.offset, self.user, self.listener, self.twice = 0, "", None, False
         try:
+            self.keep_silent("CONNECT")
             self.say(self.server.mood.greeting)
             for line in self.rfile:
                 self.obey(line.decode("utf-8", "surrogateescape").rstrip("\r\n"))
@@ -120,6 +125,11 @@ class _Session(socketserver.StreamRequestHandler):
         if text.startswith("421"):
             raise _Over
 
+    def keep_silent(self, command: str) -> None:
+        if command == self.server.mood.silent:
+            self.server.silence.release()
+            self.server.mood.over.wait(LONG)
+
     def obey(self, line: str) -> None:
         self.server.heard.append(line)
         command, _, argument = line.partition(" ")
@@ -129,6 +139,7 @@ class _Session(socketserver.StreamRequestHandler):
         if command in mood.answers:
             self.say(mood.answers[command])
             return
+        self.keep_silent(command)
         while command == mood.drip and not mood.over.wait(0.02):
             self.say("150 wait")
         self.twice = command == mood.doubled
