@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import pathlib
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from production import clock, errors
+from production import clock, disk, errors
 from production.transfer import base, copy, porter
 
 LONG = 30.0
@@ -396,6 +397,83 @@ def test_one_looks_whether_the_archive_is_back_for_all(bell: Clock) -> None:
     carrier.stop()
     assert carrier.progress() == {}
     assert archive.looks <= 4
+
+
+class Crowded(Moody):
+    """An archive that lets nobody else in while "a" comes."""
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
+        if remote != "a":
+            self.asked.release()
+        if remote != "a" and self.away:
+            raise errors.TransferWaits(self.away)
+        progress(10)
+        self.begun[remote].set()
+        while remote == "a" and not self.open["a"].wait(0.001):
+            progress(10)
+        progress(100)
+        return 100
+
+
+def test_who_is_not_let_in_beside_others_waits_for_one_of_them(bell: Clock) -> None:
+    archive = Crowded()
+    archive.away = "421 too many"
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=0.01)
+    carrier.start("a", "/a")
+    assert archive.begun["a"].wait(LONG)
+    for name in "bcd":
+        carrier.start(name, f"/{name}")
+    for _ in "bc":
+        assert archive.asked.acquire(timeout=LONG)
+    assert not archive.asked.acquire(timeout=0.2)
+    assert {how.waits for how in carrier.progress().values()} == {""}
+    archive.away = ""
+    archive.open["a"].set()
+    until(bell, lambda: len(ended(carrier)) == 4)
+    assert set(carrier.progress().values()) == {base.Progress(100, 100, True)}
+    carrier.close()
+
+
+def test_what_comes_to_one_does_not_call_the_others(bell: Clock) -> None:
+    """Our disk is full for new files, and one still comes: it shows nothing about the others."""
+
+    class Full(Crowded):
+        def fetch(
+            self,
+            remote: str,
+            local: str,
+            progress: Callback,
+            size: int | None = None,
+            received: Callable[[], None] = base.nobody,
+        ) -> int:
+            try:
+                return super().fetch(remote, local, progress, size, received)
+            except errors.TransferWaits as waits:
+                raise waits from disk.Trouble("write", local, OSError(errno.ENOSPC, "No space left"))
+
+    archive = Full()
+    archive.away = "the disk is full"
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=LONG)
+    carrier.start("a", "/a")
+    assert archive.begun["a"].wait(LONG)
+    for name in "bcd":
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: sum(bool(how.waits) for how in carrier.progress().values()) >= 2)
+    asked = 0
+    while archive.asked.acquire(timeout=0.2):
+        asked += 1
+    assert asked <= 2
+    archive.open["a"].set()
+    until(bell, lambda: "/a" in ended(carrier))
+    assert not archive.asked.acquire(timeout=0.2)
+    carrier.close()
 
 
 def test_a_refused_login_ends_the_fetch(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:

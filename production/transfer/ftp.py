@@ -45,6 +45,8 @@ _MOST_LEFT = 256
 """Parts remembered; the oldest is removed."""
 _LONGEST_LISTING = 64 << 20
 """Bytes; a directory of half a million files."""
+_LEAVES = 3
+"""Times in a row that a server may leave at one file before that is the file's trouble."""
 _UNSTAGE = 2.0
 """Seconds in which a server may answer that a recall is withdrawn."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
@@ -130,6 +132,8 @@ class Ftp:
         self._tape = bool(options.stage)
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
+        self._leavings: dict[str, int] = {}
+        """How often the server left at this file, after it had let us in."""
 
     def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int | None:
         path = self._path(remote)
@@ -179,6 +183,8 @@ class Ftp:
         """The connection is given back before our disk is waited for: it can bring another file meanwhile."""
         with self._telling(remote, so_far.again), contextlib.ExitStack() as stack:
             part = self._pool.use(lambda control: self._fetch(control, wanted, begun, so_far, stack), so_far.again)
+            with self._lock:
+                self._leavings.pop(remote, None)
             received()
             part.sync()
             part.publish(wanted.local)
@@ -360,10 +366,22 @@ class Ftp:
             raise pool.untrusted(self._pool.place.url, error) from error
         except ftplib.Error as error:
             if pool.gone(error):
-                raise errors.TransferWaits(f"{self._pool.place.url} is away: {pool.said(error)}") from error
+                raise self._left_at(remote, pool.said(error)) from error
             if str(error).startswith("550"):
                 raise errors.InputMissing(f"{what}: the archive says: {pool.said(error)}") from error
             raise errors.TransferError(f"{what}: the archive says: {pool.said(error)}") from error
+
+    def _left_at(self, remote: str, said: str) -> errors.TransferError:
+        """The server let us in, then it left: if it does so each time at this file, it is the file's trouble."""
+        with self._lock:
+            times = self._leavings[remote] = self._leavings.get(remote, 0) + 1
+            if times >= _LEAVES:
+                del self._leavings[remote]
+        if times < _LEAVES:
+            return errors.TransferWaits(f"{self._pool.place.url} is away: {said}")
+        return errors.TransferError(
+            f"{self._pool.place.url}: {disk.shown(remote)}: the archive leaves each time: {said}"
+        )
 
     # --- parts that are gone on with ---
 

@@ -12,7 +12,7 @@ import socket
 import threading
 import traceback
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import hypothesis
 import hypothesis.strategies as st
@@ -276,6 +276,86 @@ def test_who_waits_for_a_byte_can_be_told_to_stop(
     with pytest.raises(Stop):
         open_ftp().fetch("run.mid", str(disk / "run.mid"), stop)
     assert left(disk) == []
+
+
+def bring(
+    archive: ftp.Ftp, disk: pathlib.Path, names: list[str], recalls: Sequence[str] = (), again: float = 0.1
+) -> tuple[dict[str, Exception | None], set[str]]:
+    """With the porter, three at a time: how each ended, and what was told to be waited for."""
+    bell, waits = clock.SystemClock(), set[str]()
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=again)
+    carrier.recall(recalls)
+    for name in names:
+        carrier.start(name, str(disk / name))
+    for _ in range(1000):
+        progress = carrier.progress()
+        waits |= {how.waits for how in progress.values()} - {""}
+        if all(how.done for how in progress.values()):
+            break
+        bell.wait(LONG)
+    carrier.close()
+    bell.close()
+    return {os.path.basename(local): how.error for local, how in progress.items()}, waits
+
+
+@pytest.mark.feature("AC-11")
+def test_a_server_that_lets_few_in_gives_as_much_as_it_can(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    names = [f"{number}.mid" for number in range(9)]
+    for name in names:
+        put(server, name)
+    server.mood = Mood(most=1)
+    ended, waits = bring(open_ftp(), disk, names)
+    assert set(ended.values()) == {None}
+    assert server.connections <= 8
+    assert len(waits) <= 1  # before the first had begun
+    assert all((disk / name).read_bytes() == content(SIZE) for name in names)
+
+
+@pytest.mark.feature("AC-12")
+def test_a_file_at_which_the_server_leaves_each_time_fails(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    names = [f"{number}.mid" for number in range(5)]
+    for name in names:
+        put(server, name)
+    server.mood = Mood(killer="3.mid")
+    ended, _ = bring(open_ftp(), disk, names, again=0.01)
+    assert {name for name, error in ended.items() if error} == {"3.mid"}
+    assert "3.mid: the archive leaves each time: 421" in str(ended["3.mid"])
+    assert "RETR 3.mid" in server.heard
+    assert server.heard.count("RETR 3.mid") == 3
+
+
+@pytest.mark.feature("AC-10", "AC-11")
+def test_files_come_before_recalls_where_one_is_let_in(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    put(server)
+    asked = threading.Event()
+
+    def hang() -> str:
+        asked.set()
+        over.wait(LONG)
+        return "200 staged"
+
+    server.mood = Mood(most=1, stage=hang)
+    over = server.mood.over
+    archive, bell = open_ftp(), clock.SystemClock()
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=0.1)
+    carrier.recall(["a.mid", "b.mid"])
+    assert asked.wait(LONG)
+    carrier.start("run.mid", str(disk / "run.mid"))
+    for _ in range(100):
+        if carrier.progress()[str(disk / "run.mid")].done:
+            break
+        bell.wait(LONG)
+        over.set()  # the session that hangs notices only now that nobody is there
+    assert (disk / "run.mid").read_bytes() == content(SIZE)
+    assert server.count("STAGE") == 1
+    carrier.close()
+    bell.close()
 
 
 @pytest.mark.feature("AC-28")

@@ -22,9 +22,13 @@ class Mood:
     """What it does wrong; a new one is a good server."""
 
     greeting: str = "220 ready"
+    most: int = 1000
+    """Connections at a time; further ones are refused."""
     login: Callable[[str, str], str] = lambda _user, _password: "230 come in"
     answers: dict[str, str] = dataclasses.field(default_factory=dict)
     """{command: what it says instead of obeying}"""
+    killer: str = ""
+    """A file at whose RETR it leaves."""
     hang_up_at: str = ""
     """A command at which it closes the control connection without a word."""
     silent: str = ""
@@ -68,6 +72,8 @@ class Server(socketserver.ThreadingTCPServer):
         """Every command."""
         self.port = int(self.server_address[1])
         self.open: set[socket.socket] = set()
+        self.connections = 0
+        """How often somebody came."""
         self.silence = threading.Semaphore(0)
         """Released when it keeps silent."""
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
@@ -106,10 +112,12 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.open.add(self.request)
+        self.server.connections += 1
         self.offset, self.user, self.listener, self.twice = 0, "", None, False
         try:
             self.keep_silent("CONNECT")
-            self.say(self.server.mood.greeting)
+            crowded = len(self.server.open) > self.server.mood.most
+            self.say("421 too many of you" if crowded else self.server.mood.greeting)
             for line in self.rfile:
                 self.obey(line.decode("utf-8", "surrogateescape").rstrip("\r\n"))
         except (_Over, OSError):
@@ -214,6 +222,8 @@ class _Session(socketserver.StreamRequestHandler):
         if not re.fullmatch(r"[^/].*", name) or not self.path(name).is_file():
             self.say("550 no such file")
             return
+        if name == self.server.mood.killer:
+            self.say("421 this is too much")
         begin, self.offset = self.offset, 0
         self.send(self.path(name).read_bytes(), begin)
 
