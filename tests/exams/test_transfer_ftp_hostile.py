@@ -388,7 +388,7 @@ def test_who_only_says_wait_is_not_waited_for_in_vain(
     def stop(_: int) -> None:
         raise Stop
 
-    with pytest.raises(errors.TransferError, match="is away|broke off: no "):
+    with pytest.raises(errors.TransferError, match=r"is away|broke off: no "):
         open_ftp(stall=0.3, first_byte=0.3, tries=1).fetch("run.mid", str(disk / "run.mid"), nothing)
     with pytest.raises(Stop):
         open_ftp().fetch("run.mid", str(disk / "run.mid"), stop)

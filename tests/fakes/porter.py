@@ -107,7 +107,7 @@ class FakePorter:
             if fetch is not None and not fetch.done:
                 self._clean(fetch)
 
-    def stop(self, again: Callable[[], bool] = base.never) -> None:  # noqa: ARG002 -- it is quick
+    def stop(self, again: Callable[[], bool] = base.never) -> None:
         self.forget([fetch.local for fetch in self._fetches.values() if not fetch.done])
 
     def close(self) -> None:
