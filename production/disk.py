@@ -27,6 +27,7 @@ _MENDS = {
     errno.EROFS: "that file system is mounted read-only",
     errno.EIO: "the disk or its server has trouble: tell who looks after it",
     errno.ESTALE: "the file server changed it under us: trying again helps",
+    errno.EEXIST: "it is there already, and isn't replaced",
     errno.EFBIG: "larger than the file system or `ulimit -f` allows",
     errno.ENAMETOOLONG: "shorten the name",
     errno.ELOOP: "a symbolic link leads nowhere",
@@ -36,9 +37,11 @@ _MENDS = {
 }
 SHORT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN}
 """What says that this machine is short of something: nobody's fault, and it passes."""
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+"""What file systems say that know no second name of a file."""
 _LASTING = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EEXIST, errno.ENOTEMPTY, errno.EILSEQ),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENOTEMPTY, errno.EILSEQ),
 }
 
 
@@ -216,6 +219,25 @@ class Part:
             if not self.ours():
                 raise OSError(errno.EBUSY, "somebody else writes it now")
             os.rename(self.path, final)
+
+    def publish(self, final: str) -> None:
+        """As ``rename``, but a file that is there already stays. Raises: Trouble."""
+        with trying("rename", self.path):
+            if not self.ours():
+                raise OSError(errno.EBUSY, "somebody else writes it now")
+        with trying("write", final):
+            try:
+                os.link(self.path, final, follow_symlinks=False)  # unlike a rename it never replaces
+            except OSError as error:
+                if error.errno not in _NO_LINKS and error.errno != errno.EEXIST:
+                    raise
+                if os.path.lexists(final):
+                    number = errno.EISDIR if os.path.isdir(final) else errno.EEXIST
+                    raise OSError(number, os.strerror(number)) from error
+                os.rename(self.path, final)
+                return
+        with contextlib.suppress(OSError):  # a second name of a whole file does no harm
+            os.unlink(self.path)
 
     def leave(self) -> Left:
         """Let it stay when the block ends with an error; ``new`` goes on with it. Raises: Trouble."""

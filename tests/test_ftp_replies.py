@@ -41,6 +41,18 @@ def test_a_machine_listing() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_last_line_needs_no_end(end: str) -> None:
+    assert listing.lines_of(f"a\r\nb{end}") == ["a", "b"]
+    assert listing.lines_of(end) == ([""] if end else [])
+
+
+def test_a_size_that_cannot_be_is_not_known() -> None:
+    many = "9" * 5000
+    assert listing.machine([f"type=file;size={many}; run.mid"]) == [base.Entry("run.mid", None)]
+    assert listing.unix([f"-rw-r--r-- 1 0 0 {many} Nov 20 19:48 run.mid"]) == [base.Entry("run.mid", None)]
+
+
 @pytest.mark.parametrize("parse", [listing.unix, listing.machine])
 @hypothesis.given(line=st.text(min_size=1).filter(str.strip))
 def test_a_line_that_cannot_be_read_is_an_error(parse: object, line: str) -> None:
@@ -93,3 +105,16 @@ def test_what_it_says_is_compared(algorithm: str, known: str) -> None:
         assert way.agrees(known, reply)
     assert way.agrees(known, f"250 {known[::-1]}") is False
     assert way.agrees(known, "250 done") is None
+
+
+@pytest.mark.parametrize("reply", ["file is not a crc", "XCRC 5 of a", "be", "a", "0", "faded", "decade", "12 34", ""])
+def test_prose_is_no_checksum(reply: str) -> None:
+    for algorithm, known in KNOWN.items():
+        assert digest.Way(algorithm, "X").agrees(known, f"250 {reply}") is None
+
+
+def test_zeros_may_be_lost() -> None:
+    way = digest.Way("CRC32", "XCRC ")
+    assert way.agrees("00ab12cd", "250 AB12CD")
+    assert way.agrees("00ab12cd", "250 AB12CE") is False
+    assert way.agrees("00ab12cd", "250 AB12CD is it") is None

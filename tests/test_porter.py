@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import pathlib
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from production import clock, errors
+from production import clock, disk, errors
 from production.transfer import base, copy, porter
 
 LONG = 30.0
@@ -47,7 +48,7 @@ class Gates:
         self.deaf: set[str] = set()
         """Files whose fetch never asks whether to go on."""
 
-    def size(self, remote: str) -> int:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:
         return 100
 
     def fetch(
@@ -267,6 +268,20 @@ def test_a_hanging_archive_cannot_hold_the_manager(gates: Gates, bell: Clock, ca
     assert not gates.begun["b"].is_set()
 
 
+def test_a_second_wish_to_stop_is_heard(gates: Gates, bell: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    carrier = porter.Threads(gates, bell, 1, patience=LONG)
+    gates.deaf.add("a")
+    carrier.start("a", "/a")
+    assert gates.begun["a"].wait(LONG)
+    before = clock.SystemClock().boottime()
+    asked = iter([False, False, True])
+    with caplog.at_level(logging.WARNING):
+        carrier.stop(lambda: next(asked))
+    assert clock.SystemClock().boottime() - before < LONG / 2
+    assert "left behind: /a" in caplog.text
+    gates.open["a"].set()
+
+
 class Behind(Gates):
     """An archive that is quicker than our disk, which takes each file when its gate opens."""
 
@@ -384,6 +399,83 @@ def test_one_looks_whether_the_archive_is_back_for_all(bell: Clock) -> None:
     assert archive.looks <= 4
 
 
+class Crowded(Moody):
+    """An archive that lets nobody else in while "a" comes."""
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
+        if remote != "a":
+            self.asked.release()
+        if remote != "a" and self.away:
+            raise errors.TransferWaits(self.away)
+        progress(10)
+        self.begun[remote].set()
+        while remote == "a" and not self.open["a"].wait(0.001):
+            progress(10)
+        progress(100)
+        return 100
+
+
+def test_who_is_not_let_in_beside_others_waits_for_one_of_them(bell: Clock) -> None:
+    archive = Crowded()
+    archive.away = "421 too many"
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=0.01)
+    carrier.start("a", "/a")
+    assert archive.begun["a"].wait(LONG)
+    for name in "bcd":
+        carrier.start(name, f"/{name}")
+    for _ in "bc":
+        assert archive.asked.acquire(timeout=LONG)
+    assert not archive.asked.acquire(timeout=0.2)
+    assert {how.waits for how in carrier.progress().values()} == {""}
+    archive.away = ""
+    archive.open["a"].set()
+    until(bell, lambda: len(ended(carrier)) == 4)
+    assert set(carrier.progress().values()) == {base.Progress(100, 100, True)}
+    carrier.close()
+
+
+def test_what_comes_to_one_does_not_call_the_others(bell: Clock) -> None:
+    """Our disk is full for new files, and one still comes: it shows nothing about the others."""
+
+    class Full(Crowded):
+        def fetch(
+            self,
+            remote: str,
+            local: str,
+            progress: Callback,
+            size: int | None = None,
+            received: Callable[[], None] = base.nobody,
+        ) -> int:
+            try:
+                return super().fetch(remote, local, progress, size, received)
+            except errors.TransferWaits as waits:
+                raise waits from disk.Trouble("write", local, OSError(errno.ENOSPC, "No space left"))
+
+    archive = Full()
+    archive.away = "the disk is full"
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=LONG)
+    carrier.start("a", "/a")
+    assert archive.begun["a"].wait(LONG)
+    for name in "bcd":
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: sum(bool(how.waits) for how in carrier.progress().values()) >= 2)
+    asked = 0
+    while archive.asked.acquire(timeout=0.2):
+        asked += 1
+    assert asked <= 2
+    archive.open["a"].set()
+    until(bell, lambda: "/a" in ended(carrier))
+    assert not archive.asked.acquire(timeout=0.2)
+    carrier.close()
+
+
 def test_a_refused_login_ends_the_fetch(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
     gates.raises["a"] = errors.LoginRefused("no")
     gates.open["a"].set()
@@ -394,7 +486,7 @@ def test_a_refused_login_ends_the_fetch(gates: Gates, bell: Clock, carrier: port
 
 def test_a_size_need_not_be_known(bell: Clock) -> None:
     class Sizeless(Moody):
-        def size(self, remote: str) -> None:  # type: ignore[override]
+        def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> None:  # type: ignore[override]
             return None
 
     carrier = porter.Threads(Sizeless(), bell, 1)

@@ -84,8 +84,9 @@ def _get(given: argparse.Namespace) -> int:
     local = os.path.abspath(given.to or os.path.basename(remote))
     if os.path.isdir(local):
         local = os.path.join(local, os.path.basename(remote))
-    if os.path.lexists(local):
-        raise errors.UsageError(f"{disk.shown(local)} is there already; nothing was changed")
+    for path in (local, local + ".part"):  # the second is where it is written
+        if os.path.lexists(path):
+            raise errors.UsageError(f"{disk.shown(path)} is there already; nothing was changed")
     with _opened(chosen) as transfer:
         size, begun = transfer.size(remote), time.monotonic()
         count = transfer.fetch(remote, local, _Told(remote, size), size)

@@ -19,7 +19,7 @@ class Copy:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def size(self, remote: str) -> int:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:  # noqa: ARG002 -- it is quick
         source = self._path(remote)
         try:
             with disk.reading(source) as (_, status):
@@ -104,7 +104,7 @@ def _copy(source: str, local: str, progress: Callable[[int], None]) -> int:
                     break  # it may grow for ever
             _verify(source, before, count)
             part.sync()
-            part.rename(local)
+            part.publish(local)
     return count
 
 

@@ -61,10 +61,14 @@ class Way:
         return _MAKE[self.algorithm]()
 
     def agrees(self, ours: str, reply: str) -> bool | None:
-        """Whether the server's reply has our checksum; None if there is none in it."""
-        found = re.findall(rf"(?<![\w.])[0-9a-f]{{1,{len(ours)}}}(?![\w.])", reply[4:].lower())
-        if len(ours) > 8:
-            found = [each for each in found if len(each) == len(ours)]
+        """Whether the server's reply has our checksum; None if there is none in it: prose is no checksum."""
+        words = reply[4:].lower().split()
+        found = [
+            each for each in re.findall(r"(?<![\w.])[0-9a-f]+(?![\w.])", reply[4:].lower()) if len(each) == len(ours)
+        ]
+        # A 32 bit number, alone, may have lost its zeros; without a digit it is rather a word.
+        if not found and len(ours) == 8 and len(words) == 1 and re.fullmatch(r"(?=.*\d)[0-9a-f]{4,7}", words[0]):
+            found = words
         return any(int(each, 16) == int(ours, 16) for each in found) if found else None
 
 

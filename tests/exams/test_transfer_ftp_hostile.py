@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import datetime
 import logging
 import os
 import pathlib
@@ -10,7 +11,8 @@ import resource
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
 
 import hypothesis
 import hypothesis.strategies as st
@@ -25,6 +27,8 @@ from tests.services.hostile_ftp import Mood
 
 LONG = 30.0
 SIZE = 3 * MEGABYTE + 7
+OLD = 1_700_000_000
+"""Seconds since 1970: nobody writes such a file any more."""
 
 
 @pytest.fixture
@@ -62,10 +66,12 @@ def disk(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def put(server: hostile_ftp.Server, name: str = "run.mid", size: int = SIZE) -> bytes:
     (server.files / name).write_bytes(content(size))
+    os.utime(server.files / name, times=(OLD, OLD))
     return content(size)
 
 
 def get(archive: ftp.Ftp, disk: pathlib.Path) -> bytes:
+    (disk / "run.mid").unlink(missing_ok=True)
     archive.fetch("run.mid", str(disk / "run.mid"), nothing)
     assert left(disk) == ["run.mid"]
     return (disk / "run.mid").read_bytes()
@@ -121,7 +127,7 @@ def test_what_has_come_does_not_come_again(server: hostile_ftp.Server, open_ftp:
 
 
 def _touch(path: pathlib.Path) -> None:
-    os.utime(path, ns=(1, 1))
+    os.utime(path, times=(OLD + 1, OLD + 1))
 
 
 def _replace(path: pathlib.Path) -> None:
@@ -162,6 +168,50 @@ def test_a_server_that_cannot_go_on_begins_anew(
         archive.fetch("run.mid", str(disk / "run.mid"), nothing)
     server.mood = Mood(answers=answers)
     assert get(archive, disk) == whole
+
+
+@pytest.mark.feature("AC-12")
+@pytest.mark.parametrize(
+    "answer", ["200 fine", "213 19700101000000", "213 20269999999999", "213 x", "213 20261120194848 or so", "now"]
+)
+def test_a_time_that_is_none_lets_nothing_be_glued(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, answer: str
+) -> None:
+    answer = f"213 {datetime.datetime.now(datetime.UTC):%Y%m%d%H%M%S}.5" if answer == "now" else answer
+    archive = open_ftp()
+    put(server)
+    server.mood = Mood(cut=2 * MEGABYTE, answers={"MDTM": answer})
+    with pytest.raises(errors.TransferError):
+        archive.fetch("run.mid", str(disk / "run.mid"), nothing)
+    assert left(disk) == []
+    _change_the_beginning(server.files / "run.mid")
+    server.mood = Mood(answers={"MDTM": answer})
+    assert get(archive, disk) == (server.files / "run.mid").read_bytes()
+    assert server.count("REST") == 0
+
+
+def _change_the_beginning(path: pathlib.Path) -> None:
+    path.write_bytes(bytes(1000) + path.read_bytes()[1000:])
+
+
+@pytest.mark.feature("AC-12")
+def test_a_file_that_changes_while_it_is_gone_on_with_comes_anew(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    archive = open_ftp()
+    put(server)
+    server.mood = Mood(cut=2 * MEGABYTE)
+    with pytest.raises(errors.TransferError):
+        archive.fetch("run.mid", str(disk / "run.mid"), nothing)
+    server.mood = Mood()
+
+    def change(count: int) -> None:
+        if count == SIZE and server.count("RETR") == 2:
+            _change_the_beginning(server.files / "run.mid")
+
+    archive.fetch("run.mid", str(disk / "run.mid"), change)
+    assert server.count("REST") == 1
+    assert (disk / "run.mid").read_bytes() == (server.files / "run.mid").read_bytes()
 
 
 def test_somebody_elses_part_is_not_gone_on_with(
@@ -226,6 +276,156 @@ def test_who_waits_for_a_byte_can_be_told_to_stop(
     with pytest.raises(Stop):
         open_ftp().fetch("run.mid", str(disk / "run.mid"), stop)
     assert left(disk) == []
+
+
+def bring(
+    archive: ftp.Ftp, disk: pathlib.Path, names: list[str], recalls: Sequence[str] = (), again: float = 0.1
+) -> tuple[dict[str, Exception | None], set[str]]:
+    """With the porter, three at a time: how each ended, and what was told to be waited for."""
+    bell, waits = clock.SystemClock(), set[str]()
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=again)
+    carrier.recall(recalls)
+    for name in names:
+        carrier.start(name, str(disk / name))
+    for _ in range(1000):
+        progress = carrier.progress()
+        waits |= {how.waits for how in progress.values()} - {""}
+        if all(how.done for how in progress.values()):
+            break
+        bell.wait(LONG)
+    carrier.close()
+    bell.close()
+    return {os.path.basename(local): how.error for local, how in progress.items()}, waits
+
+
+@pytest.mark.feature("AC-11")
+def test_a_server_that_lets_few_in_gives_as_much_as_it_can(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    names = [f"{number}.mid" for number in range(9)]
+    for name in names:
+        put(server, name)
+    server.mood = Mood(most=1)
+    ended, waits = bring(open_ftp(), disk, names)
+    assert set(ended.values()) == {None}
+    assert server.connections <= 8
+    assert len(waits) <= 1  # before the first had begun
+    assert all((disk / name).read_bytes() == content(SIZE) for name in names)
+
+
+@pytest.mark.feature("AC-12")
+def test_a_file_at_which_the_server_leaves_each_time_fails(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    names = [f"{number}.mid" for number in range(5)]
+    for name in names:
+        put(server, name)
+    server.mood = Mood(killer="3.mid")
+    ended, _ = bring(open_ftp(), disk, names, again=0.01)
+    assert {name for name, error in ended.items() if error} == {"3.mid"}
+    assert "3.mid: the archive leaves each time: 421" in str(ended["3.mid"])
+    assert "RETR 3.mid" in server.heard
+    assert server.heard.count("RETR 3.mid") == 3
+
+
+@pytest.mark.feature("AC-10", "AC-11")
+def test_files_come_before_recalls_where_one_is_let_in(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path
+) -> None:
+    put(server)
+    asked = threading.Event()
+
+    def hang() -> str:
+        asked.set()
+        over.wait(LONG)
+        return "200 staged"
+
+    server.mood = Mood(most=1, stage=hang)
+    over = server.mood.over
+    archive, bell = open_ftp(), clock.SystemClock()
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=0.1)
+    carrier.recall(["a.mid", "b.mid"])
+    assert asked.wait(LONG)
+    carrier.start("run.mid", str(disk / "run.mid"))
+    for _ in range(100):
+        if carrier.progress()[str(disk / "run.mid")].done:
+            break
+        bell.wait(LONG)
+        over.set()  # the session that hangs notices only now that nobody is there
+    assert (disk / "run.mid").read_bytes() == content(SIZE)
+    assert server.count("STAGE") == 1
+    carrier.close()
+    bell.close()
+
+
+@pytest.mark.feature("AC-28")
+@pytest.mark.parametrize("command", ["CONNECT", "USER", "PASS", "TYPE", "FEAT", "SIZE", "MDTM", "PASV", "RETR"])
+def test_a_server_that_is_silent_can_be_left(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, command: str
+) -> None:
+    """From the porter, as at Ctrl-C: nothing is left behind, and it doesn't take long."""
+    put(server)
+    bell = clock.SystemClock()
+    carrier = porter.Threads(open_ftp(), bell, 1, patience=LONG)
+    server.mood = Mood(silent=command)
+    carrier.start("run.mid", str(disk / "run.mid"))
+    assert server.silence.acquire(timeout=LONG)
+    before = bell.boottime()
+    carrier.stop()
+    assert bell.boottime() - before < 5
+    assert left(disk) == []
+    bell.close()
+
+
+@pytest.mark.feature("AC-12", "AC-28")
+@pytest.mark.parametrize("command", ["FEAT", "SIZE", "RETR"])
+def test_who_only_says_wait_is_not_waited_for_in_vain(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, command: str
+) -> None:
+    put(server)
+    server.mood = Mood(drip=command)
+
+    def stop(_: int) -> None:
+        raise Stop
+
+    with pytest.raises(errors.TransferError, match=r"is away|broke off: no "):
+        open_ftp(stall=0.3, first_byte=0.3, tries=1).fetch("run.mid", str(disk / "run.mid"), nothing)
+    with pytest.raises(Stop):
+        open_ftp().fetch("run.mid", str(disk / "run.mid"), stop)
+    assert left(disk) == []
+
+
+@pytest.mark.feature("AC-12")
+def test_a_byte_now_and_then_is_a_stall(server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path) -> None:
+    whole = put(server, size=5000)
+    archive = open_ftp(stall=0.5)
+    server.mood = Mood(trickle=True)
+    with pytest.raises(errors.TransferError, match=r"run\.mid broke off: \d+ bytes in "):
+        archive.fetch("run.mid", str(disk / "run.mid"), nothing)
+    server.mood.over.set()
+    server.mood = Mood()
+    assert get(archive, disk) == whole
+
+
+@pytest.mark.parametrize("command", ["SIZE", "RETR"])
+def test_an_answer_too_many_answers_nobody_else(
+    server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, command: str
+) -> None:
+    archive = open_ftp()
+    server.mood = Mood(doubled=command)
+    for number in range(5):
+        whole = put(server, size=1000 + number)
+        size = archive.size("run.mid")
+        assert size == 1000 + number
+        assert archive.fetch("run.mid", str(disk / str(number)), nothing, size) == size
+        assert (disk / str(number)).read_bytes() == whole
+
+
+def test_a_port_that_cannot_be_breaks_off(server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path) -> None:
+    put(server)
+    server.mood = Mood(answers={"PASV": "227 here (127,0,0,1,999,1)"})
+    with pytest.raises(errors.TransferError, match="broke off: there is no port 255745"):
+        open_ftp().fetch("run.mid", str(disk / "run.mid"), nothing)
 
 
 @pytest.mark.parametrize("command", ["USER", "TYPE", "SIZE", "MDTM", "PASV", "RETR"])
@@ -322,6 +522,27 @@ def test_a_size_need_not_be_known(server: hostile_ftp.Server, open_ftp: Open, di
     assert open_ftp().size("run.mid") == SIZE
 
 
+@pytest.mark.parametrize(
+    "size", ["9999999999999999999", "9007199254740992", "9" * 5000, "-5", "foo", "1.5", "١٢", "0x10", ""]
+)
+def test_a_size_that_cannot_be_is_the_files_trouble(server: hostile_ftp.Server, open_ftp: Open, size: str) -> None:
+    mlst = f"250-it is\r\n type=file;size={size}; run.mid\r\n250 end"
+    for answers in ({"SIZE": f"213 {size}"}, {"SIZE": "502 not here", "MLST": mlst}):
+        server.mood = Mood(answers=answers, features=("MLST size*;",))
+        with pytest.raises(
+            errors.TransferError, match=r"run\.mid: the archive says: no file has such a size"
+        ) as caught:
+            open_ftp().size("run.mid")
+        assert len(one_line(caught.value)) < 700
+        assert not isinstance(caught.value, errors.TransferWaits)
+
+
+def test_a_listing_without_an_end_ends(server: hostile_ftp.Server, open_ftp: Open) -> None:
+    server.mood = Mood(endless=True)
+    with pytest.raises(errors.TransferError, match="a listing of more than 64 MB: name a smaller directory"):
+        open_ftp().listing("")
+
+
 def test_the_servers_checksum_counts(server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path) -> None:
     whole = put(server)
     good = Mood(features=("XCRC filename;start;end",))
@@ -334,7 +555,14 @@ def test_the_servers_checksum_counts(server: hostile_ftp.Server, open_ftp: Open,
     with pytest.raises(errors.TransferError, match=r"run\.mid is not what the server promised: its CRC32 .*DEADBEEF"):
         archive.fetch("run.mid", str(disk / "run.mid"), nothing)
     assert left(disk) == []
-    for odd in ("500 what?", "250 done", "550 not for this file"):
+    for odd in (
+        "500 what?",
+        "250 done",
+        "550 not for this file",
+        "250 file is not a crc",
+        "250 XCRC 5 of a",
+        "250 run.mid",
+    ):
         server.mood = Mood(features=good.features, checksum=lambda _, odd=odd: odd)
         assert get(archive, disk) == whole
     server.mood = good
@@ -461,6 +689,43 @@ def test_the_password_is_nowhere(
     assert not [place for place in places if services.PASSWORD in place]
 
 
+@pytest.mark.feature("AC-14")
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *("PASS {}: unknown", "150 your password {}", "650 {}", "{}", "{}: 530", "350 account? {}", "120 {}"),
+        *("451 no {}", "430 {}", "530-no\r\n {}\r\n530 end"),
+    ],
+)
+@pytest.mark.parametrize("form", [str, urllib.parse.quote, urllib.parse.quote_plus, str.upper, repr])
+def test_whatever_repeats_the_password_is_not_repeated(
+    server: hostile_ftp.Server, open_ftp: Open, reply: str, form: Callable[[str], str]
+) -> None:
+    """A login that is refused in any words counts, as one that is refused in the right ones does."""
+    told = form(services.PASSWORD)
+    server.mood = Mood(login=lambda _user, _password: reply.format(told))
+    with pytest.raises(errors.LoginRefused) as caught:
+        open_ftp(tries=1).size("run.mid")
+    said = "".join(traceback.format_exception(caught.value))
+    assert told.strip("'") not in said
+    assert services.PASSWORD not in said
+    assert server.count("PASS") == 1
+    server.mood = Mood(answers={"SIZE": reply.format(told)}, greeting=f"220-hello\r\n {told}\r\n220 again")
+    with pytest.raises(errors.TransferError) as caught_later:
+        open_ftp(stall=0.2).size("run.mid")
+    assert told.strip("'") not in "".join(traceback.format_exception(caught_later.value))
+
+
+def test_a_password_of_digits_spoils_no_size(
+    server: hostile_ftp.Server, tmp_path: pathlib.Path, disk: pathlib.Path
+) -> None:
+    whole = put(server, size=1234)
+    netrc = services.write_netrc(tmp_path / "digits", password="1")
+    archive = ftp.Ftp(server.url(), ftp.Options(netrc=netrc))
+    assert get(archive, disk) == whole
+    archive.close()
+
+
 # --- tapes ----------------------------------------------------------------------------------------------------------
 
 
@@ -579,6 +844,26 @@ def test_a_certificate_is_looked_at(open_ftp: Open, server: hostile_ftp.Server, 
     with pytest.raises(errors.LoginRefused, match="the server has no TLS: 500 AUTH"):
         open_ftp(f"ftps://127.0.0.1:{server.port}").size("run.mid")
     assert server.count("USER") == 0
+
+
+@pytest.mark.feature("AC-14")
+def test_a_certificate_is_looked_at_for_the_bytes_too(
+    open_ftp: Open,
+    server: hostile_ftp.Server,
+    tmp_path: pathlib.Path,
+    disk: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logging.getLogger("pyftpdlib").setLevel(logging.CRITICAL)
+    put(server)
+    (tmp_path / "other").mkdir()
+    pem, other = services.certificate(tmp_path), services.certificate(tmp_path / "other")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    secure = services.Pyftpdlib(server.files, pem, data_pem=other)
+    with pytest.raises(errors.LoginRefused, match="its certificate is not trusted"):
+        open_ftp(f"ftps://127.0.0.1:{secure.port}").fetch("run.mid", str(disk / "run.mid"), nothing)
+    secure.close()
+    assert left(disk) == []
 
 
 def test_version_six_of_the_internet(

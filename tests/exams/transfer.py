@@ -198,13 +198,18 @@ class Exam:
         assert archive.transfer.fetch("run02091.mid", str(disk / "local.mid"), nothing) == len(whole)
         assert (disk / "local.mid").read_bytes() == whole
 
-    def test_who_reads_the_old_file_goes_on_reading_it(self, archive: Archive, disk: pathlib.Path) -> None:
+    def test_a_file_that_is_there_is_not_replaced(self, archive: Archive, disk: pathlib.Path) -> None:
         put(archive, "run02091.mid", 100)
-        (disk / "local.mid").write_bytes(b"the old one")
-        with open(disk / "local.mid", "rb") as job:
-            archive.transfer.fetch("run02091.mid", str(disk / "local.mid"), nothing)
-            assert job.read() == b"the old one"
-        assert (disk / "local.mid").read_bytes() == content(100)
+
+        def appear(_: int) -> None:
+            (disk / "local.mid").write_bytes(b"somebody else's")
+
+        with pytest.raises(errors.TransferError, match=r"local\.mid: File exists \(it is there already") as caught:
+            archive.transfer.fetch("run02091.mid", str(disk / "local.mid"), appear)
+        one_line(caught.value)
+        assert caught.value.transient  # the next time it is used
+        assert (disk / "local.mid").read_bytes() == b"somebody else's"
+        assert left(disk) == ["local.mid"]
 
     def test_our_own_disk_may_be_at_fault(self, archive: Archive, disk: pathlib.Path) -> None:
         put(archive, "run02091.mid", 100)
