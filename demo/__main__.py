@@ -62,7 +62,7 @@ class Demo:
     @property
     def datasets(self) -> dict[str, str]:
         """Their runs, as ranges; two thirds are of the first."""
-        first = -(-2 * self.runs // 3)
+        first = min(-(-2 * self.runs // 3), self.runs - 1)
         sizes = zip(FIRST.items(), (first, self.runs - first), strict=True)
         return {name: f"{start}-{start + size - 1}" for (name, start), size in sizes}
 
@@ -108,7 +108,7 @@ def archive(demo: Demo) -> Iterator[str]:
             ready, _, _ = select.select([server.stdout], [], [], 30)
             port = server.stdout.readline().strip() if ready else b""
             if not port.isdigit():
-                raise command.Stop(f"The FTP server didn't start; {demo.near('archive.log')} may say why.")
+                raise command.Stop("The FTP server didn't start.")
             yield f"ftp://{password.LOGIN}@{password.HOST}:{int(port)}/raw"
         finally:
             server.kill()
@@ -167,6 +167,10 @@ def rootana(demo: Demo, base: int) -> int:
     return version
 
 
+def status(demo: Demo) -> tuple[str, ...]:
+    return (demo.python, "-m", "production", "status", f"--config={demo.near('production.toml')}")
+
+
 def second_pass(demo: Demo) -> tuple[str, ...]:
     return (
         *demo.run_production,
@@ -188,7 +192,7 @@ def finished(demo: Demo, program: str, version: int) -> None:
     left = demo.ask(f"SELECT run, elog FROM {table} WHERE status <> 'F' ORDER BY elog IS NULL, run")  # noqa: S608
     if left:
         run, log = left[0]
-        told = demo.near(os.path.join("data", str(log))) if log else f"{demo.python} -m production status"
+        told = demo.near(os.path.join("data", str(log))) if log else shlex.join(status(demo))
         raise command.Stop(f"{table}: {len(left)} of its runs did not finish, e.g. {run}; see {told}")
 
 
@@ -220,7 +224,7 @@ def next_commands(demo: Demo, first: int, second: int) -> tuple[tuple[str, ...],
         code = f"import sqlite3; print(*sqlite3.connect({database!r}).execute({query!r}), sep='\\n')"
         ask = (demo.python, "-c", code)
     return (
-        (demo.python, "-m", "production", "status", f"--config={demo.near('production.toml')}"),
+        status(demo),
         ask,
         (*second_pass(demo), "--new=mine", f"--version={first}"),
     )
@@ -268,6 +272,9 @@ def main() -> int:
     except command.Stop as stop:
         print(f"\n{stop}", file=sys.stderr)
         return stop.code
+    except OSError as error:
+        print(f"\n{command.in_the_way(error, demo.directory)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"\nInterrupted; go on with: {demo.again}", file=sys.stderr)
         return 130

@@ -24,6 +24,12 @@ class Stop(Exception):
         self.code = code
 
 
+def in_the_way(error: OSError, place: pathlib.Path | str) -> str:
+    """What is wrong with which file, and what one may do about it. Without a name in it, it was in that place."""
+    path = near(error.filename or place)
+    return f"{path}: {error.strerror}; mend it or move it away, or give the demo another --directory"
+
+
 def near(path: pathlib.Path | str) -> str:
     """The path as one would type it here."""
     relative = os.path.relpath(path)

@@ -17,7 +17,7 @@ import sys
 
 from pyftpdlib import authorizers, handlers, servers
 
-from demo import password
+from demo import command, password
 
 
 class Handler(handlers.FTPHandler):
@@ -58,7 +58,10 @@ def main() -> None:
     for name in ("directory", "netrc", "log"):
         parser.add_argument(name)
     options = parser.parse_args()
-    serve(options.directory, options.netrc, options.log)
+    try:
+        serve(options.directory, options.netrc, options.log)
+    except OSError as error:
+        sys.exit(f"server: {command.in_the_way(error, options.directory)}")
 
 
 if __name__ == "__main__":

@@ -156,3 +156,35 @@ def test_a_truncated_raw_file_fails_and_is_tried_in_the_next_version(campaign: C
     assert again.code == 0, str(again)
     assert "Finished: alcapana version 2, rootana version 1\n" in again.out
     assert states(campaign, "alcapana_v2") == "FFF"
+
+
+def made(path: pathlib.Path, kind: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "file":
+        path.touch()
+    else:
+        path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("directory", "netrc", "Is a directory"),
+        ("directory", "production.toml", "Is a directory"),
+        ("directory", "archive.log", "Is a directory"),
+        ("directory", "archive/raw/run02091.mid.part", "Is a directory"),
+        ("file", "DAQ", "File exists"),
+        ("file", ".", "File exists"),
+        ("dangling link", "archive", "File exists"),
+    ],
+)
+def test_what_is_in_the_way_is_told_in_one_line(campaign: Campaign, kind: str, name: str, said: str) -> None:
+    made(place(campaign) / name, kind)
+    stopped = begun(campaign, runs=2).wait()
+    assert stopped.code == 1, str(stopped)
+    assert "Traceback" not in stopped.err
+    path = os.path.normpath(f"{DIRECTORY}/{name}")
+    told = f"{path}: {said}; mend it or move it away, or give the demo another --directory"
+    assert len(re.findall(rf"^(?:\w+: )?{re.escape(told)}$", stopped.err, re.MULTILINE)) == 1
