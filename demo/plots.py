@@ -7,12 +7,16 @@ vVERSION/lifetime.png and runs.png. Exit code 0: the lifetime is the muon's; 1: 
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import contextlib
 import dataclasses
 import os
 import pathlib
-import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -198,5 +202,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     sys.exit(main())

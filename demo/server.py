@@ -9,6 +9,11 @@ As a tape archive does, it knows STAGE, by which a file is asked for ahead; here
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import logging
 import netrc

@@ -11,10 +11,14 @@ The same run number and seed give the same file, byte by byte. A run that is the
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import dataclasses
 import pathlib
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -145,5 +149,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     sys.exit(main())
