@@ -15,10 +15,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 INTERRUPTED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
 
 
+MODULES = ("simulate", "server", "alcapana", "rootana", "plots")
+
+
 @pytest.mark.parametrize(
-    "program",
-    ["-m demo.simulate", "-m demo.server", "-m demo.alcapana", "-m demo.rootana", "-m demo.plots"]
-    + ["demo/psi/lifetime.py", "demo/psi/make_runs.py"],
+    "program", [*(f"-m demo.{name}" for name in MODULES), "demo/psi/lifetime.py", "demo/psi/make_runs.py"]
 )
 def test_it_ends_without_a_word(tmp_path: pathlib.Path, program: str) -> None:
     for name in ("numpy", "hist", "pyftpdlib"):
