@@ -55,20 +55,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
     Raises: ProductionError: UsageError before anything was touched.
     """
     door.unwind()
-    program = chosen.programs.get(order.program)
-    if program is None:
-        known = ", ".join(sorted(chosen.programs))
-        raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
-    if not os.path.isfile(program.script):
-        what = "is not a file" if os.path.exists(program.script) else "is not there"
-        raise errors.UsageError(f"{program.said}: {program.script} {what}")
-    for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
-        if given and flag not in program.options:
-            raise errors.UsageError(
-                f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
-            )
-    if chosen.batch != "local":
-        options.not_built(f"--batch={chosen.batch}")
+    program = _program(chosen, order)
     modules = _modules_text(chosen, program)
     directory = data.real(chosen.data)
     with contextlib.ExitStack() as stack:
@@ -95,14 +82,30 @@ def run(chosen: settings.Settings, order: Order) -> int:
         counts = patiently(lambda: catalogue.counts(production.id))
         log.info("%s: %s", production.name, terminal.summary(counts))
         with _signals(ticking) as stop:  # who has entered says goodbye
-            try:
-                entered = patiently(lambda: _enter(catalogue, plan, ticking), stop.wanted)
-            except errors.CatalogueError:
-                if stop.wanted():
-                    return door.INTERRUPTED
-                raise
+            entered = _entered(catalogue, plan, ticking, stop)
+            if entered is None:
+                return door.INTERRUPTED
             here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
             return _work(here, stop, order.again(production.version))
+
+
+def _program(chosen: settings.Settings, order: Order) -> settings.Program:
+    """The program that is meant, and can be started. Raises: UsageError."""
+    program = chosen.programs.get(order.program)
+    if program is None:
+        known = ", ".join(sorted(chosen.programs))
+        raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
+    if not os.path.isfile(program.script):
+        what = "is not a file" if os.path.exists(program.script) else "is not there"
+        raise errors.UsageError(f"{program.said}: {program.script} {what}")
+    for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
+        if given and flag not in program.options:
+            raise errors.UsageError(
+                f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
+            )
+    if chosen.batch != "local":
+        options.not_built(f"--batch={chosen.batch}")
+    return program
 
 
 def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False) -> T:
@@ -227,12 +230,22 @@ def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content
     return digest
 
 
-def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock) -> runs.Owner:
+def _entered(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock, stop: Stop) -> runs.Owner | None:
+    """Us, entered as a manager; None if somebody said stop while the database was locked."""
     chosen = plan.settings
-    with catalogue.write() as change:
-        return change.enter(
-            process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
-        )
+
+    def enter() -> runs.Owner:
+        with catalogue.write() as change:
+            return change.enter(
+                process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
+            )
+
+    try:
+        return patiently(enter, stop.wanted)
+    except errors.CatalogueError:
+        if stop.wanted():
+            return None
+        raise
 
 
 def _work(here: site.Site, stop: Stop, again: str) -> int:

@@ -90,6 +90,8 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
             if change.carried(path):
                 continue  # another production is bringing it, or removing what a dead manager began
             if os.path.isfile(path):  # a file has its final name only when it is whole
+                if not change.needed(path):
+                    log.warning("Input of run %s was there and is used as it is, %s", run, _described(path))
                 change.need(run, path, site.layout.remote(run), os.path.getsize(path), ours=False, come=now)
                 _staged(change, run, "input was there", now)
             else:
@@ -103,6 +105,10 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
         log.info("Staging runs: [%s]", ", ".join(str(absent[path]) for path in ordered))
     for path, most in ordered.items():
         site.porter.start(site.layout.remote(absent[path]), path, most)
+
+
+def _described(path: str) -> str:
+    return f"{os.path.getsize(path):,} bytes: {path}"
 
 
 def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.Run]) -> dict[str, int]:

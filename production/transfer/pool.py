@@ -196,7 +196,7 @@ class Pool:
         user = disk.printable(self._login.user)
         return errors.LoginRefused(
             f"{self.place.url} refuses the login of {user} ({self._refused} times): {self._words}"
-            " (look at the user and password in the netrc)"
+            f" (look at the user and password in {self._login.file or 'your netrc'})"
         )
 
 
