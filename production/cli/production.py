@@ -82,7 +82,7 @@ def _command(arguments: Sequence[str]) -> int:
 
 
 def _database(given: argparse.Namespace) -> str:
-    return options.load_settings(given.config, {"database": given.database}).database
+    return options.database(options.load_settings(given.config, {"database": given.database}))
 
 
 def _opened(path: str, *, read_only: bool = False) -> sqlite.Database:
