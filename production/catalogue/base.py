@@ -121,6 +121,24 @@ class Promised:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Stuck:
+    """Runs that failed or are held for one cause."""
+
+    state: str
+    cause: str
+    """Empty: nobody said."""
+    runs: int
+    first: int
+    """The lowest of them."""
+    why: str
+    """Of that one."""
+
+    def __str__(self) -> str:
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.state}: {self.runs} for cause {self.cause or 'unknown'}, e.g. run {self.first}{why}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Event:
     """One line of a run's history."""
 
@@ -156,8 +174,8 @@ class Catalogue(Protocol):
         """Runs by state; every state is there."""
         ...
 
-    def causes(self, production: int) -> list[tuple[str, str, int, int]]:
-        """(failed or held, cause, runs, lowest of them)."""
+    def causes(self, production: int) -> list[Stuck]:
+        """Failed and held runs by cause, the most frequent first."""
         ...
 
     def in_vain(self, production: int) -> tuple[int, int | None]:

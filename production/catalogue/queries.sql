@@ -247,10 +247,13 @@ SELECT run, cause FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL A
   ORDER BY ended_at DESC LIMIT :number
 
 -- causes --
--- Failed and held runs by cause.
-SELECT p.state, coalesce(a.cause, ''), count(*), min(p.run) FROM production_run AS p
-  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
-  WHERE p.production = :production AND p.state IN ('failed', 'held') GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2
+-- Failed and held runs by cause, with the lowest run of each and why it is so.
+SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
+    SELECT p.state AS state, coalesce(a.cause, '') AS cause, count(*) AS runs, min(p.run) AS first FROM production_run AS p
+      LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+      WHERE p.production = :production AND p.state IN ('failed', 'held') GROUP BY 1, 2) AS c
+  JOIN production_run AS p ON p.production = :production AND p.run = c.first
+  ORDER BY c.state, c.runs DESC, c.cause
 
 -- history --
 -- What has happened to a run.

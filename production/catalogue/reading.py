@@ -82,8 +82,8 @@ class Reading:
     def counts(self, production: int) -> dict[runs.State, int]:
         return {runs.State(state): number for state, number in self._all(sql.SQL.counts, production=production)}
 
-    def causes(self, production: int) -> list[tuple[str, str, int, int]]:
-        return [(row[0], row[1], row[2], row[3]) for row in self._all(sql.SQL.causes, production=production)]
+    def causes(self, production: int) -> list[base.Stuck]:
+        return [base.Stuck(*row) for row in self._all(sql.SQL.causes, production=production)]
 
     def in_vain(self, production: int) -> tuple[int, int | None]:
         row = self._all(sql.SQL.in_vain, production=production)[0]

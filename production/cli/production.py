@@ -232,8 +232,8 @@ def _status(given: argparse.Namespace) -> int:
             state = "finished" if production.stop else "open"
             counts = terminal.summary(catalogue.counts(production.id))
             options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
-            for stuck, cause, number, first in catalogue.causes(production.id):
-                options.say(f"  {stuck}: {number} for cause {cause or 'unknown'}, e.g. run {first}")
+            for stuck in catalogue.causes(production.id):
+                options.say(f"  {disk.printable(str(stuck))}")
     finally:
         catalogue.close()
     return 0

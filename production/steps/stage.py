@@ -178,7 +178,7 @@ def _too_large(site: site_.Site, change: base.Change, run: runs.Run, path: str, 
 
 
 def _never_fits(site: site_.Site, change: base.Change, run: runs.Run, size: int, left: room_.Left) -> None:
-    why = f"its input has {room_.shown(size)}, more than the {room_.shown(left.most)} of the quota"
+    why = f"its input has {room_.shown(size)}, more than the {room_.shown(left.most)} that quota and spacelim allow"
     attempt.hold(change, run, Cause.STAGING, why, site.clock.now())
 
 

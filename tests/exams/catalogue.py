@@ -732,11 +732,12 @@ class Exam:
             desk.move(run, state)
         (held,) = desk.claim(production, desk.enter(production), 1)
         desk.move(held, State.HELD)
+        desk.subject.shell("UPDATE production_run SET why = 'run ' || run WHERE run IN (1, 2, 5)")
         assert desk.catalogue.causes(production.id) == [
-            ("failed", "program", 2, 1),
-            ("failed", "time", 1, 3),
-            ("held", "", 1, 5),
-            ("held", "output", 1, 4),
+            base.Stuck("failed", "program", 2, 1, "run 1"),
+            base.Stuck("failed", "time", 1, 3, ""),
+            base.Stuck("held", "", 1, 5, "run 5"),
+            base.Stuck("held", "output", 1, 4, ""),
         ]
 
     def test_an_ending_is_kept_with_all_that_is_known(self, desk: Desk) -> None:
