@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import claims, cycle, imports, jobs, measure
+from benchmarks import claims, cycle, imports, jobs, measure, transfers
 
-ALL = {"jobs": jobs.run, "claims": claims.run, "cycle": cycle.run, "import": imports.run}
+ALL = {
+    "jobs": jobs.run,
+    "claims": claims.run,
+    "cycle": cycle.run,
+    "import": imports.run,
+    "transfers": transfers.run,
+}
 
 
 def main() -> None:

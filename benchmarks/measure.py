@@ -32,13 +32,19 @@ class Sample:
     """Processor seconds, user and system."""
 
 
-def command(argv: Sequence[str | os.PathLike[str]], directory: pathlib.Path, **environment: str) -> Sample:
-    """Run it to its end, which has to be a good one; its words are kept in ``said`` for when it isn't."""
+def command(
+    argv: Sequence[str | os.PathLike[str]], directory: pathlib.Path, text: str = "", **environment: str
+) -> Sample:
+    """Run it to its end, which has to be a good one; its words are kept in ``said`` for when it isn't.
+
+    ``text`` is what it reads.
+    """
     said = directory / "said"
-    with open(said, "wb") as file:
+    (directory / "text").write_text(text)
+    with open(said, "wb") as file, open(directory / "text", "rb") as stdin:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            argv, cwd=directory, env=surroundings(directory, **environment), stdin=subprocess.DEVNULL,
+            argv, cwd=directory, env=surroundings(directory, **environment), stdin=stdin,
             stdout=file, stderr=subprocess.STDOUT,
         )  # fmt: skip
         _, status, usage = os.wait4(process.pid, 0)

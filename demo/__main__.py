@@ -7,16 +7,21 @@ goes into DIRECTORY (./demo-data). Again: an unfinished production goes on, afte
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import contextlib
 import dataclasses
+import fcntl
 import importlib.util
 import os
 import pathlib
 import select
 import shlex
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -62,7 +67,7 @@ class Demo:
     @property
     def datasets(self) -> dict[str, str]:
         """Their runs, as ranges; two thirds are of the first."""
-        first = -(-2 * self.runs // 3)
+        first = min(-(-2 * self.runs // 3), self.runs - 1)
         sizes = zip(FIRST.items(), (first, self.runs - first), strict=True)
         return {name: f"{start}-{start + size - 1}" for (name, start), size in sizes}
 
@@ -85,6 +90,26 @@ class Demo:
         return {str(status) for (status,) in self.ask(f"SELECT DISTINCT status FROM {program}_v{version}")}  # noqa: S608
 
 
+@contextlib.contextmanager
+def alone(directory: pathlib.Path) -> Iterator[None]:
+    """As long as this one lives, no other demo works in the directory. Raises: Stop, OSError."""
+    if os.pathsep in str(directory):  # the DAQ software's programs, in there, are found by PATH
+        raise command.Stop(f"{directory}: a PATH can't hold a colon; give the demo another --directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "demo.lock", "a+", encoding="utf-8", errors="replace") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            who = file.readline().strip() or "it has just begun"
+            raise command.Stop(
+                f"{command.near(directory)}: another demo works there ({who}); let it end, or give another --directory"
+            ) from None
+        file.truncate(0)
+        print(f"process {os.getpid()} on {os.uname().nodename}", file=file, flush=True)
+        yield
+
+
 def need(*modules: str) -> None:
     """See that the demo's programs will find what they import."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
@@ -95,8 +120,8 @@ def need(*modules: str) -> None:
 
 
 @contextlib.contextmanager
-def archive(demo: Demo) -> Iterator[str]:
-    """The raw files behind an FTP server; its URL."""
+def archive(demo: Demo) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The raw files behind an FTP server: its URL, and the server."""
     words = (demo.near("archive"), demo.near("netrc"), demo.near("archive.log"))
     print(f"\n$ {shlex.join([demo.python, '-m', 'demo.server', *words])} &", flush=True)
     # in a group of its own: a Ctrl-C isn't meant for it, the manager has to give up its transfers in order first
@@ -108,8 +133,8 @@ def archive(demo: Demo) -> Iterator[str]:
             ready, _, _ = select.select([server.stdout], [], [], 30)
             port = server.stdout.readline().strip() if ready else b""
             if not port.isdigit():
-                raise command.Stop(f"The FTP server didn't start; {demo.near('archive.log')} may say why.")
-            yield f"ftp://{password.LOGIN}@{password.HOST}:{int(port)}/raw"
+                raise command.Stop("The FTP server didn't start.")
+            yield f"ftp://{password.LOGIN}@{password.HOST}:{int(port)}/raw", server
         finally:
             server.kill()
 
@@ -133,14 +158,14 @@ def set_up(demo: Demo) -> None:
         command.run(*product, "datasets", "add", runs, f"--dataset={dataset}", f"--tranche={tranche}", config)
 
 
-def alcapana(demo: Demo) -> int:
+def alcapana(demo: Demo, server: subprocess.Popen[bytes]) -> int:
     """The first pass over all runs, or what is left of it; its version."""
     version = demo.number(NEWEST)
     if not version or is_through(demo, version):
-        command.run(*demo.run_production, "--production=alcapana", "--new=demo")
+        command.run(*demo.run_production, "--production=alcapana", "--new=demo", beside=server)
         version += 1
     elif is_open(demo, "alcapana", version):
-        command.run(*demo.run_production, "--production=alcapana", f"--version={version}")
+        command.run(*demo.run_production, "--production=alcapana", f"--version={version}", beside=server)
     finished(demo, "alcapana", version)
     return version
 
@@ -155,16 +180,20 @@ def is_through(demo: Demo, version: int) -> bool:
     return bool(based) and not is_open(demo, "rootana", based)
 
 
-def rootana(demo: Demo, base: int) -> int:
+def rootana(demo: Demo, base: int, server: subprocess.Popen[bytes]) -> int:
     """The second pass, or what is left of it; its version."""
     version = demo.number(BASED, base)
     if version and not is_open(demo, "rootana", version):
         return version
     which = [f"--version={version}"] if version else ["--new=demo", f"--version={base}"]
-    command.run(*second_pass(demo), *which)
+    command.run(*second_pass(demo), *which, beside=server)
     version = demo.number(BASED, base)
     finished(demo, "rootana", version)
     return version
+
+
+def status(demo: Demo) -> tuple[str, ...]:
+    return (demo.python, "-m", "production", "status", f"--config={demo.near('production.toml')}")
 
 
 def second_pass(demo: Demo) -> tuple[str, ...]:
@@ -188,7 +217,7 @@ def finished(demo: Demo, program: str, version: int) -> None:
     left = demo.ask(f"SELECT run, elog FROM {table} WHERE status <> 'F' ORDER BY elog IS NULL, run")  # noqa: S608
     if left:
         run, log = left[0]
-        told = demo.near(os.path.join("data", str(log))) if log else f"{demo.python} -m production status"
+        told = demo.near(os.path.join("data", str(log))) if log else shlex.join(status(demo))
         raise command.Stop(f"{table}: {len(left)} of its runs did not finish, e.g. {run}; see {told}")
 
 
@@ -204,7 +233,7 @@ def report(demo: Demo, first: int, second: int) -> None:
         ("logs", "data/log  archive.log"),
     ):
         print(f"  {what:10}  {'  '.join(map(demo.near, name.split()))}")
-    print("\nTry next:")
+    print(f"\nTry next, in {pathlib.Path.cwd()}:")
     for words in next_commands(demo, first, second):
         print(f"  {shlex.join(words)}")
     print(f"The last one fits again, by what you change in {demo.near('modules.txt')} before.")
@@ -220,23 +249,23 @@ def next_commands(demo: Demo, first: int, second: int) -> tuple[tuple[str, ...],
         code = f"import sqlite3; print(*sqlite3.connect({database!r}).execute({query!r}), sep='\\n')"
         ask = (demo.python, "-c", code)
     return (
-        (demo.python, "-m", "production", "status", f"--config={demo.near('production.toml')}"),
+        status(demo),
         ask,
         (*second_pass(demo), "--new=mine", f"--version={first}"),
     )
 
 
 def show(demo: Demo) -> None:
-    """The whole demo. Raises: Stop."""
+    """The whole demo. Raises: Stop, OSError."""
     from demo import laboratory
 
     laboratory.furnish(demo.directory)
     simulate(demo)
-    with archive(demo) as url:
+    with archive(demo) as (url, server):
         laboratory.write_settings(demo.directory, url)
         set_up(demo)
-        first = alcapana(demo)
-        second = rootana(demo, first)
+        first = alcapana(demo, server)
+        second = rootana(demo, first, server)
     command.run(demo.python, "-m", "demo.plots", command.near(demo.directory), str(second))
     report(demo, first, second)
 
@@ -261,13 +290,18 @@ def asked() -> Demo:
 def main() -> int:
     """Show, and say how it ended."""
     demo = asked()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         need("numpy", "uproot", "hist", "matplotlib", "pyftpdlib")
-        show(demo)
+        with alone(demo.directory):
+            show(demo)
     except command.Stop as stop:
         print(f"\n{stop}", file=sys.stderr)
         return stop.code
+    except OSError as error:
+        print(f"\n{command.in_the_way(error, demo.directory)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"\nInterrupted; go on with: {demo.again}", file=sys.stderr)
         return 130

@@ -11,6 +11,11 @@ Exit code 0: done; 2: wrong usage; 3: the raw file or the ODB is broken or unrea
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import os
 import re

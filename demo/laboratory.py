@@ -78,7 +78,6 @@ PYTHONPATH={root} exec {python} -m demo.{name} "$@"
 
 def furnish(directory: pathlib.Path) -> None:
     """All but the raw files, the settings and the database. Modules that somebody changed stay as they are."""
-    directory.mkdir(parents=True, exist_ok=True)
     _install_software(directory / "DAQ", directory)
     (directory / "calibration.csv").write_text(
         "detector,gain\n" + "".join(f"{number},{gain}\n" for number, gain in enumerate(simulate.GAINS))

@@ -7,12 +7,16 @@ vVERSION/lifetime.png and runs.png. Exit code 0: the lifetime is the muon's; 1: 
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import contextlib
 import dataclasses
 import os
 import pathlib
-import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -22,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
-from demo import fit
+from demo import command, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,6 +149,17 @@ def draw_runs(found: Sequence[Run], tau: float, error: float) -> Figure:
     return drawn
 
 
+def draw(plots: pathlib.Path, found: Sequence[Run], tau: float, error: float) -> None:
+    """Both plots, into that directory. Raises: OSError."""
+    plots.mkdir(parents=True, exist_ok=True)
+    for name, drawn in (
+        ("lifetime", draw_lifetime(found, tau, error)),
+        ("runs", draw_runs(found, tau, error)),
+    ):
+        drawn.savefig(plots / f"{name}.png")
+        print(f"drawn: {os.path.join(plots, name)}.png")
+
+
 def draw_dataset(axes: Axes, found: Sequence[Run], places: dict[int, int], color: str, marker: str) -> None:
     axes.errorbar(
         [places[run.run] for run in found],
@@ -173,14 +188,11 @@ def main() -> int:
         print(f"plots: no run of rootana_v{options.version} is finished", file=sys.stderr)
         return 1
     tau, error = mean(found)
-    plots = options.directory / "plots" / f"v{options.version}"
-    plots.mkdir(parents=True, exist_ok=True)
-    for name, drawn in (
-        ("lifetime", draw_lifetime(found, tau, error)),
-        ("runs", draw_runs(found, tau, error)),
-    ):
-        drawn.savefig(plots / f"{name}.png")
-        print(f"drawn: {os.path.join(plots, name)}.png")
+    try:
+        draw(options.directory / "plots" / f"v{options.version}", found, tau, error)
+    except OSError as cause:
+        print(f"plots: {command.in_the_way(cause, options.directory)}", file=sys.stderr)
+        return 1
     off = abs(tau - KNOWN) / error
     print(f"muon lifetime: {tau:.4f} +- {error:.4f} us (expected {KNOWN}): within {off:.1f} sigma")
     if off > FARTHEST:
@@ -190,5 +202,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     sys.exit(main())

@@ -9,6 +9,11 @@ As a tape archive does, it knows STAGE, by which a file is asked for ahead; here
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import logging
 import netrc
@@ -17,7 +22,7 @@ import sys
 
 from pyftpdlib import authorizers, handlers, servers
 
-from demo import password
+from demo import command, password
 
 
 class Handler(handlers.FTPHandler):
@@ -58,7 +63,10 @@ def main() -> None:
     for name in ("directory", "netrc", "log"):
         parser.add_argument(name)
     options = parser.parse_args()
-    serve(options.directory, options.netrc, options.log)
+    try:
+        serve(options.directory, options.netrc, options.log)
+    except OSError as error:
+        sys.exit(f"server: {command.in_the_way(error, options.directory)}")
 
 
 if __name__ == "__main__":

@@ -11,17 +11,22 @@ The same run number and seed give the same file, byte by byte. A run that is the
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import dataclasses
 import pathlib
-import signal
+import sys
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from demo import midas
+from demo import command, midas
 
 LIFETIME = 2.197
 """us"""
@@ -105,16 +110,8 @@ def events(run: int, dataset: str, decays: int, seed: int) -> Iterator[midas.Eve
     yield midas.Event(midas.END, midas.MARK, run, start + 600, database)
 
 
-def main() -> None:
-    """Write the runs asked for."""
-    parser = argparse.ArgumentParser(prog="python -m demo.simulate", description="Write simulated muon runs.")
-    parser.add_argument("raw", type=pathlib.Path, help="directory for the MIDAS files")
-    parser.add_argument("odb", type=pathlib.Path, help="directory for the runs' online databases")
-    parser.add_argument("runs", help="as 2091-2098")
-    parser.add_argument("--dataset", default="Al50", help="what the ODB says the target is (%(default)s)")
-    parser.add_argument("--decays", type=int, default=500_000, help="muons that decay in a run (%(default)s)")
-    parser.add_argument("--seed", type=int, default=2013, help="other hits (%(default)s)")
-    options = parser.parse_args()
+def write(options: argparse.Namespace) -> str:
+    """Write the runs asked for, and say how many. Raises: OSError."""
     first, _, last = options.runs.partition("-")
     began = time.monotonic()
     written = size = 0
@@ -127,12 +124,29 @@ def main() -> None:
         if not path.exists():
             midas.write(path, events(run, options.dataset, options.decays, options.seed))
             written, size = written + 1, size + path.stat().st_size
-    print(
+    return (
         f"{written} runs simulated ({size / 1e6:.0f} MB, {time.monotonic() - began:.1f} s), "
         f"{len(runs) - written} were there already"
     )
 
 
+def main() -> int:
+    """Read the arguments, and simulate."""
+    parser = argparse.ArgumentParser(prog="python -m demo.simulate", description="Write simulated muon runs.")
+    parser.add_argument("raw", type=pathlib.Path, help="directory for the MIDAS files")
+    parser.add_argument("odb", type=pathlib.Path, help="directory for the runs' online databases")
+    parser.add_argument("runs", help="as 2091-2098")
+    parser.add_argument("--dataset", default="Al50", help="what the ODB says the target is (%(default)s)")
+    parser.add_argument("--decays", type=int, default=500_000, help="muons that decay in a run (%(default)s)")
+    parser.add_argument("--seed", type=int, default=2013, help="other hits (%(default)s)")
+    options = parser.parse_args()
+    try:
+        print(write(options))
+    except OSError as error:
+        print(f"simulate: {command.in_the_way(error, options.raw)}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
-    main()
+    sys.exit(main())

@@ -89,7 +89,7 @@ def prepare(site: site_.Site, run: runs.Run) -> None:
     layout = site.layout
     with _disk_full_said(site):
         if layout.has_work:
-            shutil.rmtree(layout.work(run), ignore_errors=True)
+            _remove_tree(layout.work(run))
             os.makedirs(layout.work(run))
             if layout.program.home == "private":
                 _make_home(site, run)
@@ -294,7 +294,19 @@ def _clear(site: site_.Site, ticket: str, witness: str, work: str) -> None:
     for path in (ticket, ticket + _CANCELLED, witness):
         _remove(path)
     if site.layout.has_work:
-        shutil.rmtree(work, ignore_errors=True)
+        _remove_tree(work)
+
+
+def _remove_tree(path: str) -> None:
+    """Remove what a job left; it may have shut its directories."""
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.isdir(path):
+        for directory, names, _ in os.walk(path):  # from above: what was opened is looked into next
+            for inside in (os.path.join(directory, name) for name in names):
+                with contextlib.suppress(OSError):
+                    if not os.path.islink(inside):
+                        os.chmod(inside, 0o700)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sweep(site: site_.Site) -> None:

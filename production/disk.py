@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 
 BLOCK = 1 << 20
@@ -26,6 +27,7 @@ _MENDS = {
     errno.EROFS: "that file system is mounted read-only",
     errno.EIO: "the disk or its server has trouble: tell who looks after it",
     errno.ESTALE: "the file server changed it under us: trying again helps",
+    errno.EEXIST: "it is there already, and isn't replaced",
     errno.EFBIG: "larger than the file system or `ulimit -f` allows",
     errno.ENAMETOOLONG: "shorten the name",
     errno.ELOOP: "a symbolic link leads nowhere",
@@ -35,9 +37,11 @@ _MENDS = {
 }
 SHORT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN}
 """What says that this machine is short of something: nobody's fault, and it passes."""
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+"""What file systems say that know no second name of a file."""
 _LASTING = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EEXIST, errno.ENOTEMPTY, errno.EILSEQ),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENOTEMPTY, errno.EILSEQ),
 }
 
 
@@ -142,6 +146,21 @@ class Left:
     """Nanoseconds."""
 
 
+class _Sync(threading.Thread):
+    """Writes a file to the disk; a daemon, so that a file server that hangs can't hold the exit."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(name="sync", daemon=True)
+        self._descriptor = descriptor
+        self.error: OSError | None = None
+
+    def run(self) -> None:
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self.error = error
+
+
 class Part:
     """A file that is being written; see ``new``."""
 
@@ -151,6 +170,7 @@ class Part:
         self.stays = False
         self._descriptor = descriptor
         self._synced = bytes_
+        self._syncing: _Sync | None = None
 
     def write(self, block: memoryview) -> None:
         """Append the block. Raises: Trouble."""
@@ -160,8 +180,7 @@ class Part:
                 self.bytes += count
                 block = block[count:]
             if self.bytes - self._synced >= _SYNC_EVERY:
-                os.fdatasync(self._descriptor)
-                self._synced = self.bytes
+                self._sync_beside()
 
     def end(self, count: int) -> bytes:
         """The last ``count`` bytes. Raises: Trouble."""
@@ -171,15 +190,54 @@ class Part:
     def sync(self) -> None:
         """Return when every byte is on the disk. Raises: Trouble."""
         with trying("write", self.path):
+            self._settle()
             os.fsync(self._descriptor)
 
+    def _sync_beside(self) -> None:
+        """Let the disk work while the next bytes come. The last time must be over: a disk may be the slower one."""
+        self._settle()
+        self._syncing = _Sync(self._descriptor)
+        self._syncing.start()
+        self._synced = self.bytes
+
+    def _settle(self) -> None:
+        """Wait for the sync that is under way."""
+        if self._syncing is not None:
+            self._syncing.join()
+            if self._syncing.error is not None:
+                raise self._syncing.error
+
+    def close(self) -> None:
+        """Let go of the file, after what still writes it to the disk."""
+        if self._syncing is not None:
+            self._syncing.join()
+        os.close(self._descriptor)
+
     def rename(self, final: str) -> None:
-        """Give it its name, for good: also a power cut doesn't take it back. Raises: Trouble."""
+        """Give it its name; for good once the directory is synced, too. Raises: Trouble."""
         with trying("rename", self.path):
             if not self.ours():
                 raise OSError(errno.EBUSY, "somebody else writes it now")
             os.rename(self.path, final)
-        sync_directory(os.path.dirname(final))
+
+    def publish(self, final: str) -> None:
+        """As ``rename``, but a file that is there already stays. Raises: Trouble."""
+        with trying("rename", self.path):
+            if not self.ours():
+                raise OSError(errno.EBUSY, "somebody else writes it now")
+        with trying("write", final):
+            try:
+                os.link(self.path, final, follow_symlinks=False)  # unlike a rename it never replaces
+            except OSError as error:
+                if error.errno not in _NO_LINKS and error.errno != errno.EEXIST:
+                    raise
+                if os.path.lexists(final):
+                    number = errno.EISDIR if os.path.isdir(final) else errno.EEXIST
+                    raise OSError(number, os.strerror(number)) from error
+                os.rename(self.path, final)
+                return
+        with contextlib.suppress(OSError):  # a second name of a whole file does no harm
+            os.unlink(self.path)
 
     def leave(self) -> Left:
         """Let it stay when the block ends with an error; ``new`` goes on with it. Raises: Trouble."""
@@ -209,9 +267,7 @@ def new(path: str, left: Left | None = None) -> Iterator[Part]:
     if descriptor is None:
         left = None
         with trying("write", path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # not truncated: whoever still writes into it keeps his own, nameless file
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            descriptor = _made(path)
     part = Part(path, descriptor, 0 if left is None else left.bytes)
     try:
         yield part
@@ -221,7 +277,16 @@ def new(path: str, left: Left | None = None) -> Iterator[Part]:
                 os.unlink(path)
         raise
     finally:
-        os.close(descriptor)
+        part.close()
+
+
+def _made(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)  # not truncated: whoever still writes into it keeps his own, nameless file
+        return os.open(path, flags, 0o666)
 
 
 def _again(path: str, left: Left) -> int | None:

@@ -43,21 +43,32 @@ class Room:
 
     def look(self, change: base.Change) -> Left | None:
         """What is left now, in the transaction that takes of it. None: it can't be told; says so, once."""
-        try:
-            reading = self._quota.reading()
-        except errors.QuotaUnread as trouble:
-            once("quota unread", f"{trouble}; nothing new is staged until it can be read")
-            return None
+        reading = self._read()
         if reading is None:
-            return None  # it is being read
-        over("quota unread", "The quota can be read again")
-        self._brake(reading)
+            return None
         promised = change.promised(self._data, reading.began)
         most = within(reading.limit, self._spacelim)
         left = most - reading.used - promised.ordered
         if self._braked:
             left = min(left, 0)
+        if left <= promised.claimed:
+            self._quota.renew()
         return Left(left - promised.claimed, left, most, not promised.ordered)
+
+    def full(self) -> bool:
+        """Whether the limit is seen to be passed, so that no job should begin to write."""
+        return self._read() is not None and self._braked
+
+    def _read(self) -> transfer.Reading | None:
+        try:
+            reading = self._quota.reading()
+        except errors.QuotaUnread as trouble:
+            once("quota unread", f"{trouble}; nothing new is staged until it can be read")
+            return None
+        if reading is not None:  # else it is being read
+            over("quota unread", "The quota can be read again")
+            self._brake(reading)
+        return reading
 
     def short(self, topic: str, text: str) -> None:
         """A run waits for room: says so, once; the disk is looked at again soon."""
@@ -69,7 +80,9 @@ class Room:
         if not self._braked and reading.used >= within(reading.limit, self._spacelim):
             self._braked = True
             limit = f"{_use(reading)}, --spacelim={self._spacelim:g}"
-            once("quota", f"No room under {self._data}: {limit}; nothing new is staged, running jobs go on")
+            once(
+                "quota", f"No room under {self._data}: {limit}; nothing new is staged or submitted, running jobs go on"
+            )
         elif self._braked and reading.used < within(reading.limit, self._spacelim - HYSTERESIS):
             self._braked = False
             over("quota", f"There is room under {self._data} again: {_use(reading)}; staging goes on")

@@ -202,7 +202,10 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         (["--production=sim", "--display"], "not built yet"),
         (["--production=sim", "--config=none.toml"], "none.toml: no such file"),
         (["--production=sim", "--config=production.db"], "production.db"),
-        (["--production=sim", "--database=none.db"], "none.db is not there; is the path right"),
+        (
+            ["--production=sim", "--database=none.db"],
+            "none.db is not there .settings: .*production.toml.; are you in the right directory",
+        ),
         (["--production=sim", "--database="], "--database"),
         (["--production=sim", "--database=home"], "home is not a file"),
         (["--production=sim", "--database=production.toml"], "production.toml"),

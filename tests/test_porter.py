@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import pathlib
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from production import clock, errors
+from production import clock, disk, errors
 from production.transfer import base, copy, porter
 
 LONG = 30.0
@@ -47,10 +48,17 @@ class Gates:
         self.deaf: set[str] = set()
         """Files whose fetch never asks whether to go on."""
 
-    def size(self, remote: str) -> int:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:
         return 100
 
-    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
         try:
             progress(10)
             self.begun[remote].set()
@@ -206,14 +214,21 @@ class Slow(copy.Copy):
         super().__init__(root)
         self.middle = threading.Event()
 
-    def fetch(self, remote: str, local: str, progress: Callback) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
         def stay_in_the_middle(count: int) -> None:
             while count == 2 << 20:
                 progress(count)
                 self.middle.set()
             progress(count)
 
-        return super().fetch(remote, local, stay_in_the_middle)
+        return super().fetch(remote, local, stay_in_the_middle, size, received)
 
 
 @pytest.mark.feature("AC-29")
@@ -251,3 +266,307 @@ def test_a_hanging_archive_cannot_hold_the_manager(gates: Gates, bell: Clock, ca
     gates.open["a"].set()  # it comes back much later: nobody is disturbed, least of all a closed clock
     assert gates.left["a"].wait(LONG)
     assert not gates.begun["b"].is_set()
+
+
+def test_a_second_wish_to_stop_is_heard(gates: Gates, bell: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    carrier = porter.Threads(gates, bell, 1, patience=LONG)
+    gates.deaf.add("a")
+    carrier.start("a", "/a")
+    assert gates.begun["a"].wait(LONG)
+    before = clock.SystemClock().boottime()
+    asked = iter([False, False, True])
+    with caplog.at_level(logging.WARNING):
+        carrier.stop(lambda: next(asked))
+    assert clock.SystemClock().boottime() - before < LONG / 2
+    assert "left behind: /a" in caplog.text
+    gates.open["a"].set()
+
+
+class Behind(Gates):
+    """An archive that is quicker than our disk, which takes each file when its gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full: set[str] = set()
+        """Files for which the disk has no room the first time."""
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
+        assert size == 100
+        self.begun[remote].set()
+        progress(100)
+        received()
+        assert self.open[remote].wait(LONG)
+        if remote in self.full:
+            self.full.remove(remote)
+            raise errors.TransferWaits("the disk is full")
+        return 100
+
+
+def test_another_file_comes_while_the_disk_takes_one(bell: Clock) -> None:
+    archive = Behind()
+    carrier = porter.Threads(archive, bell, 1, patience=LONG)
+    for name in "abc":
+        carrier.start(name, f"/{name}")
+    assert archive.begun["a"].wait(LONG)
+    assert archive.begun["b"].wait(LONG)
+    assert not archive.begun["c"].is_set()  # a disk that is slow has its limit, too
+    assert not ended(carrier)
+    archive.open["b"].set()
+    assert archive.begun["c"].wait(LONG)
+    until(bell, lambda: set(ended(carrier)) == {"/b"})
+    for name in "ac":
+        archive.open[name].set()
+    until(bell, lambda: len(ended(carrier)) == 3)
+    carrier.close()
+
+
+def test_a_disk_that_is_full_in_the_end_is_waited_for(bell: Clock) -> None:
+    archive = Behind()
+    archive.full = {"a", "b", "c"}
+    carrier = porter.Threads(archive, bell, 1, patience=LONG, again=0.01)
+    for name in "abc":
+        archive.open[name].set()
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: len(ended(carrier)) == 3)
+    assert {how.error for how in carrier.progress().values()} == {None}
+    carrier.close()
+
+
+# --- what is waited out ---------------------------------------------------------------------------------------------
+
+
+class Moody(Gates):
+    """An archive that may be away, or not know sizes; tells when it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = ""
+        self.asked = threading.Semaphore(0)
+        self.looks = 0
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
+        self.asked.release()
+        if self.away:
+            self.looks += 1
+            raise errors.TransferWaits(self.away)
+        progress(100)
+        return 100
+
+
+def test_an_archive_that_is_away_is_waited_for_and_said(bell: Clock) -> None:
+    archive = Moody()
+    archive.away = "ftp://archive:21 is away: Connection refused"
+    carrier = porter.Threads(archive, bell, 4, again=0.01)
+    for name in "abcd":
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: all(how.waits == archive.away for how in carrier.progress().values()))
+    assert not ended(carrier)
+    for _ in range(6):
+        assert archive.asked.acquire(timeout=LONG)
+    archive.away = ""
+    until(bell, lambda: len(ended(carrier)) == 4)
+    assert set(carrier.progress().values()) == {base.Progress(100, 100, True)}
+    carrier.close()
+
+
+def test_one_looks_whether_the_archive_is_back_for_all(bell: Clock) -> None:
+    archive = Moody()
+    archive.away = "away"
+    carrier = porter.Threads(archive, bell, 4, again=LONG)
+    for name in "abcd":
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: all(how.waits for how in carrier.progress().values()))
+    assert archive.looks <= 4  # nobody a second time
+    carrier.forget(["/a", "/b"])  # at once, not after the wait
+    carrier.start("e", "/e")
+    until(bell, lambda: bool(carrier.progress()["/e"].waits))
+    carrier.stop()
+    assert carrier.progress() == {}
+    assert archive.looks <= 4
+
+
+class Crowded(Moody):
+    """An archive that lets nobody else in while "a" comes."""
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callback,
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
+        if remote != "a":
+            self.asked.release()
+        if remote != "a" and self.away:
+            raise errors.TransferWaits(self.away)
+        progress(10)
+        self.begun[remote].set()
+        while remote == "a" and not self.open["a"].wait(0.001):
+            progress(10)
+        progress(100)
+        return 100
+
+
+def test_who_is_not_let_in_beside_others_waits_for_one_of_them(bell: Clock) -> None:
+    archive = Crowded()
+    archive.away = "421 too many"
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=0.01)
+    carrier.start("a", "/a")
+    assert archive.begun["a"].wait(LONG)
+    for name in "bcd":
+        carrier.start(name, f"/{name}")
+    for _ in "bc":
+        assert archive.asked.acquire(timeout=LONG)
+    assert not archive.asked.acquire(timeout=0.2)
+    assert {how.waits for how in carrier.progress().values()} == {""}
+    archive.away = ""
+    archive.open["a"].set()
+    until(bell, lambda: len(ended(carrier)) == 4)
+    assert set(carrier.progress().values()) == {base.Progress(100, 100, True)}
+    carrier.close()
+
+
+def test_what_comes_to_one_does_not_call_the_others(bell: Clock) -> None:
+    """Our disk is full for new files, and one still comes: it shows nothing about the others."""
+
+    class Full(Crowded):
+        def fetch(
+            self,
+            remote: str,
+            local: str,
+            progress: Callback,
+            size: int | None = None,
+            received: Callable[[], None] = base.nobody,
+        ) -> int:
+            try:
+                return super().fetch(remote, local, progress, size, received)
+            except errors.TransferWaits as waits:
+                raise waits from disk.Trouble("write", local, OSError(errno.ENOSPC, "No space left"))
+
+    archive = Full()
+    archive.away = "the disk is full"
+    carrier = porter.Threads(archive, bell, 3, patience=LONG, again=LONG)
+    carrier.start("a", "/a")
+    assert archive.begun["a"].wait(LONG)
+    for name in "bcd":
+        carrier.start(name, f"/{name}")
+    until(bell, lambda: sum(bool(how.waits) for how in carrier.progress().values()) >= 2)
+    asked = 0
+    while archive.asked.acquire(timeout=0.2):
+        asked += 1
+    assert asked <= 2
+    archive.open["a"].set()
+    until(bell, lambda: "/a" in ended(carrier))
+    assert not archive.asked.acquire(timeout=0.2)
+    carrier.close()
+
+
+def test_a_refused_login_ends_the_fetch(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
+    gates.raises["a"] = errors.LoginRefused("no")
+    gates.open["a"].set()
+    carrier.start("a", "/a")
+    until(bell, lambda: bool(ended(carrier)))
+    assert isinstance(carrier.progress()["/a"].error, errors.LoginRefused)
+
+
+def test_a_size_need_not_be_known(bell: Clock) -> None:
+    class Sizeless(Moody):
+        def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> None:  # type: ignore[override]
+            return None
+
+    carrier = porter.Threads(Sizeless(), bell, 1)
+    carrier.start("a", "/a")
+    until(bell, lambda: bool(ended(carrier)))
+    assert carrier.progress()["/a"] == base.Progress(100, None, True)
+    carrier.close()
+
+
+# --- tapes ----------------------------------------------------------------------------------------------------------
+
+
+class Tapes(Gates):
+    """Each file is on a tape that comes when its gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[str] = []
+        self.withdrawn: list[str] = []
+
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+        self.order.append(remote)
+        self.begun[remote].set()
+        try:
+            while not self.open[remote].wait(0.005):
+                waiting()
+        except BaseException:
+            self.withdrawn.append(remote)
+            raise
+        finally:
+            self.left[remote].set()
+
+
+@pytest.mark.feature("AC-10")
+def test_so_many_are_recalled_at_a_time_in_order_and_once(bell: Clock) -> None:
+    tapes = Tapes()
+    carrier = porter.Threads(tapes, bell, 1, patience=LONG, recalls=2)
+    carrier.recall(["a", "b", "c", "d"])
+    assert tapes.begun["a"].wait(LONG)
+    assert tapes.begun["b"].wait(LONG)
+    assert not tapes.begun["c"].is_set()
+    carrier.recall(["a", "b", "d", "c"])  # the order has changed
+    tapes.open["a"].set()
+    assert tapes.begun["d"].wait(LONG)
+    for _ in range(3):
+        carrier.recall(["a", "b", "d", "c"])
+    for gate in tapes.open.values():
+        gate.set()
+    assert tapes.left["c"].wait(LONG)
+    carrier.close()
+    assert sorted(tapes.order[:2]) == ["a", "b"]
+    assert tapes.order[2:] == ["d", "c"]
+    assert tapes.withdrawn == []
+
+
+@pytest.mark.feature("AC-10", "AC-28")
+def test_what_is_not_named_any_more_is_withdrawn(bell: Clock) -> None:
+    tapes = Tapes()
+    carrier = porter.Threads(tapes, bell, 1, patience=LONG, recalls=2)
+    carrier.recall(["a", "b", "c"])
+    assert tapes.begun["a"].wait(LONG)
+    assert tapes.begun["b"].wait(LONG)
+    carrier.start("a", "/a")  # a file that is fetched stays recalled
+    carrier.recall(["d"])
+    assert tapes.begun["d"].wait(LONG)
+    assert tapes.withdrawn == ["b"]
+    tapes.open["a"].set()
+    carrier.stop()
+    assert sorted(tapes.withdrawn) == ["b", "d"]
+    assert not tapes.begun["c"].is_set()
+
+
+def test_a_recall_that_fails_is_told_by_the_fetch(bell: Clock) -> None:
+    class Broken(Tapes):
+        def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+            self.begun[remote].set()
+            raise errors.InputMissing("no such tape") if remote == "a" else ValueError("odd")
+
+    tapes = Broken()
+    carrier = porter.Threads(tapes, bell, 1, recalls=1)
+    carrier.recall(["a", "b", "c"])
+    assert tapes.begun["c"].wait(LONG)
+    carrier.close()

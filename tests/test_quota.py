@@ -299,10 +299,11 @@ def test_adding_up_ends_when_the_manager_leaves(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_directory_that_may_not_be_read_is_named(tmp_path: pathlib.Path) -> None:
+def test_what_we_may_not_look_into_does_not_stop_us(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "ours").write_bytes(b"x" * 8192)
     (tmp_path / "theirs").mkdir(mode=0)
-    with pytest.raises(errors.QuotaUnread, match=r"^cannot add up .*/theirs: Permission denied \(look at the perm"):
-        usage.Directory(str(tmp_path))(stays)
+    used, _ = usage.Directory(str(tmp_path))(stays)
+    assert used >= 8192
 
 
 def test_a_disk_that_does_not_answer_is_not_taken_for_the_one_below(tmp_path: pathlib.Path) -> None:

@@ -355,7 +355,7 @@ def test_quotas_that_make_no_sense(house: House, text: str, message: str) -> Non
     "url",
     [
         "ftp://me:secret@host/raw", "sftp:me:secret@host/raw", "ftps://me:se:cret@host", "ftp:/me:secret@host", "http://me:secret@h/x",
-        "ftp://me:@host/raw",
+        "ftp://me:@host/raw", " ftp://me:secret@host/raw", "ftp ://me:secret@host/raw", "<ftp://me:secret@host/raw>",
     ],
 )  # fmt: skip
 def test_a_password_is_neither_taken_nor_repeated(house: House, url: str) -> None:

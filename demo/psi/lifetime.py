@@ -21,6 +21,11 @@ the field is weaker and uneven. All but tau, v, s is linear: each trial of (tau,
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import dataclasses
 import math
 import re

@@ -8,6 +8,11 @@ is never overwritten.
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word, during these imports, too
+
 import argparse
 import math
 import pathlib

@@ -94,14 +94,20 @@ class PathUse:
     busy: bool
 
 
+UNSEEN = 1 << 30
+"""Bytes that a run's outputs may have while none was seen, or so many times its input's: with a large quota all go at
+once nevertheless, with a small one the first goes alone."""
+UNSEEN_SHARE = 10
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes that a run has on the disk, as far as experience goes; 0: there is none."""
+    """Bytes that a run has on the disk, as far as experience goes."""
 
     input: int
-    """The largest seen."""
+    """The largest seen; 0: none was."""
     outputs: int
-    """The median so far; before the first as much as the input."""
+    """The median so far; before the first a cautious guess. 0: its program writes none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,6 +118,24 @@ class Promised:
     """Inputs on their way, and the outputs of all whose input was ordered."""
     claimed: int
     """Inputs that nobody has ordered yet, and the outputs of these runs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stuck:
+    """Runs that failed or are held for one cause."""
+
+    state: str
+    cause: str
+    """Empty: nobody said."""
+    runs: int
+    first: int
+    """The lowest of them."""
+    why: str
+    """Of that one."""
+
+    def __str__(self) -> str:
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.state}: {self.runs} for cause {self.cause or 'unknown'}, e.g. run {self.first}{why}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,8 +174,8 @@ class Catalogue(Protocol):
         """Runs by state; every state is there."""
         ...
 
-    def causes(self, production: int) -> list[tuple[str, str, int, int]]:
-        """(failed or held, cause, runs, lowest of them)."""
+    def causes(self, production: int) -> list[Stuck]:
+        """Failed and held runs by cause, the most frequent first."""
         ...
 
     def in_vain(self, production: int) -> tuple[int, int | None]:

@@ -116,8 +116,9 @@ class Change:
     def claim(
         self, production: int, number: int, owner: runs.Owner, wanted: runs.Wanted, now: datetime.datetime
     ) -> list[runs.Run]:
-        query, choice = reading.next_query(production, number, wanted, now)
-        rows = [reading.read_new(row) for row in self._execute(query, choice).fetchall()]
+        rows = [
+            reading.read_new(row) for row in reading.next_rows(self._all, production, number, wanted, clock.text(now))
+        ]
         values = {"production": production, "now": clock.text(now), "owner": owner.id, "user": owner.user}
         claims = [values | {"run": run.run, "attempt": run.attempt + 1} for run in rows]
         self._connection.executemany(sql.SQL.claim, claims)
@@ -224,22 +225,30 @@ class Change:
         return row[0] if row else None
 
     def sizes(self, production: int) -> base.Sizes:
-        largest = self._number(sql.SQL.largest_input, production=production)
-        row = self._execute(sql.SQL.typical_outputs, {"production": production}).fetchone()
-        return base.Sizes(largest, row[0] if row else largest)
+        largest, writes = self._all(sql.SQL.largest_input, production=production)[0]
+        if not writes:
+            return base.Sizes(largest, 0)
+        median = self._all(sql.SQL.typical_outputs, production=production)
+        return base.Sizes(largest, median[0][0] if median else max(base.UNSEEN, base.UNSEEN_SHARE * largest))
 
     def promised(self, data: str, since: datetime.datetime) -> base.Promised:
         at = clock.text(since)
         ordered, claimed = self._number(sql.SQL.promised_ordered, data=data, since=at), 0
-        for id_, claims, flying in self._execute(sql.SQL.at_work, {"data": data}).fetchall():
-            known, known_bytes = self._execute(sql.SQL.promised_known, {"production": id_}).fetchone()
-            on_their_way = self._number(sql.SQL.promised_ways, production=id_)
-            unordered = max(0, claims - on_their_way)
+        for id_, claims, flying in self._all(sql.SQL.at_work, data=data):
+            [(known, known_bytes)] = self._all(sql.SQL.promised_known, production=id_)
+            unordered = max(0, claims - self._number(sql.SQL.promised_ways, production=id_))
             each = self.sizes(id_)
-            ended = self._number(sql.SQL.finished_since, production=id_, since=at)
-            ordered += each.outputs * (flying - unordered + ended)
+            ordered += each.outputs * (flying - unordered)
             claimed += each.outputs * unordered + known_bytes + each.input * max(0, unordered - known)
+        # Who adds a directory up may miss what is put in place meanwhile: that is soon after its job's end.
+        ended_at = clock.text(since - datetime.timedelta(seconds=10))
+        for id_, ended in self._all(sql.SQL.finished_since, data=data, since=ended_at):
+            ordered += self.sizes(id_).outputs * ended
         return base.Promised(ordered, claimed)
+
+    def _all(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = self._execute(query, parameters).fetchall()
+        return rows
 
     def _number(self, query: str, **parameters: object) -> int:
         return int(self._execute(query, parameters).fetchone()[0])

@@ -160,13 +160,32 @@ SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM prod
   WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
--- claimable_wanted --
--- The same, of chosen datasets and tranches (JSON lists; empty means any).
-SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
-  WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
-    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
+-- claimable_near --
+-- Of the first so many of them, those of chosen datasets and tranches (JSON lists; empty means any).
+SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM (
+    SELECT * FROM production_run
+      WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
+      ORDER BY priority DESC, run LIMIT :look) AS p JOIN run AS r USING (run)
+  WHERE EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
       AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
       AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches))))
+  ORDER BY p.priority DESC, p.run LIMIT :number
+
+-- more_than_near --
+-- Whether there are more.
+SELECT 1 FROM production_run
+  WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
+  LIMIT 1 OFFSET :look
+
+-- claimable_wanted --
+-- Of all new runs, those of chosen datasets and tranches: for when they come late, found by way of the datasets.
+SELECT DISTINCT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at
+  FROM json_each(CASE :datasets WHEN '[]' THEN (SELECT json_group_array(DISTINCT dataset) FROM datasets) ELSE :datasets END) AS chosen
+  CROSS JOIN datasets AS d ON d.dataset = chosen.value
+    AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))
+  CROSS JOIN production_run AS p ON p.production = :production AND p.run = d.run
+  JOIN run AS r ON r.run = p.run
+  WHERE p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
 -- claim --
@@ -205,14 +224,6 @@ SELECT p.run, p.attempt FROM manager AS m JOIN production_run AS p ON p.owner = 
 -- How many runs a manager has in each state.
 SELECT state, count(*) FROM production_run WHERE owner = :owner GROUP BY state
 
--- last_new --
--- Whether a wanted run is new, in back-off or not.
-SELECT 1 FROM production_run AS p WHERE p.production = :production AND p.state = 'new'
-    AND (:datasets = '[]' AND :tranches = '[]' OR EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
-      AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
-      AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))))
-  LIMIT 1
-
 -- last_waiting --
 -- Whether a wanted run waits for a base run that may still finish.
 SELECT 1 FROM production_run AS p JOIN productions AS me ON me.id = p.production
@@ -236,10 +247,13 @@ SELECT run, cause FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL A
   ORDER BY ended_at DESC LIMIT :number
 
 -- causes --
--- Failed and held runs by cause.
-SELECT p.state, coalesce(a.cause, ''), count(*), min(p.run) FROM production_run AS p
-  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
-  WHERE p.production = :production AND p.state IN ('failed', 'held') GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2
+-- Failed and held runs by cause, with the lowest run of each and why it is so.
+SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
+    SELECT p.state AS state, coalesce(a.cause, '') AS cause, count(*) AS runs, min(p.run) AS first FROM production_run AS p
+      LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+      WHERE p.production = :production AND p.state IN ('failed', 'held') GROUP BY 1, 2) AS c
+  JOIN production_run AS p ON p.production = :production AND p.run = c.first
+  ORDER BY c.state, c.runs DESC, c.cause
 
 -- history --
 -- What has happened to a run.
@@ -319,8 +333,8 @@ DELETE FROM input WHERE production = :production AND run = :run
 SELECT bytes FROM input WHERE production = :production AND run = :run AND path = :path
 
 -- largest_input --
--- Bytes of the largest input of a production.
-SELECT largest FROM productions WHERE id = :production
+-- Bytes of the largest input of a production, and whether its runs write anything.
+SELECT largest, EXISTS (SELECT 1 FROM production_output WHERE production = id) FROM productions WHERE id = :production
 
 -- ── what is promised ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -360,9 +374,10 @@ WITH sums AS (
 SELECT bytes FROM sums ORDER BY bytes LIMIT 1 OFFSET (SELECT count(*) / 2 FROM sums)
 
 -- finished_since --
--- Runs of a production whose jobs ended well since.
-SELECT count(*) FROM manager AS m JOIN attempt AS a ON a.manager = m.id AND a.ended_at >= :since
-  WHERE m.production = :production AND m.stop IS NULL AND m.lapsed IS NULL AND a.cause IS NULL
+-- Runs below a data directory whose jobs ended well since: production, how many.
+SELECT p.id, count(*) FROM productions AS p JOIN manager AS m ON m.production = p.id AND m.stop IS NULL AND m.lapsed IS NULL
+  JOIN attempt AS a ON a.manager = m.id AND a.ended_at >= :since AND a.cause IS NULL
+  WHERE p.data = :data GROUP BY p.id
 
 -- ── transfers ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from production import clock
@@ -22,14 +22,26 @@ def read_run(row: Sequence[Any]) -> runs.Run:
     return runs.Run(production, run, label, runs.State(state), *rest)
 
 
-def next_query(
-    production: int, number: int, wanted: runs.Wanted, now: datetime.datetime
-) -> tuple[str, dict[str, object]]:
-    """The query for the first new runs, of everything or only of what is wanted, and its parameters."""
-    values: dict[str, object] = {"production": production, "number": max(0, number), "now": clock.text(now)}
-    if wanted.datasets or wanted.tranches:
-        return sql.SQL.claimable_wanted, values | _choice(wanted)
-    return sql.SQL.claimable, values
+NEAR = 2000
+"""New runs that are looked at for chosen datasets before the datasets are: mostly the first ones are wanted."""
+
+FOREVER = "9999"
+"""Later than every instant: also what is in back-off."""
+
+Ask = Callable[..., list[tuple[Any, ...]]]
+"""Asks a query with its parameters as keywords."""
+
+
+def next_rows(ask: Ask, production: int, number: int, wanted: runs.Wanted, now: str) -> list[tuple[Any, ...]]:
+    """The first new runs, of everything or only of what is wanted; for ``read_new``."""
+    values: dict[str, object] = {"production": production, "number": max(0, number), "now": now}
+    if not wanted.datasets and not wanted.tranches:
+        return ask(sql.SQL.claimable, **values)
+    values |= _choice(wanted)
+    rows = ask(sql.SQL.claimable_near, **values, look=NEAR)
+    if len(rows) >= number or not ask(sql.SQL.more_than_near, production=production, now=now, look=NEAR):
+        return rows
+    return ask(sql.SQL.claimable_wanted, **values)
 
 
 def read_new(row: Sequence[Any]) -> runs.Run:
@@ -70,8 +82,8 @@ class Reading:
     def counts(self, production: int) -> dict[runs.State, int]:
         return {runs.State(state): number for state, number in self._all(sql.SQL.counts, production=production)}
 
-    def causes(self, production: int) -> list[tuple[str, str, int, int]]:
-        return [(row[0], row[1], row[2], row[3]) for row in self._all(sql.SQL.causes, production=production)]
+    def causes(self, production: int) -> list[base.Stuck]:
+        return [base.Stuck(*row) for row in self._all(sql.SQL.causes, production=production)]
 
     def in_vain(self, production: int) -> tuple[int, int | None]:
         row = self._all(sql.SQL.in_vain, production=production)[0]
@@ -97,14 +109,13 @@ class Reading:
         choice = _choice(wanted)
         holders = {row[0]: row[4] for row in self._all(sql.SQL.holdings, production=production, me=owner.id)}
         return base.Outlook(
-            new=self._first(sql.SQL.last_new, production=production, **choice) is not None,
+            new=bool(next_rows(self._all, production, 1, wanted, FOREVER)),
             waiting=self._first(sql.SQL.last_waiting, production=production, **choice) is not None,
             others=tuple((other, holders[other.id]) for other in self.managers(production) if other.id in holders),
         )
 
     def next_runs(self, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime) -> list[runs.Run]:
-        query, values = next_query(production, number, wanted, now)
-        return [read_new(row) for row in self._all(query, **values)]
+        return [read_new(row) for row in next_rows(self._all, production, number, wanted, clock.text(now))]
 
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)

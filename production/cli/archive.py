@@ -84,11 +84,12 @@ def _get(given: argparse.Namespace) -> int:
     local = os.path.abspath(given.to or os.path.basename(remote))
     if os.path.isdir(local):
         local = os.path.join(local, os.path.basename(remote))
-    if os.path.lexists(local):
-        raise errors.UsageError(f"{disk.shown(local)} is there already; nothing was changed")
+    for path in (local, local + ".part"):  # the second is where it is written
+        if os.path.lexists(path):
+            raise errors.UsageError(f"{disk.shown(path)} is there already; nothing was changed")
     with _opened(chosen) as transfer:
         size, begun = transfer.size(remote), time.monotonic()
-        count = transfer.fetch(remote, local, _Told(remote, size))
+        count = transfer.fetch(remote, local, _Told(remote, size), size)
         seconds = time.monotonic() - begun
     options.say(
         f"{disk.shown(local)}: {count:,} bytes in {seconds:.1f} s, {count / max(seconds, 1e-3) / 1e6:,.1f} MB/s"

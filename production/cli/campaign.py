@@ -55,27 +55,14 @@ def run(chosen: settings.Settings, order: Order) -> int:
     Raises: ProductionError: UsageError before anything was touched.
     """
     door.unwind()
-    program = chosen.programs.get(order.program)
-    if program is None:
-        known = ", ".join(sorted(chosen.programs))
-        raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
-    if not os.path.isfile(program.script):
-        what = "is not a file" if os.path.exists(program.script) else "is not there"
-        raise errors.UsageError(f"{program.said}: {program.script} {what}")
-    for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
-        if given and flag not in program.options:
-            raise errors.UsageError(
-                f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
-            )
-    if chosen.batch != "local":
-        options.not_built(f"--batch={chosen.batch}")
+    program = _program(chosen, order)
     modules = _modules_text(chosen, program)
-    directory = data.real(chosen.data)
+    directory, path = data.real(chosen.data), options.database(chosen)
     with contextlib.ExitStack() as stack:
         lines = stack.enter_context(terminal.shown())
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
-        catalogue = patiently(lambda: sqlite.Database(chosen.database, opening=1.0))
+        catalogue = patiently(lambda: sqlite.Database(path, opening=1.0))
         stack.callback(catalogue.close)
         data.check(directory, catalogue.id)
         wanted = patiently(lambda: _wanted(catalogue, order))
@@ -92,11 +79,33 @@ def run(chosen: settings.Settings, order: Order) -> int:
         data.mark(directory, catalogue.id)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
-        entered = patiently(lambda: _enter(catalogue, plan, ticking))
-        here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
         counts = patiently(lambda: catalogue.counts(production.id))
         log.info("%s: %s", production.name, terminal.summary(counts))
-        return _work(here, order.again(production.version))
+        with _signals(ticking) as stop:  # who has entered says goodbye
+            entered = _entered(catalogue, plan, ticking, stop)
+            if entered is None:
+                return door.INTERRUPTED
+            here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
+            return _work(here, stop, order.again(production.version))
+
+
+def _program(chosen: settings.Settings, order: Order) -> settings.Program:
+    """The program that is meant, and can be started. Raises: UsageError."""
+    program = chosen.programs.get(order.program)
+    if program is None:
+        known = ", ".join(sorted(chosen.programs))
+        raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
+    if not os.path.isfile(program.script):
+        what = "is not a file" if os.path.exists(program.script) else "is not there"
+        raise errors.UsageError(f"{program.said}: {program.script} {what}")
+    for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
+        if given and flag not in program.options:
+            raise errors.UsageError(
+                f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
+            )
+    if chosen.batch != "local":
+        options.not_built(f"--batch={chosen.batch}")
+    return program
 
 
 def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False) -> T:
@@ -221,33 +230,42 @@ def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content
     return digest
 
 
-def _enter(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock) -> runs.Owner:
+def _entered(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock, stop: Stop) -> runs.Owner | None:
+    """Us, entered as a manager; None if somebody said stop while the database was locked."""
     chosen = plan.settings
-    with catalogue.write() as change:
-        return change.enter(
-            process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
-        )
+
+    def enter() -> runs.Owner:
+        with catalogue.write() as change:
+            return change.enter(
+                process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
+            )
+
+    try:
+        return patiently(enter, stop.wanted)
+    except errors.CatalogueError:
+        if stop.wanted():
+            return None
+        raise
 
 
-def _work(here: site.Site, again: str) -> int:
+def _work(here: site.Site, stop: Stop, again: str) -> int:
     """Go round; however it ends, what was in our hands is given back or named."""
-    with _signals(here.clock) as stop:
-        try:
-            attempt.sweep(here)
-            manager.run(here, stop.wanted)
-            if not stop.wanted():
-                patiently(lambda: _end(here, "done"), stop.wanted)
-                return farewell.done(here)
-        except errors.LostLease as lost:
-            log.error("%s", lost)
-            attempt.forsake(here)
-            return lost.exit_code
-        except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
-            told = _tell(error)
-            _leave(here, stop, again, told)
-            return errors.ProductionError.exit_code
-        _leave(here, stop, again)
-        return door.INTERRUPTED
+    try:
+        attempt.sweep(here)
+        manager.run(here, stop.wanted)
+        if not stop.wanted():
+            patiently(lambda: _end(here, "done"), stop.wanted)
+            return farewell.done(here)
+    except errors.LostLease as lost:
+        log.error("%s", lost)
+        attempt.forsake(here)
+        return lost.exit_code
+    except Exception as error:  # noqa: BLE001  whatever it is stops the manager as Ctrl-C does: jobs and claims first
+        told = _tell(error)
+        _leave(here, stop, again, told)
+        return errors.ProductionError.exit_code
+    _leave(here, stop, again)
+    return door.INTERRUPTED
 
 
 def _tell(error: Exception, told: str = "") -> str:

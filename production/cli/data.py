@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from production import errors
@@ -37,7 +38,8 @@ def check(data: str, catalogue: str) -> None:
     except FileNotFoundError:
         return
     except OSError as cause:
-        raise errors.UsageError(f"data {data}: {link}: {cause.strerror}") from cause
+        what = "is not the mark of a database; move it away" if cause.errno == errno.EINVAL else cause.strerror
+        raise errors.UsageError(f"data {data}: {link} {what}") from cause
     if owner != catalogue:
         raise errors.UsageError(
             f"data {data} belongs to another database ({link} says {owner}, this one is {catalogue}); "

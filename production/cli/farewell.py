@@ -17,8 +17,8 @@ def done(here: site.Site) -> int:
     counts = here.catalogue.counts(here.layout.production.id)
     log.info("%s: %s", here.layout.production.name, terminal.summary(counts))
     causes = here.catalogue.causes(here.layout.production.id)
-    for state, cause, number, first in causes:
-        log.warning("%s: %d for cause %s, e.g. run %d", state, number, cause or "unknown", first)
+    for stuck in causes:
+        log.warning("%s", stuck)
     outlook = here.catalogue.outlook(here.layout.production.id, here.lease.owner, here.wanted)
     for other, number in outlook.others:
         log.info("%s@%s (pid %d) is working on %s", other.user, other.host, other.pid, count(number))

@@ -103,6 +103,20 @@ def load_settings(config: str | None, flags: Mapping[str, object]) -> settings.S
     return settings.load(config=config, flags=flags, environ=os.environ, cwd=here, home=home)
 
 
+def database(chosen: settings.Settings) -> str:
+    """The database of the settings, which is there; else it was mostly the wrong directory to start in.
+
+    Raises: UsageError.
+    """
+    if not os.path.lexists(chosen.database):
+        read = ", ".join(disk.shown(path) for path in chosen.files[1:]) or "no production.toml was found here"
+        raise errors.UsageError(
+            f"database {disk.shown(chosen.database)} is not there (settings: {read}); are you in the right directory? "
+            "A new one is made by: production init"
+        )
+    return chosen.database
+
+
 def open_streams() -> None:
     """See that 0, 1 and 2 are open (``2>&-``): else a database gets such a number, and Python has no sys.stderr."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:

@@ -82,7 +82,7 @@ def _command(arguments: Sequence[str]) -> int:
 
 
 def _database(given: argparse.Namespace) -> str:
-    return options.load_settings(given.config, {"database": given.database}).database
+    return options.database(options.load_settings(given.config, {"database": given.database}))
 
 
 def _opened(path: str, *, read_only: bool = False) -> sqlite.Database:
@@ -232,8 +232,8 @@ def _status(given: argparse.Namespace) -> int:
             state = "finished" if production.stop else "open"
             counts = terminal.summary(catalogue.counts(production.id))
             options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
-            for stuck, cause, number, first in catalogue.causes(production.id):
-                options.say(f"  {stuck}: {number} for cause {cause or 'unknown'}, e.g. run {first}")
+            for stuck in catalogue.causes(production.id):
+                options.say(f"  {disk.printable(str(stuck))}")
     finally:
         catalogue.close()
     return 0

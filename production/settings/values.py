@@ -305,9 +305,10 @@ _ARCHIVE_RULE = 'a directory, "file:/directory", "ftp://host/directory", "ftps:/
 
 def archive(place: layer.Place, value: object) -> str:
     """Read where the archive is: an absolute path (also for ``file:``), or the URL of a server; empty: none."""
-    where = text(place, value)
+    where = text(place, value).strip()
     scheme, colon, rest = where.partition(":")
     if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        _refuse_password(place, where)  # a URL in disguise: a path is quoted wherever it isn't found
         return path(place, where)
     if scheme.lower() == "file":
         return _file_url(place, rest)
@@ -324,7 +325,7 @@ def archive(place: layer.Place, value: object) -> str:
 
 def _refuse_password(place: layer.Place, url: str) -> None:
     # Without a parser, as it mustn't slip through in a URL no parser understands: name:secret@, before any path.
-    if re.match(r"[^:]+:/*[^/@]*:[^/]*@", url):
+    if re.match(r"[^:]+:/*[^/@]*:[^/]*@", url) or re.search(r"//[^/]*:[^/]*@", url):
         raise place.wrong("no password in the URL; put it in ~/.netrc")
 
 

@@ -19,7 +19,7 @@ def step(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
 
     ``again`` tells of a second Ctrl-C: then it ends at once.
     """
-    site.porter.stop()
+    site.porter.stop(again)
     jobs = site.catalogue.owned(site.lease.owner, runs.State.SUBMITTING, runs.State.SUBMITTED)
     # Only the job's own user can cancel it: waiting for another's to go would be in vain.
     foreign = [run for run in jobs if run.user != site.lease.owner.user]

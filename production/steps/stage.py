@@ -90,6 +90,8 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
             if change.carried(path):
                 continue  # another production is bringing it, or removing what a dead manager began
             if os.path.isfile(path):  # a file has its final name only when it is whole
+                if not change.needed(path):
+                    log.warning("Input of run %s was there and is used as it is, %s", run, _described(path))
                 change.need(run, path, site.layout.remote(run), os.path.getsize(path), ours=False, come=now)
                 _staged(change, run, "input was there", now)
             else:
@@ -103,6 +105,10 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
         log.info("Staging runs: [%s]", ", ".join(str(absent[path]) for path in ordered))
     for path, most in ordered.items():
         site.porter.start(site.layout.remote(absent[path]), path, most)
+
+
+def _described(path: str) -> str:
+    return f"{os.path.getsize(path):,} bytes: {path}"
 
 
 def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.Run]) -> dict[str, int]:
@@ -120,10 +126,12 @@ def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.
         if (expected or known is not None) and expected + sizes.outputs <= room:
             ordered[path] = expected
             room -= expected + sizes.outputs
+        elif not ordered and left.idle and 0 <= (known or 0) <= room > 0:
+            return {path: room}
+        elif known is not None and known > left.most:
+            _never_fits(site, change, run, known, left)
         elif known is not None:
             site.room.short(f"room {run}", f"Run {run} waits for room: its input has {room_.shown(known)}")
-        elif not ordered and left.idle and room > 0:
-            return {path: room}
     spare = room // max(1, len(ordered))
     return {path: expected + spare for path, expected in ordered.items()}
 
@@ -149,7 +157,7 @@ def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Prog
                 _staged(change, run, f"{progress.bytes} bytes", now)
                 log.info("Staged run: %s", run)
             elif isinstance(progress.error, errors.TooLarge):
-                _too_large(site, change, run, path, progress.error, now)
+                _too_large(site, change, run, path, progress.error)
             elif not isinstance(progress.error, errors.LoginRefused):
                 _failed(site, change, run, progress.error, now)
     site.porter.forget(ended)
@@ -158,16 +166,20 @@ def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Prog
             raise progress.error
 
 
-def _too_large(
-    site: site_.Site, change: base.Change, run: runs.Run, path: str, error: errors.TooLarge, now: datetime.datetime
-) -> None:
+def _too_large(site: site_.Site, change: base.Change, run: runs.Run, path: str, error: errors.TooLarge) -> None:
     """It will be ordered when there is room for it; there may never be."""
     left = site.room.look(change)
-    if left is not None and error.size > left.most:
-        sizes = f"{room_.shown(error.size)}, more than the {room_.shown(left.most)} of the quota"
-        attempt.hold(change, run, Cause.STAGING, f"its input has {sizes}", now)
+    if left is None:
+        return  # looked at again with the next order
+    if error.size > left.most:
+        _never_fits(site, change, run, error.size, left)
     else:
         change.need(run, path, site.layout.remote(run), error.size, ours=True)
+
+
+def _never_fits(site: site_.Site, change: base.Change, run: runs.Run, size: int, left: room_.Left) -> None:
+    why = f"its input has {room_.shown(size)}, more than the {room_.shown(left.most)} that quota and spacelim allow"
+    attempt.hold(change, run, Cause.STAGING, why, site.clock.now())
 
 
 def _failed(site: site_.Site, change: base.Change, run: runs.Run, error: Exception, now: datetime.datetime) -> None:

@@ -24,7 +24,7 @@ def step(site: site_.Site) -> None:
     """staged → submitting → submitted; or new, failed for cause ``launch``; or held."""
     hands = site.catalogue.in_flight(site.lease.owner)
     slots = site.settings.nproc - hands.get(State.SUBMITTING, 0) - hands.get(State.SUBMITTED, 0)
-    if slots <= 0 or not hands.get(State.STAGED):
+    if slots <= 0 or not hands.get(State.STAGED) or (site.layout.program.outputs and site.room.full()):
         return
     staged = site.catalogue.owned(site.lease.owner, State.STAGED)
     if not staged:
@@ -59,7 +59,7 @@ def _prepared(site: site_.Site, run: runs.Run) -> bool:
             attempt.fail(site, change, run, ending, site.clock.now())
         return False
     with attempt.writing(site) as change:
-        why = f"{in_the_way[0]} is there already and is not recorded; move it away"
+        why = f"{in_the_way[0]} is there already; move it away, or give the output a path with {{version}}"
         attempt.hold(change, run, Cause.OUTPUT, why, site.clock.now())
     return False
 

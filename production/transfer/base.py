@@ -21,20 +21,41 @@ class Entry:
     directory: bool = False
 
 
+def nobody() -> None:
+    """Nobody wants to be told, or wants it to end."""
+
+
+def never() -> bool:
+    """There is no hurry."""
+    return False
+
+
 class Transfer(Protocol):
     """An archive: reads files from one place. Methods may be called from several threads at once."""
 
-    def size(self, remote: str) -> int | None:
+    def size(self, remote: str, waiting: Callable[[], None] = nobody) -> int | None:
         """Bytes of the file in the archive; None if it can't tell.
+
+        ``waiting`` is called about once a second while it takes that long; an exception out of it ends the question.
 
         Raises: InputMissing, TransferWaits, LoginRefused, TransferError.
         """
         ...
 
-    def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callable[[int], None],
+        size: int | None = None,
+        received: Callable[[], None] = nobody,
+    ) -> int:
         """Bring ``remote`` to ``local``, whole or not at all; returns its bytes.
 
-        Written as ``local`` + ``.part``, verified, synced, then renamed. ``progress`` is called with the bytes so
+        ``size``: what ``size`` has just said; who would have to ask over a network needn't ask again.
+        ``received`` is called, if there is such a moment, when the archive has done its part and only our disk has not.
+        Written as ``local`` + ``.part``, verified, synced, then given its name, unless a file has it already: that one
+        stays. A power cut may take the name back, never give it to half a file. ``progress`` is called with the bytes so
         far after each block, and once a second while none comes; an exception out of it ends the transfer and
         removes the ``.part``. After an error of its own the ``.part`` may stay, for the next fetch to go on with.
 
@@ -96,8 +117,8 @@ class Porter(Protocol):
 
     def forget(self, locals: Sequence[str]) -> None: ...
 
-    def stop(self) -> None:
-        """End all fetches and wait until their threads have removed what was partial."""
+    def stop(self, again: Callable[[], bool] = never) -> None:
+        """End all fetches and wait until their threads have removed what was partial, or ``again`` says: no longer."""
         ...
 
     def close(self) -> None: ...

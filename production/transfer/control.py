@@ -13,10 +13,12 @@ import errno
 import ftplib
 import math
 import os
+import re
 import select
 import socket
 import ssl
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 from production import disk, errors
@@ -27,11 +29,16 @@ TICK = 1.0
 BLOCK = 256 << 10
 """Bytes read at a time."""
 _LONGEST_REPLY = 1 << 20
-"""Bytes; a server that says more is mad."""
+"""Bytes; a server that says more to one command is mad."""
+_LEAST = 1000
+"""Bytes that have to come within the limit: who sends one a second holds a seat for ever."""
 _IN_PROGRESS = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
 
+_NUMBERS = re.compile(r"213 \d+|22[79][^\d|]*[\d,|]+[^\d|]*")
+"""Replies that are nothing but numbers: a password of digits must not spoil them, and nobody can read it out of them."""
+
 Waiting = Callable[[], None]
-_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+_Address = tuple[str | int | bytes, ...]
 
 
 class Cut(Exception):
@@ -63,23 +70,39 @@ class Place:
 
 
 class Control(ftplib.FTP):
-    """A connection; used by one thread at a time, who sets ``waiting`` first."""
+    """A connection; used by one thread at a time, who says first whom to ask whether to go on: ``attend``."""
 
-    def __init__(self, place: Place, limit: float) -> None:
+    def __init__(self, place: Place, limit: float, login: logins.Login) -> None:
         """``limit``: seconds without an answer after which a connection is given up."""
         super().__init__(timeout=TICK)
         self.place = place
-        self.waiting: Waiting = _nobody
         self.replies = 0
         self.pending = False
         """A command's last reply is still to come, so nothing else can be asked."""
         self._limit = limit
-        self._secrets: tuple[str, ...] = ()
-        self._peer: tuple[str, int] = (place.host, place.port)
+        self._login = login
+        self._secrets = _forms(login.password, login.account)
+        self._peer: _Address = (place.host, place.port)
         self._ahead = b""
         self._heard = 0
         self._deadline = math.inf
-        self._told = 0.0
+        self._waiting: Waiting = _nobody
+        self._told = time.monotonic()
+        self._buffers: list[memoryview] = []
+
+    def attend(self, waiting: Waiting) -> None:
+        """From now on ``waiting`` is called once a second, whatever comes; what it raises ends what is under way."""
+        self._waiting = waiting
+        self._told = time.monotonic()
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the server said something that nobody asked for (one answer too many; that it closes), or is gone."""
+        if self.sock is None or self._ahead or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
+            return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def open(self) -> None:
         """Reach the server and hear its greeting; with ftps also agree on the cipher.
@@ -88,23 +111,23 @@ class Control(ftplib.FTP):
         """
         self.sock = self._reach(self.place.host, self.place.port)
         self.af = self.sock.family
-        self._peer = self.sock.getpeername()[:2]
+        self._peer = self.sock.getpeername()
         # A long transfer leaves this connection idle, and a router forgets idle ones.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         if self.place.implicit:
             self.sock = self._secured(self.sock)
         self.pending = True
-        self.welcome = self.getresp()
+        self._deadline = time.monotonic() + self._limit
+        self.welcome = self._last(self.getresp())
         if self.place.secure and not self.place.implicit:
             self.sendcmd("AUTH TLS")
             self._ahead = b""  # what was said before the cipher may be anybody's
             self.sock = self._secured(self.sock)
 
-    def enter(self, login: logins.Login) -> None:
+    def enter(self) -> None:
         """Say who we are. Raises: as ``ask``."""
-        self._secrets = tuple(filter(None, (login.password, login.account)))
-        self.login(login.user, login.password, login.account)
+        self.login(self._login.user, self._login.password, self._login.account)
 
     def prepare(self) -> None:
         """Make ready for transfers. Raises: as ``ask``."""
@@ -115,7 +138,10 @@ class Control(ftplib.FTP):
 
     def ask(self, command: str, limit: float | None = None) -> str:
         """The last reply to a command. Raises: Cut, Silence, ftplib.Error, and what ``waiting`` raises."""
-        reply = self.sendcmd(command) if limit is None else self._patiently(command, limit)
+        return self._last(self.sendcmd(command) if limit is None else self._patiently(command, limit))
+
+    def _last(self, reply: str) -> str:
+        """What comes after those that only say: wait."""
         while reply.startswith("1"):
             reply = self.getresp()
         return reply
@@ -134,16 +160,15 @@ class Control(ftplib.FTP):
             raise ftplib.error_proto("a line end in a command: not sent")
         self.pending = True
         self._heard = 0
+        self._deadline = time.monotonic() + self._limit  # for all that it answers: many a word is no answer
         try:
-            with _cut(self.place.url):
+            with _Network(self.place):
                 assert self.sock is not None
                 self.sock.sendall((line + "\r\n").encode("utf-8", "surrogateescape"))
         except TimeoutError:
             raise Cut("the server does not listen") from None
 
     def getresp(self) -> str:
-        self._deadline = time.monotonic() + self._limit
-        self._told = time.monotonic()
         try:
             return super().getresp()
         finally:
@@ -155,10 +180,14 @@ class Control(ftplib.FTP):
         reply = super().getmultiline()
         self.replies += 1
         self.lastresp = reply[:3]
-        if reply[:1] in {"4", "5"}:  # a server may quote what it refuses
-            for secret in self._secrets:
-                reply = reply[:4] + reply[4:].replace(secret, "…")
-        return reply
+        return self._masked(reply)
+
+    def _masked(self, reply: str) -> str:
+        """Without our secrets: any server may quote them, in any reply, and any reply may be told to the shift."""
+        if self._secrets is None or _NUMBERS.fullmatch(reply):
+            return reply
+        code = 3 if reply[:3].isdecimal() else 0
+        return reply[:code] + self._secrets.sub("…", reply[code:])
 
     def getline(self) -> str:
         while b"\n" not in self._ahead:
@@ -173,7 +202,7 @@ class Control(ftplib.FTP):
         while True:
             self._look(self._deadline, self._limit)
             try:
-                with _cut(self.place.url):
+                with _Network(self.place):
                     assert self.sock is not None
                     block = self.sock.recv(8192)
             except TimeoutError:
@@ -187,7 +216,7 @@ class Control(ftplib.FTP):
         now = time.monotonic()
         if now - self._told >= TICK:
             self._told = now
-            self.waiting()
+            self._waiting()
         if now >= deadline:
             raise Silence(f"no answer for {limit:.0f} s")
 
@@ -195,20 +224,20 @@ class Control(ftplib.FTP):
 
     @contextlib.contextmanager
     def data(self, command: str, first_byte: float, offset: int = 0) -> Iterator[Iterator[memoryview]]:
-        """The blocks that a command sends, each valid until the next; ends once the server says that it was all.
+        """The blocks that a command sends, each valid until the next but one; ends once the server says: all sent.
 
         ``first_byte``: seconds until the first one. Raises: Cut, Silence, ftplib.Error, and what ``waiting`` raises.
         """
         began = time.monotonic()
-        with contextlib.closing(self._reach(*self._passive())) as plain:
+        with contextlib.closing(self._connected(self.af, self._passive(), time.monotonic() + self._limit)) as plain:
             reply = self._begin(command, first_byte, offset)
             if not reply.startswith("1"):
                 raise ftplib.error_reply(reply)
             with contextlib.closing(self._secured(plain) if self.place.secure else plain) as connection:
-                yield self._blocks(connection, began + first_byte)
+                yield self._blocks(connection, began, first_byte)
                 _say_goodbye(connection)
-        while self.getresp().startswith("1"):
-            pass
+        self._deadline = time.monotonic() + self._limit
+        self._last(self.getresp())
 
     def _begin(self, command: str, first_byte: float, offset: int) -> str:
         if not offset:
@@ -220,57 +249,73 @@ class Control(ftplib.FTP):
             self.pending = True  # a REST stays in force until the next transfer: nothing more is asked here
             raise
 
-    def _blocks(self, connection: socket.socket, first: float) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(BLOCK))
-        deadline, limit = max(first, time.monotonic() + self._limit), first - time.monotonic()
-        self._told = time.monotonic()
+    def _blocks(self, connection: socket.socket, began: float, limit: float) -> Iterator[memoryview]:
+        if not self._buffers:
+            self._buffers = [memoryview(bytearray(BLOCK)), memoryview(bytearray(BLOCK))]
+        buffer, other = self._buffers
+        # However late the server said that it comes: then it has to be given time to.
+        deadline = max(began + limit, time.monotonic() + min(limit, self._limit))
+        came = _LEAST  # by the first byte alone the tape is wound
         while True:
             try:
-                with _cut(self.place.url):
+                with _Network(self.place):
                     count = connection.recv_into(buffer)
             except TimeoutError:
-                self.waiting()
-                if time.monotonic() >= deadline:
-                    raise Silence(f"no byte for {limit:.0f} s") from None
-                continue
-            if not count:
+                count = None
+            now = time.monotonic()
+            if now - self._told >= TICK:
+                self._told = now
+                self._waiting()
+            if count == 0:
                 return
-            yield buffer[:count]
-            limit = self._limit
-            deadline = time.monotonic() + limit
+            came += count or 0
+            if came >= _LEAST and count:
+                came, limit = 0, self._limit
+                deadline = now + limit
+            elif now >= deadline:
+                raise Silence(f"no byte for {limit:.0f} s" if came in (0, _LEAST) else f"{came} bytes in {limit:.0f} s")
+            if count:
+                yield buffer[:count]
+                buffer, other = other, buffer  # who hashes may still be at it
+                deadline += time.monotonic() - now  # our own disk's time
 
-    def _passive(self) -> tuple[str, int]:
+    def _passive(self) -> _Address:
         """Where the server waits for us: the host is where it is, whatever it says."""
         if self.af == socket.AF_INET:
             return self._peer[0], ftplib.parse227(self.sendcmd("PASV"))[1]
-        return ftplib.parse229(self.sendcmd("EPSV"), self._peer)
+        host, _, *scope = self._peer
+        return host, ftplib.parse229(self.sendcmd("EPSV"), self._peer[:2])[1], *scope
 
     # --- sockets ---
 
     def _reach(self, host: str, port: int) -> socket.socket:
         try:
-            with _cut(self.place.url):
+            with _Network(self.place):
                 addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError:
             raise Cut("that is no host's name") from None
         trouble: Cut | None = None
         deadline = time.monotonic() + self._limit
-        for family, kind, protocol, _, address in addresses[:8]:
-            with _cut(self.place.url):
-                one = socket.socket(family, kind, protocol)
+        for family, _, _, _, address in addresses[:8]:
             try:
-                self._connect(one, address, deadline)
+                return self._connected(family, address, deadline)
             except Cut as cut:
                 trouble = cut
-                one.close()
-            except BaseException:
-                one.close()
-                raise
-            else:
-                return one
         raise trouble or Cut("it has no address")
 
+    def _connected(self, family: int, address: _Address, deadline: float) -> socket.socket:
+        with _Network(self.place):
+            one = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            self._connect(one, address, deadline)
+        except BaseException:
+            one.close()
+            raise
+        return one
+
     def _connect(self, one: socket.socket, address: _Address, deadline: float) -> None:
+        if not 0 < int(address[1]) < 1 << 16:
+            raise Cut(f"there is no port {address[1]!s:.20}")
         one.settimeout(0)
         self._told = time.monotonic()
         number = one.connect_ex(address)
@@ -287,7 +332,7 @@ class Control(ftplib.FTP):
         assert self.place.context is not None
         # Many servers want the data's session to be the one of the commands, as a proof that it is the same client.
         session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
-        with _cut(self.place.url):
+        with _Network(self.place):
             secured = self.place.context.wrap_socket(
                 plain, server_hostname=self.place.host, session=session, do_handshake_on_connect=False
             )
@@ -295,7 +340,7 @@ class Control(ftplib.FTP):
         try:
             while True:
                 try:
-                    with _cut(self.place.url):
+                    with _Network(self.place):
                         secured.do_handshake()
                 except TimeoutError:
                     self._look(deadline, self._limit)
@@ -308,6 +353,17 @@ class Control(ftplib.FTP):
 
 def _nobody() -> None:
     """Nobody wants it to end."""
+
+
+def _forms(*secrets: str) -> re.Pattern[str] | None:
+    """What finds the secrets, also as a server may write them: escaped, in other letters, or in another coding."""
+    forms = set[str]()
+    for secret in filter(None, secrets):
+        forms |= {secret, repr(secret)[1:-1], secret.encode("unicode_escape").decode()}
+        forms |= {urllib.parse.quote(secret), urllib.parse.quote(secret, ""), urllib.parse.quote_plus(secret)}
+        forms.add(secret.encode("latin-1", "replace").decode("utf-8", "surrogateescape"))
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if forms else None
 
 
 def _writable(one: socket.socket) -> bool:
@@ -323,16 +379,23 @@ def _say_goodbye(connection: socket.socket) -> None:
             connection.unwrap()
 
 
-@contextlib.contextmanager
-def _cut(url: str) -> Iterator[None]:
-    """Let an OSError of the network leave as what it means; a time limit passes, and so does a bad certificate."""
-    try:
-        yield
-    except ssl.SSLCertVerificationError:
-        raise
-    except OSError as error:
+class _Network:
+    """Let an OSError of the network leave as what it means; a time limit passes, and so does a bad certificate.
+
+    Entered a dozen times a file: a class is quicker than a generator.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, ssl.SSLCertVerificationError):
+            return
         if isinstance(error, TimeoutError) and error.errno is None:
-            raise
+            return
         if error.errno in disk.SHORT and not isinstance(error, ssl.SSLError):
-            raise errors.TransferWaits(str(disk.Trouble("open a connection to", url, error))) from error
+            raise errors.TransferWaits(str(disk.Trouble("open a connection to", self._place.url, error))) from error
         raise Cut(error.strerror or type(error).__name__) from error

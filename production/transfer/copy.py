@@ -19,7 +19,7 @@ class Copy:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def size(self, remote: str) -> int:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:  # noqa: ARG002 -- it is quick
         source = self._path(remote)
         try:
             with disk.reading(source) as (_, status):
@@ -27,7 +27,14 @@ class Copy:
         except disk.Trouble as trouble:
             raise self._told(trouble, source) from trouble
 
-    def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callable[[int], None],
+        size: int | None = None,  # noqa: ARG002 -- it costs nothing to look again
+        received: Callable[[], None] = base.nobody,  # noqa: ARG002 -- the archive is a disk, too
+    ) -> int:
         """As base says. A file that grows or shrinks meanwhile is not taken."""
         source = self._path(remote)
         try:
@@ -97,7 +104,7 @@ def _copy(source: str, local: str, progress: Callable[[int], None]) -> int:
                     break  # it may grow for ever
             _verify(source, before, count)
             part.sync()
-            part.rename(local)
+            part.publish(local)
     return count
 
 

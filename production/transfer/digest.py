@@ -7,11 +7,13 @@ mod_digest and FileZilla Server have them.
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 
@@ -59,10 +61,14 @@ class Way:
         return _MAKE[self.algorithm]()
 
     def agrees(self, ours: str, reply: str) -> bool | None:
-        """Whether the server's reply has our checksum; None if there is none in it."""
-        found = re.findall(rf"(?<![\w.])[0-9a-f]{{1,{len(ours)}}}(?![\w.])", reply[4:].lower())
-        if len(ours) > 8:
-            found = [each for each in found if len(each) == len(ours)]
+        """Whether the server's reply has our checksum; None if there is none in it: prose is no checksum."""
+        words = reply[4:].lower().split()
+        found = [
+            each for each in re.findall(r"(?<![\w.])[0-9a-f]+(?![\w.])", reply[4:].lower()) if len(each) == len(ours)
+        ]
+        # A 32 bit number, alone, may have lost its zeros; without a digit it is rather a word.
+        if not found and len(ours) == 8 and len(words) == 1 and re.fullmatch(r"(?=.*\d)[0-9a-f]{4,7}", words[0]):
+            found = words
         return any(int(each, 16) == int(ours, 16) for each in found) if found else None
 
 
@@ -92,3 +98,23 @@ def choose(features: Mapping[str, str]) -> Way:
     current = re.search(r"([\w-]+)\*", features.get("HASH", ""))
     algorithm = current[1].upper().replace("-", "") if current else ""
     return Way(algorithm, "HASH ") if algorithm in _MAKE else NO_WAY
+
+
+@contextlib.contextmanager
+def beside(digest: Digest) -> Iterator[Callable[[memoryview], None]]:
+    """Gives a function that takes blocks as ``update`` does, but hashes them while the next one comes.
+
+    A block has to stay as it is until the next one was taken. When this ends, all are in the digest.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1, "digest") as thread:
+        last: concurrent.futures.Future[None] | None = None
+
+        def take(block: memoryview) -> None:
+            nonlocal last
+            if last is not None:
+                last.result()
+            last = thread.submit(digest.update, block)
+
+        yield take
+        if last is not None:
+            last.result()

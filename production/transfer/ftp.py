@@ -5,19 +5,22 @@ runs several of these side by side. As with curl, the URL's directory begins whe
 with a second slash (``ftp://host//raw``) begins at the server's root. Names are UTF-8, or whatever bytes they are.
 
 A file that breaks off stays as ``.part`` and is gone on with by REST, if it is large and this process wrote it, if the
-server says that size and time of the source are the same, and if the last bytes that we have come once more, the same:
-a server that doesn't heed REST, or another file under the name, can't make a file of two halves.
+server says that size and time of the source are the same, then and at the end, and if the last bytes that we have come
+once more, the same: a server that doesn't heed REST, or another file under the name, can't make a file of two halves.
+A time that is none, or less than a minute old when we began, proves nothing: such a file comes anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import ftplib
 import os
 import re
 import ssl
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -32,8 +35,20 @@ RESUMED = 1 << 20
 """Bytes: a smaller file isn't worth the questions, and comes anew."""
 _OVERLAP = 64 << 10
 """Bytes that come once more when a file is gone on with."""
+_LARGE = 8 << 20
+"""Bytes from which on a second processor hashes what came."""
+_FIRST_YEAR = 1980
+"""A server that knows no time says 1970."""
+_SETTLED = 60.0
+"""Seconds since a file's last change before we trust its time; clocks differ by some."""
 _MOST_LEFT = 256
 """Parts remembered; the oldest is removed."""
+_LONGEST_LISTING = 64 << 20
+"""Bytes; a directory of half a million files."""
+_LEAVES = 3
+"""Times in a row that a server may leave at one file before that is the file's trouble."""
+_UNSTAGE = 2.0
+"""Seconds in which a server may answer that a recall is withdrawn."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
 
 
@@ -64,6 +79,17 @@ class _Begun:
     modified: str
     part: disk.Left
     digest: digest.Digest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One file."""
+
+    path: str
+    """As the server is asked for it."""
+    local: str
+    size: int | None
+    """If it was asked for already."""
 
 
 class _Anew(Exception):
@@ -103,27 +129,30 @@ class Ftp:
         logged = login.find(options.netrc, place.host, user)
         self._pool = pool.Pool(place, logged, options.stall, options.tries)
         self._url = f"{place.url}/{disk.shown(self._root)}"
-        self._way: digest.Way | None = None
         self._tape = bool(options.stage)
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
+        self._leavings: dict[str, int] = {}
+        """How often the server left at this file, after it had let us in."""
 
-    def size(self, remote: str) -> int | None:
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int | None:
         path = self._path(remote)
-        return self._use(remote, lambda control: self._size(control, path), _nobody)
+        return self._use(remote, lambda control: self._size(control, path), waiting)
 
-    def fetch(self, remote: str, local: str, progress: Callable[[int], None]) -> int:
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callable[[int], None],
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
         path, so_far = self._path(remote), _SoFar(progress)
         begun = self._take_begun(local)
-
-        def deed(control: controls.Control) -> int:
-            return self._fetch(control, path, local, begun, so_far)
-
         try:
-            return self._use(remote, deed, so_far.again)
+            return self._bring(remote, _Wanted(path, local, size), begun, so_far, received)
         except _Anew:
-            begun = None
-            return self._use(remote, deed, so_far.again)
+            return self._bring(remote, _Wanted(path, local, size), None, so_far, received)
 
     def recall(self, remote: str, waiting: Callable[[], None]) -> None:
         path = self._path(remote)
@@ -138,7 +167,7 @@ class Ftp:
 
     def listing(self, directory: str) -> list[base.Entry]:
         path = self._path(directory) if directory else self._root
-        return self._use(directory or self._url, lambda control: self._list(control, path), _nobody)
+        return self._use(directory or self._url, lambda control: self._list(control, path), base.nobody)
 
     def close(self) -> None:
         """Say goodbye to the server; parts that nobody went on with are removed."""
@@ -147,6 +176,19 @@ class Ftp:
             begun, self._begun = self._begun, {}
         for local, one in begun.items():
             disk.remove_left(local + ".part", one.part)
+
+    def _bring(
+        self, remote: str, wanted: _Wanted, begun: _Begun | None, so_far: _SoFar, received: Callable[[], None]
+    ) -> int:
+        """The connection is given back before our disk is waited for: it can bring another file meanwhile."""
+        with self._telling(remote, so_far.again), contextlib.ExitStack() as stack:
+            part = self._pool.use(lambda control: self._fetch(control, wanted, begun, so_far, stack), so_far.again)
+            with self._lock:
+                self._leavings.pop(remote, None)
+            received()
+            part.sync()
+            part.publish(wanted.local)
+            return part.bytes
 
     # --- what is done with a connection ---
 
@@ -157,45 +199,58 @@ class Ftp:
             if not str(error).startswith(_NO_SUCH_COMMAND):
                 raise
             return self._size_listed(control, path)
-        match = re.fullmatch(r"213\s+(\d{1,19})\s*", reply)
-        if match is None:
-            raise ftplib.error_proto(reply)
-        return int(match[1])
+        size = listing.bytes_of(reply[4:].strip()) if reply.startswith("213") else None
+        if size is None:
+            raise ftplib.error_proto(f"no file has such a size: {reply}")
+        return size
 
     def _size_listed(self, control: controls.Control, path: str) -> int | None:
         """For a server without SIZE. Source: RFC 3659, 7.3.1: the facts stand alone in the second line."""
         if "MLST" not in self._pool.features:
             return None
         lines = control.ask(f"MLST {path}").splitlines()
-        size = listing.facts_of(lines[1].strip().partition(" ")[0]).get("size", "") if len(lines) > 2 else ""
-        return int(size) if size.isdecimal() else None
+        facts = listing.facts_of(lines[1].strip().partition(" ")[0]) if len(lines) > 2 else {}
+        size = listing.bytes_of(facts["size"]) if "size" in facts else None
+        if size is None and "size" in facts:
+            raise ftplib.error_proto(f"no file has such a size: {facts['size']:.100}")
+        return size
 
     def _modified(self, control: controls.Control, path: str) -> str:
-        """The source's time as the server says it; empty if it doesn't."""
+        """The source's time as the server says it; empty if it says none by which another file would be noticed."""
         try:
-            return control.ask(f"MDTM {path}")
+            reply = control.ask(f"MDTM {path}")
         except ftplib.error_perm:
             return ""
+        return reply if _settled(reply, time.time()) else ""
 
-    def _fetch(self, control: controls.Control, path: str, local: str, begun: _Begun | None, so_far: _SoFar) -> int:
-        size = self._size(control, path)
-        modified = self._modified(control, path) if size is not None and size >= RESUMED else ""
+    def _fetch(
+        self,
+        control: controls.Control,
+        wanted: _Wanted,
+        begun: _Begun | None,
+        so_far: _SoFar,
+        stack: contextlib.ExitStack,
+    ) -> disk.Part:
+        """All of its bytes, checked; the part is in the stack, and not yet synced."""
+        size = self._size(control, wanted.path) if wanted.size is None else wanted.size
+        modified = self._modified(control, wanted.path) if size is not None and size >= RESUMED else ""
         if begun is not None and (not modified or (begun.size, begun.modified) != (size, modified)):
             begun = None
-        disk.make_directory(os.path.dirname(local))
+        disk.make_directory(os.path.dirname(wanted.local))
         way = self._checksum_way()
-        with disk.new(local + ".part", begun.part if begun else None) as part:
-            check = begun.digest if begun and part.bytes else way.new()
-            try:
-                self._receive(control, path, part, size, check, so_far)
-                self._confirm(control, path, way, check.hexdigest())
-            except (controls.Cut, ftplib.error_temp, _Short):
-                if modified and size is not None and part.bytes:
-                    self._keep_begun(local, _Begun(size, modified, part.leave(), check))
-                raise
-            part.sync()
-            part.rename(local)
-            return part.bytes
+        part = stack.enter_context(disk.new(wanted.local + ".part", begun.part if begun else None))
+        check = begun.digest if begun and part.bytes else way.new()
+        try:
+            with _hashing(check, size) as hashed:
+                self._receive(control, wanted.path, part, size, hashed, so_far)
+            if begun is not None:
+                self._see_it_unchanged(control, wanted.path, begun)
+            self._confirm(control, wanted.path, way, check.hexdigest())
+        except (controls.Cut, ftplib.error_temp, _Short):
+            if modified and size is not None and part.bytes:
+                self._keep_begun(wanted.local, _Begun(size, modified, part.leave(), check))
+            raise
+        return part
 
     def _receive(
         self,
@@ -203,7 +258,7 @@ class Ftp:
         path: str,
         part: disk.Part,
         size: int | None,
-        check: digest.Digest,
+        hashed: Callable[[memoryview], None],
         so_far: _SoFar,
     ) -> None:
         """The bytes of the source from where the part stands."""
@@ -217,7 +272,7 @@ class Ftp:
                     if size is not None and part.bytes + len(block) > size:
                         raise _Anew if resumed else _Wrong(f"more than the {size:,} bytes that it said")
                     part.write(block)
-                    check.update(block)
+                    hashed(block)
                     so_far.tell(part.bytes)
         except ftplib.error_perm as error:
             if begin and str(error).startswith("5") and not str(error).startswith("550"):
@@ -225,6 +280,11 @@ class Ftp:
             raise
         if size is not None and part.bytes < size:
             raise _Short(f"{part.bytes:,} of {size:,} bytes came")
+
+    def _see_it_unchanged(self, control: controls.Control, path: str, begun: _Begun) -> None:
+        """After two transfers of one file. Raises: _Anew: it was another file by the end."""
+        if (self._size(control, path), self._modified(control, path)) != (begun.size, begun.modified):
+            raise _Anew
 
     def _confirm(self, control: controls.Control, path: str, way: digest.Way, ours: str) -> None:
         """Ask the server for its checksum, if it has one to tell."""
@@ -234,7 +294,8 @@ class Ftp:
             reply = control.ask(way.command + path, self._options.first_byte)
         except ftplib.error_perm:
             return  # it lists the command, but not for this file
-        if way.agrees(ours, reply.replace(path, "")) is False:
+        quoted = rf"(?<![\w.]){re.escape(path)}(?![\w.])"  # a name may look like a checksum
+        if way.agrees(ours, reply[:4] + re.sub(quoted, "", reply[4:])) is False:
             raise _Wrong(f"its {way.algorithm} is another than that of what came, {ours}: {disk.printable(reply)}")
 
     def _checksum_way(self) -> digest.Way:
@@ -249,11 +310,11 @@ class Ftp:
             self._tape = False  # it has no tape, or doesn't tell: RETR is all that it takes
 
     def _unstage(self, path: str) -> None:
-        """Withdraw a recall, where the server can."""
+        """Withdraw a recall, where the server can, and does it soon: somebody waits for us to end."""
         if self._options.unstage:
             command = self._options.unstage.replace("{}", path)
-            with contextlib.suppress(controls.Cut, ftplib.Error, errors.ProductionError):
-                self._pool.use(lambda control: control.ask(command), _nobody)
+            with contextlib.suppress(controls.Cut, ftplib.Error, errors.ProductionError, TimeoutError):
+                self._pool.use(lambda control: control.ask(command), _patience(_UNSTAGE))
 
     def _list(self, control: controls.Control, path: str) -> list[base.Entry]:
         """From inside the directory: a LIST of what isn't there is empty on some servers, a CWD is refused."""
@@ -262,11 +323,11 @@ class Ftp:
             if path:
                 control.cwd(path)
             with control.data(command, self._options.first_byte) as blocks:
-                text = b"".join(bytes(block) for block in blocks)
+                text = _bounded(blocks)
         finally:
             control.pending = True  # it stands in another directory now: not for anybody else
         try:
-            return parse(text.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")[:-1])
+            return parse(listing.lines_of(text.decode("utf-8", "surrogateescape")))
         except ValueError as error:
             raise ftplib.error_proto(f"a listing that can't be read: {error}") from None
 
@@ -285,10 +346,15 @@ class Ftp:
         return path if path[0] not in "-~ " else f"./{path}"
 
     def _use(self, remote: str, deed: Callable[[controls.Control], T], waiting: controls.Waiting) -> T:
-        """Do it, and let what went wrong leave as an error of this house."""
+        with self._telling(remote, waiting):
+            return self._pool.use(deed, waiting)
+
+    @contextlib.contextmanager
+    def _telling(self, remote: str, waiting: controls.Waiting) -> Iterator[None]:
+        """Let what went wrong leave as an error of this house."""
         what = f"{self._pool.place.url}: {disk.shown(remote)}"
         try:
-            return self._pool.use(deed, waiting)
+            yield
         except (_Short, _Wrong) as error:
             raise errors.TransferError(f"{what} is not what the server promised: {error}") from error
         except controls.Cut as cut:
@@ -296,12 +362,26 @@ class Ftp:
             raise errors.TransferError(f"{what} broke off: {cut}") from cut
         except disk.Trouble as trouble:
             raise names.told(trouble) from trouble
+        except ssl.SSLCertVerificationError as error:
+            raise pool.untrusted(self._pool.place.url, error) from error
         except ftplib.Error as error:
             if pool.gone(error):
-                raise errors.TransferWaits(f"{self._pool.place.url} is away: {pool.said(error)}") from error
+                raise self._left_at(remote, pool.said(error)) from error
             if str(error).startswith("550"):
                 raise errors.InputMissing(f"{what}: the archive says: {pool.said(error)}") from error
             raise errors.TransferError(f"{what}: the archive says: {pool.said(error)}") from error
+
+    def _left_at(self, remote: str, said: str) -> errors.TransferError:
+        """The server let us in, then it left: if it does so each time at this file, it is the file's trouble."""
+        with self._lock:
+            times = self._leavings[remote] = self._leavings.get(remote, 0) + 1
+            if times >= _LEAVES:
+                del self._leavings[remote]
+        if times < _LEAVES:
+            return errors.TransferWaits(f"{self._pool.place.url} is away: {said}")
+        return errors.TransferError(
+            f"{self._pool.place.url}: {disk.shown(remote)}: the archive leaves each time: {said}"
+        )
 
     # --- parts that are gone on with ---
 
@@ -318,8 +398,28 @@ class Ftp:
             disk.remove_left(oldest + ".part", dropped.part)
 
 
-def _nobody() -> None:
-    """Nobody waits for it who could want it to end."""
+def _patience(seconds: float) -> controls.Waiting:
+    """Raises TimeoutError when it is called so much later."""
+    end = time.monotonic() + seconds
+
+    def look() -> None:
+        if time.monotonic() >= end:
+            raise TimeoutError
+
+    return look
+
+
+def _settled(reply: str, now: float) -> bool:
+    """Whether this is the time of a file that hasn't changed for a while: within one second it may change unseen.
+
+    Source: RFC 3659, 3.1 and 2.3: ``213 20261120194848.123``, UTC. What is older than FTP servers' disks is no time.
+    """
+    match = re.fullmatch(r"213 ([0-9]{14})(?:\.[0-9]{1,9})?\s*", reply)
+    try:
+        when = datetime.datetime.strptime(match[1] + "+0000", "%Y%m%d%H%M%S%z") if match else None
+    except ValueError:
+        return False
+    return when is not None and when.year >= _FIRST_YEAR and when.timestamp() + _SETTLED < now
 
 
 def _after(known: memoryview, blocks: Iterator[memoryview]) -> Iterator[memoryview]:
@@ -333,6 +433,21 @@ def _after(known: memoryview, blocks: Iterator[memoryview]) -> Iterator[memoryvi
             yield block[again:]
     if known:
         raise _Anew
+
+
+def _bounded(blocks: Iterator[memoryview]) -> bytes:
+    """All of a listing. Raises: error_proto: it has no end."""
+    text = bytearray()
+    for block in blocks:
+        text += block
+        if len(text) > _LONGEST_LISTING:
+            raise ftplib.error_proto(f"a listing of more than {_LONGEST_LISTING >> 20} MB: name a smaller directory")
+    return bytes(text)
+
+
+def _hashing(check: digest.Digest, size: int | None) -> contextlib.AbstractContextManager[Callable[[memoryview], None]]:
+    """A thread isn't worth it for a few blocks."""
+    return contextlib.nullcontext(check.update) if size is not None and size < _LARGE else digest.beside(check)
 
 
 def _can_be_sent(path: str) -> bool:

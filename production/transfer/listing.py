@@ -13,6 +13,22 @@ _UNIX = re.compile(
 )
 
 
+_LARGEST = 1 << 53
+"""Bytes; no file has so many, and what counts in floating point still has them all."""
+
+
+def bytes_of(text: str) -> int | None:
+    """A size as a server writes it; None if it is none, or no file's."""
+    number = int(text) if re.fullmatch(r"[0-9]{1,16}", text) else _LARGEST
+    return number if number < _LARGEST else None
+
+
+def lines_of(text: str) -> list[str]:
+    """The last one needs no line end."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 def machine(lines: Iterable[str]) -> list[base.Entry]:
     """Source: RFC 3659, 7.2: ``size=100;type=file; name``. Raises: ValueError."""
     entries = []
@@ -24,9 +40,8 @@ def machine(lines: Iterable[str]) -> list[base.Entry]:
         kind = known.get("type", "").lower()
         if kind in {"cdir", "pdir"} or name in {".", ".."}:
             continue
-        size = known.get("size", "")
         directory = kind == "dir"
-        entries.append(base.Entry(name, int(size) if size.isdecimal() and not directory else None, directory))
+        entries.append(base.Entry(name, None if directory else bytes_of(known.get("size", "")), directory))
     return sorted(entries, key=lambda entry: entry.name)
 
 
@@ -49,5 +64,5 @@ def unix(lines: Iterable[str]) -> list[base.Entry]:
             name = name.partition(" -> ")[0]
         if name in {".", ".."}:
             continue
-        entries.append(base.Entry(name, int(match["bytes"]) if kind == "-" else None, kind == "d"))
+        entries.append(base.Entry(name, bytes_of(match["bytes"]) if kind == "-" else None, kind == "d"))
     return sorted(entries, key=lambda entry: entry.name)

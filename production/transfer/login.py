@@ -21,6 +21,8 @@ class Login:
     user: str
     password: str = dataclasses.field(repr=False)
     account: str = dataclasses.field(default="", repr=False)
+    file: str = ""
+    """The netrc it is from, printable."""
 
 
 def find(file: str, host: str, user: str = "") -> Login:
@@ -44,7 +46,7 @@ def find(file: str, host: str, user: str = "") -> Login:
     if not (user or name) or not password:
         what = "login" if not (user or name) else "password"
         raise errors.UsageError(f"{shown} has no {what} for {host}: write `machine {host} login … password …`")
-    login = Login(user or name, password, account)
+    login = Login(user or name, password, account, shown)
     for value in (login.user, login.password, login.account):
         if any(sign in value for sign in "\r\n\0"):
             raise errors.UsageError(f"{shown}: login or password for {host} holds a line end")

@@ -7,7 +7,6 @@ login that is refused is tried a few times in all, by one thread: what tries for
 from __future__ import annotations
 
 import ftplib
-import select
 import ssl
 import threading
 import time
@@ -76,7 +75,7 @@ class Pool:
             _quit(control)
 
     def _lend(self, control: controls.Control, deed: Callable[[controls.Control], T], waiting: controls.Waiting) -> T:
-        control.waiting = waiting
+        control.attend(waiting)
         try:
             return deed(control)
         except ftplib.error_temp as error:
@@ -101,7 +100,7 @@ class Pool:
                 if not self._kept:
                     return None
                 control, since = self._kept.pop()
-            if time.monotonic() - since < _FRESH and not _spoke(control):
+            if time.monotonic() - since < _FRESH and not control.spoke:
                 return control
             control.close()
 
@@ -129,8 +128,8 @@ class Pool:
 
     def _try(self, waiting: controls.Waiting) -> controls.Control | None:
         """A connection that is logged in; None if the login was refused, and may be tried again."""
-        control = controls.Control(self.place, self._limit)
-        control.waiting = waiting
+        control = controls.Control(self.place, self._limit, self._login)
+        control.attend(waiting)
         try:
             self._reach(control)
             words = self._enter(control)
@@ -152,15 +151,13 @@ class Pool:
         return None
 
     def _enter(self, control: controls.Control) -> str:
-        """The server's words if it doesn't know us."""
+        """The server's words if it doesn't know us; whatever it says, but that it closes, is a no: locks count tries."""
         try:
-            control.enter(self._login)
-        except (ftplib.error_perm, ftplib.error_temp) as error:
-            if isinstance(error, ftplib.error_perm) or str(error).startswith(
-                "430"
-            ):  # RFC 5797: invalid user or password
-                return said(error)
-            raise
+            control.enter()
+        except ftplib.Error as error:
+            if gone(error):
+                raise
+            return said(error)
         self._refused = 0
         try:
             control.prepare()
@@ -173,10 +170,7 @@ class Pool:
         try:
             control.open()
         except ssl.SSLCertVerificationError as error:
-            raise errors.LoginRefused(
-                f"{url}: its certificate is not trusted: {error.verify_message}"
-                " (SSL_CERT_FILE names a file of authorities to trust)"
-            ) from error
+            raise untrusted(url, error) from error
         except ftplib.error_perm as error:
             if not control.welcome:
                 raise
@@ -202,8 +196,16 @@ class Pool:
         user = disk.printable(self._login.user)
         return errors.LoginRefused(
             f"{self.place.url} refuses the login of {user} ({self._refused} times): {self._words}"
-            " (look at the user and password in the netrc)"
+            f" (look at the user and password in {self._login.file or 'your netrc'})"
         )
+
+
+def untrusted(url: str, error: ssl.SSLCertVerificationError) -> errors.LoginRefused:
+    """It may be somebody else who answers, on either of the two connections: nothing of ours goes there."""
+    return errors.LoginRefused(
+        f"{url}: its certificate is not trusted: {error.verify_message}"
+        " (SSL_CERT_FILE names a file of authorities to trust)"
+    )
 
 
 def said(error: Exception) -> str:
@@ -222,15 +224,6 @@ def _features(reply: str) -> dict[str, str]:
     """Source: RFC 2389, 3.2: one feature a line, after a space."""
     lines = [line.strip().partition(" ") for line in reply.splitlines()[1:-1]]
     return {name.upper(): rest for name, _, rest in lines}
-
-
-def _spoke(control: controls.Control) -> bool:
-    """Whether the server said something that nobody asked for: that it closes, or has closed."""
-    if control.sock is None:
-        return True
-    poll = select.poll()
-    poll.register(control.sock, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _quit(control: controls.Control) -> None:

@@ -61,13 +61,16 @@ class Command:
 
 
 class Directory:
-    """What a directory holds, added up as ``du -x`` does: allocated blocks, a file with several names once."""
+    """What a directory holds, added up as ``du -x`` does: allocated blocks, a file with several names once.
+
+    What we may not look into (some job made it for its user alone) isn't counted: it must not stop everybody.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     def __call__(self, leaving: Callable[[], bool]) -> replies.Usage:
-        """Raises: QuotaUnread: a directory can't be read, so the sum would be too small."""
+        """Raises: QuotaUnread."""
         try:
             return self._sum(leaving), None
         except OSError as error:
@@ -102,10 +105,12 @@ class Directory:
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
-    """What is in a directory; nothing if it has just gone. Raises: OSError."""
+    """What is in a directory; nothing if it has just gone, or isn't for us. Raises: OSError."""
     try:
         with os.scandir(path) as entries:
             return list(entries)
+    except PermissionError:
+        return []
     except OSError as error:
         if _gone(error):
             return []

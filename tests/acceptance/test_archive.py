@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.campaign import Campaign
+from tests.acceptance.campaign import Campaign, until
 from tests.services import ftp, hostile_ftp
 
 SIM = """
@@ -251,6 +251,29 @@ def test_the_archive_can_be_tried_by_hand(campaign: Campaign, server: hostile_ft
         2,
         f"production: {campaign.directory}/here.mid is there already; nothing was changed\n",
     )
+
+
+def test_what_was_there_stays(campaign: Campaign, server: hostile_ftp.Server) -> None:
+    use(campaign, server.url())
+    campaign.raw(range(1, 3))
+    (campaign.directory / "run00001.mid.part").write_text("mine")
+    got = campaign.product("archive", "get", "1", "--production=sim")
+    assert (got.code, got.err) == (
+        2,
+        f"production: {campaign.directory}/run00001.mid.part is there already; nothing was changed\n",
+    )
+    assert not server.heard
+    assert (campaign.directory / "run00001.mid.part").read_text() == "mine"
+    server.mood = hostile_ftp.Mood(stall=10)
+    getting = campaign.begun([campaign.python, "-m", "production", "archive", "get", "2", "--production=sim"])
+    until(lambda: bool(server.count("RETR")), "the bytes to come")
+    (campaign.directory / "run00002.mid").write_text("mine")
+    server.mood.over.set()
+    got = getting.wait()
+    assert got.code == 1
+    assert "run00002.mid: File exists (it is there already" in got.err
+    assert (campaign.directory / "run00002.mid").read_text() == "mine"
+    assert not (campaign.directory / "run00002.mid.part").exists()
 
 
 @pytest.mark.parametrize("command", [["check"], ["list"], ["get", "1", "--production=sim"]])

@@ -32,10 +32,10 @@ def packages(need: Need) -> None:
         need(name, importlib.util.find_spec(name))
 
 
-def begun(campaign: Campaign, runs: int = 3) -> Manager:
+def begun(campaign: Campaign, runs: int = 3, directory: str = DIRECTORY) -> Manager:
     """``python -m demo``, as a process group: a Ctrl-C reaches everybody in it."""
     small = (f"--runs={runs}", "--decays=60000")
-    return campaign.begun([sys.executable, "-m", "demo", f"--directory={DIRECTORY}", *small])
+    return campaign.begun([sys.executable, "-m", "demo", f"--directory={directory}", *small])
 
 
 def place(campaign: Campaign) -> pathlib.Path:
@@ -55,7 +55,7 @@ def is_whole(campaign: Campaign, result: Result, version: int, runs: int = 3) ->
     assert re.search(r"^muon lifetime: 2\.\d+ \+- 0\.0\d+ us \(expected 2\.197\): within", result.out, re.MULTILINE)
     assert f"Finished: alcapana version {version}, rootana version {version}\n" in result.out
     assert [states(campaign, f"{program}_v{version}") for program in ("alcapana", "rootana")] == ["F" * runs] * 2
-    told = result.out.partition("Finished: ")[2].partition("Try next:")[0]
+    told = result.out.partition("Finished: ")[2].partition("Try next")[0]
     paths = re.findall(rf"{DIRECTORY}/\S+", told)
     assert len(paths) == 10
     assert not [path for path in paths if not (campaign.directory / path).exists()]
@@ -82,7 +82,7 @@ def command_line(pid: int) -> str:
 def test_the_demo_twice_and_what_it_says_to_try_next(campaign: Campaign) -> None:
     first = begun(campaign).wait()
     is_whole(campaign, first, 1)
-    for line in first.out.partition("Try next:\n")[2].splitlines()[:3]:
+    for line in first.out.partition(f"Try next, in {campaign.directory}:\n")[2].splitlines()[:3]:
         tried = campaign.call(shlex.split(line))
         assert tried.code == 0, str(tried)
     assert states(campaign, "rootana_v2") == "FFF", "that was the last of the three"
@@ -156,3 +156,68 @@ def test_a_truncated_raw_file_fails_and_is_tried_in_the_next_version(campaign: C
     assert again.code == 0, str(again)
     assert "Finished: alcapana version 2, rootana version 1\n" in again.out
     assert states(campaign, "alcapana_v2") == "FFF"
+
+
+def made(path: pathlib.Path, kind: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "file":
+        path.touch()
+    else:
+        path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("directory", "netrc", "Is a directory"),
+        ("directory", "production.toml", "Is a directory"),
+        ("directory", "archive.log", "Is a directory"),
+        ("directory", "archive/raw/run02091.mid.part", "Is a directory"),
+        ("file", "DAQ", "File exists"),
+        ("file", ".", "File exists"),
+        ("dangling link", "archive", "File exists"),
+    ],
+)
+def test_what_is_in_the_way_is_told_in_one_line(campaign: Campaign, kind: str, name: str, said: str) -> None:
+    made(place(campaign) / name, kind)
+    stopped = begun(campaign, runs=2).wait()
+    assert stopped.code == 1, str(stopped)
+    assert "Traceback" not in stopped.err
+    path = os.path.normpath(f"{DIRECTORY}/{name}")
+    told = f"{path}: {said}; mend it or move it away, or give the demo another --directory"
+    assert len(re.findall(rf"^(?:\w+: )?{re.escape(told)}$", stopped.err, re.MULTILINE)) == 1
+
+
+def test_a_colon_in_the_directory_is_told_at_once(campaign: Campaign) -> None:
+    """The DAQ software in it goes into PATH."""
+    stopped = begun(campaign, directory="a:b").wait()
+    path = campaign.directory / "a:b"
+    assert (stopped.code, stopped.out) == (1, "")
+    assert stopped.err == f"\n{path}: a PATH can't hold a colon; give the demo another --directory\n"
+    assert not path.exists()
+
+
+def test_a_second_demo_in_the_directory_says_who_is_there(campaign: Campaign) -> None:
+    first = begun(campaign, runs=8)
+    first.wait_for("Claimed run: 2091")
+    second = begun(campaign, runs=8).wait()
+    assert (second.code, second.out) == (1, "")
+    who = f"process {first.pid} on {os.uname().nodename}"
+    assert second.err == (f"\n{DIRECTORY}: another demo works there ({who}); let it end, or give another --directory\n")
+    is_whole(campaign, first.wait(), 1, runs=8)
+
+
+def test_without_its_server_it_ends_soon_and_goes_on_when_asked(campaign: Campaign) -> None:
+    demo = begun(campaign, runs=8)
+    demo.wait_for("Claimed run: 2091")
+    [server] = [pid for pid in descendants(demo.pid) if "demo.server" in command_line(pid)]
+    os.kill(server, signal.SIGKILL)
+    stopped = demo.wait(20)
+    assert stopped.code == 1, str(stopped)
+    assert "Traceback" not in stopped.err
+    said = "This has ended meanwhile (exit code -9), start the demo again: "
+    assert stopped.err.splitlines()[-1].startswith(f"{said}{sys.executable} -m demo.server ")
+    assert set(states(campaign, "alcapana_v1")) <= {"F", "N"}, "claims are given back"
+    is_whole(campaign, begun(campaign, runs=8).wait(), 1, runs=8)

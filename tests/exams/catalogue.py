@@ -400,6 +400,27 @@ class Exam:
 
     @pytest.mark.feature("AC-07")
     @pytest.mark.parametrize(
+        ("datasets", "tranches"), [(("late",), ()), (("late", "later"), ()), ((), (7,)), (("later", "late"), (7,))]
+    )
+    def test_runs_that_are_wanted_may_be_the_last_of_thousands(
+        self, desk: Desk, datasets: tuple[str, ...], tranches: tuple[int, ...]
+    ) -> None:
+        desk.add(*range(1, 3001))
+        desk.add(2990, 2991, 3001, dataset="late", tranche=7)
+        desk.add(2991, 3000, dataset="later", tranche=8)
+        production = desk.open()
+        desk.subject.shell("UPDATE production_run SET priority = 1 WHERE run = 2991")
+        expected = [2991, 2990, 3000, 3001] if datasets == ("late", "later") else [2991, 2990, 3001]
+        wanted = runs.Wanted(datasets, tranches)
+        assert numbers(desk.catalogue.next_runs(production.id, 2, wanted, desk.now)) == expected[:2]
+        assert numbers(desk.catalogue.next_runs(production.id, 10, wanted, desk.now)) == expected
+        assert desk.catalogue.outlook(production.id, desk.enter(production), wanted).new
+        desk.subject.shell("UPDATE production_run SET state = 'held' WHERE run >= 2990")
+        assert not desk.catalogue.next_runs(production.id, 1, wanted, desk.now)
+        assert not desk.catalogue.outlook(production.id, desk.enter(production), wanted).new
+
+    @pytest.mark.feature("AC-07")
+    @pytest.mark.parametrize(
         ("datasets", "tranches", "expected"),
         [
             ((), (), [1, 2, 3, 4, 5]),
@@ -711,11 +732,12 @@ class Exam:
             desk.move(run, state)
         (held,) = desk.claim(production, desk.enter(production), 1)
         desk.move(held, State.HELD)
+        desk.subject.shell("UPDATE production_run SET why = 'run ' || run WHERE run IN (1, 2, 5)")
         assert desk.catalogue.causes(production.id) == [
-            ("failed", "program", 2, 1),
-            ("failed", "time", 1, 3),
-            ("held", "", 1, 5),
-            ("held", "output", 1, 4),
+            base.Stuck("failed", "program", 2, 1, "run 1"),
+            base.Stuck("failed", "time", 1, 3, ""),
+            base.Stuck("held", "", 1, 5, "run 5"),
+            base.Stuck("held", "output", 1, 4, ""),
         ]
 
     def test_an_ending_is_kept_with_all_that_is_known(self, desk: Desk) -> None:
@@ -911,12 +933,12 @@ class Exam:
         owner = desk.enter(production)
         runs_ = desk.claim(production, owner)
         with desk.write() as change:
-            assert change.sizes(production.id) == base.Sizes(0, 0)
+            assert change.sizes(production.id) == base.Sizes(0, base.UNSEEN)
             assert change.size(runs_[0], "/raw/1") is None
             change.need(runs_[0], "/raw/1", "1", 500, ours=True, come=desk.now)
             change.need(runs_[1], "/raw/2", "2", 700, ours=True, come=desk.now)
             assert change.size(runs_[0], "/raw/1") == 500
-            assert change.sizes(production.id) == base.Sizes(700, 700)  # as much again, until one has written something
+            assert change.sizes(production.id) == base.Sizes(700, base.UNSEEN)  # until one has written something
             for run, size in zip(runs_, (10, 90, 30), strict=True):
                 change.intend(
                     run, [runs.Output("tree", "t", f"/tree/{run}", size), runs.Output("hist", "h", f"/hist/{run}", 5)]
@@ -943,11 +965,14 @@ class Exam:
             change.need(three, "/raw/3", "3", 70, ours=True)  # it was too large when it was ordered
             change.move(one, State.STAGED, "", desk.now)
             # one has come since the look, or before; two is on its way, as large as one; three and four will be ordered
-            assert change.promised("/data", before) == base.Promised(100 + 100 + 2 * 100, 70 + 100 + 2 * 100)
-            assert change.promised("/data", after) == base.Promised(100 + 2 * 100, 70 + 100 + 2 * 100)
+            outputs = change.sizes(production.id).outputs
+            assert change.promised("/data", before) == base.Promised(100 + 100 + 2 * outputs, 70 + 100 + 2 * outputs)
+            assert change.promised("/data", after) == base.Promised(100 + 2 * outputs, 70 + 100 + 2 * outputs)
             assert change.promised("/elsewhere", before) == base.Promised(0, 0)
             change.need(four, "/raw/1", "1", 100, ours=True, come=desk.now)  # the same file: once
-            assert change.promised("/data", before).ordered == 400
+            assert change.promised("/data", before).ordered == 200 + 2 * outputs
+            silent = change.open_production(base.Opening("silent", "t", "gold", None, (), "/data", "alice"), desk.now)
+            assert change.sizes(silent.id) == base.Sizes(0, 0)  # it writes nothing
 
     # ── outputs and fixed paths ──
 

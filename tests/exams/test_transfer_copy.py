@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -169,7 +168,9 @@ def test_a_file_that_vanishes_meanwhile_is_missing(archive: Mounted, disk: pathl
 def test_an_archive_that_is_not_mounted_has_not_lost_its_files(archive: Mounted, *, there: bool) -> None:
     if not there:
         archive.files.rmdir()
-    with pytest.raises(errors.TransferError, match="is it mounted") as caught:
+    with pytest.raises(errors.TransferWaits, match="is it mounted"):
+        archive.transfer.listing("")
+    with pytest.raises(errors.TransferWaits, match="is it mounted") as caught:
         archive.transfer.size("run.mid")
     assert not isinstance(caught.value, errors.InputMissing)
     assert caught.value.transient
@@ -229,28 +230,16 @@ def test_who_was_asleep_does_not_rename_what_another_has_begun(archive: Mounted,
 def test_a_directory_under_the_local_name_is_not_replaced(archive: Mounted, disk: pathlib.Path) -> None:
     put(archive, "run.mid", 10)
     (disk / "x").mkdir()
-    with pytest.raises(errors.TransferError, match=r"x\.part") as caught:
+    with pytest.raises(errors.TransferError, match=r"/x: Is a directory") as caught:
         archive.transfer.fetch("run.mid", str(disk / "x"), nothing)
     one_line(caught.value)
     assert left(disk) == ["x"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: pathlib.Path, need: Callable[[str, object], object]) -> Iterator[pathlib.Path]:
-    """A file system of two megabytes."""
-    path = tmp_path / "small"
-    path.mkdir()
-    mount = need("mount", shutil.which("mount"))
-    done = subprocess.run([str(mount), "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], check=False)
-    need("the right to mount a tmpfs", done.returncode == 0)
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
-
-
 @pytest.mark.usefixtures("descriptors")
 def test_a_full_disk_is_waited_for(archive: Mounted, small_disk: pathlib.Path) -> None:
     put(archive, "run.mid", 3 * MEGABYTE)
-    with pytest.raises(errors.TransferError, match=r"x\.part: No space left.*make room") as caught:
+    with pytest.raises(errors.TransferWaits, match=r"x\.part: No space left.*make room") as caught:
         archive.transfer.fetch("run.mid", str(small_disk / "x"), nothing)
     one_line(caught.value)
     assert caught.value.transient

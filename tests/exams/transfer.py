@@ -198,13 +198,18 @@ class Exam:
         assert archive.transfer.fetch("run02091.mid", str(disk / "local.mid"), nothing) == len(whole)
         assert (disk / "local.mid").read_bytes() == whole
 
-    def test_who_reads_the_old_file_goes_on_reading_it(self, archive: Archive, disk: pathlib.Path) -> None:
+    def test_a_file_that_is_there_is_not_replaced(self, archive: Archive, disk: pathlib.Path) -> None:
         put(archive, "run02091.mid", 100)
-        (disk / "local.mid").write_bytes(b"the old one")
-        with open(disk / "local.mid", "rb") as job:
-            archive.transfer.fetch("run02091.mid", str(disk / "local.mid"), nothing)
-            assert job.read() == b"the old one"
-        assert (disk / "local.mid").read_bytes() == content(100)
+
+        def appear(_: int) -> None:
+            (disk / "local.mid").write_bytes(b"somebody else's")
+
+        with pytest.raises(errors.TransferError, match=r"local\.mid: File exists \(it is there already") as caught:
+            archive.transfer.fetch("run02091.mid", str(disk / "local.mid"), appear)
+        one_line(caught.value)
+        assert caught.value.transient  # the next time it is used
+        assert (disk / "local.mid").read_bytes() == b"somebody else's"
+        assert left(disk) == ["local.mid"]
 
     def test_our_own_disk_may_be_at_fault(self, archive: Archive, disk: pathlib.Path) -> None:
         put(archive, "run02091.mid", 100)
@@ -225,3 +230,35 @@ class Exam:
         assert {name: (disk / name).read_bytes() == content(size) for name, size in sizes.items()} == dict.fromkeys(
             sizes, True
         )
+
+    def test_a_directory_is_listed(self, archive: Archive) -> None:
+        put(archive, "run02091.mid", 3)
+        put(archive, "run 02090 µ.mid", 0)
+        put(archive, "old runs/2015/run1.mid", 100)
+        root = archive.transfer.listing("")
+        assert root == [
+            base.Entry("old runs", None, directory=True),
+            base.Entry("run 02090 µ.mid", 0),
+            base.Entry("run02091.mid", 3),
+        ]
+        assert archive.transfer.listing("old runs") == [base.Entry("2015", None, directory=True)]
+        assert archive.transfer.listing("old runs/2015") == [base.Entry("run1.mid", 100)]
+        assert archive.transfer.size("run02091.mid") == 3  # and nothing stays in another directory
+
+    def test_a_directory_that_is_not_there_is_not_an_empty_one(self, archive: Archive) -> None:
+        put(archive, "run02091.mid", 3)
+        for wrong in ("old runs", "run02091.mid/oops"):
+            with pytest.raises(errors.TransferError) as caught:
+                archive.transfer.listing(wrong)
+            assert wrong in one_line(caught.value)
+        with pytest.raises(errors.TransferError, match="not a name inside"):
+            archive.transfer.listing("../secret")
+
+    @pytest.mark.feature("AC-10")
+    def test_a_recall_does_no_harm_where_there_is_no_tape(self, archive: Archive, disk: pathlib.Path) -> None:
+        whole = put(archive, "run02091.mid", 3)
+        for _ in range(2):
+            archive.transfer.recall("run02091.mid", lambda: None)
+        assert archive.transfer.fetch("run02091.mid", str(disk / "local.mid"), nothing) == len(whole)
+        with pytest.raises(errors.TransferError, match="not a name inside"):
+            archive.transfer.recall("../secret", lambda: None)

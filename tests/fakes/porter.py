@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from production import errors
 from production.transfer import base
@@ -107,7 +107,7 @@ class FakePorter:
             if fetch is not None and not fetch.done:
                 self._clean(fetch)
 
-    def stop(self) -> None:
+    def stop(self, again: Callable[[], bool] = base.never) -> None:
         self.forget([fetch.local for fetch in self._fetches.values() if not fetch.done])
 
     def close(self) -> None:

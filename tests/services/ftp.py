@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 from pyftpdlib import authorizers, servers
 from pyftpdlib import handlers as ftpd
 
@@ -68,13 +69,22 @@ def certificate(directory: pathlib.Path) -> pathlib.Path:
 class Pyftpdlib:
     """A server in a thread."""
 
-    def __init__(self, files: pathlib.Path, pem: pathlib.Path | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        files: pathlib.Path,
+        pem: pathlib.Path | None = None,
+        host: str = "127.0.0.1",
+        data_pem: pathlib.Path | None = None,
+    ) -> None:
+        """``data_pem``: another certificate for the connections that bring the bytes."""
         allowed = authorizers.DummyAuthorizer()
         allowed.add_user(USER, PASSWORD, str(files), perm="elr")
         kind = ftpd.FTPHandler if pem is None else ftpd.TLS_FTPHandler
         members: dict[str, object] = {"authorizer": allowed, "auth_failed_timeout": 0, "use_sendfile": False}
         if pem is not None:
             members |= {"certfile": str(pem), "tls_control_required": True, "tls_data_required": True}
+        if data_pem is not None:
+            members["dtp_handler"] = _with_certificate(data_pem)
         self.handler = type("Handler", (kind,), members)
         self._server = servers.FTPServer((host, 0), self.handler)
         self.host, self.port = self._server.address[:2]
@@ -90,6 +100,18 @@ class Pyftpdlib:
         self._over.set()
         self._thread.join(LONG)
         self._server.close_all()
+
+
+def _with_certificate(pem: pathlib.Path) -> type[ftpd.TLS_DTPHandler]:
+    context = SSL.Context(SSL.SSLv23_METHOD)
+    context.use_certificate_chain_file(str(pem))
+    context.use_privatekey_file(str(pem))
+
+    class Other(ftpd.TLS_DTPHandler):  # type: ignore[misc]
+        def secure_connection(self, _context: SSL.Context) -> None:
+            super().secure_connection(context)
+
+    return Other
 
 
 def unable() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import pathlib
 import re
 import socket
@@ -21,11 +22,25 @@ class Mood:
     """What it does wrong; a new one is a good server."""
 
     greeting: str = "220 ready"
+    most: int = 1000
+    """Connections at a time; further ones are refused."""
     login: Callable[[str, str], str] = lambda _user, _password: "230 come in"
     answers: dict[str, str] = dataclasses.field(default_factory=dict)
     """{command: what it says instead of obeying}"""
+    killer: str = ""
+    """A file at whose RETR it leaves."""
     hang_up_at: str = ""
     """A command at which it closes the control connection without a word."""
+    silent: str = ""
+    """A command (or CONNECT) that it doesn't answer until ``over`` is set."""
+    drip: str = ""
+    """A command that it answers with "150 wait" again and again, until ``over`` is set."""
+    doubled: str = ""
+    """A command that it answers twice."""
+    endless: bool = False
+    """Its listings."""
+    trickle: bool = False
+    """Bytes come one by one, until ``over`` is set."""
     cut: int | None = None
     """Bytes of the file, counted from its beginning, before which the transfer ends."""
     how: str = "426"
@@ -57,6 +72,10 @@ class Server(socketserver.ThreadingTCPServer):
         """Every command."""
         self.port = int(self.server_address[1])
         self.open: set[socket.socket] = set()
+        self.connections = 0
+        """How often somebody came."""
+        self.silence = threading.Semaphore(0)
+        """Released when it keeps silent."""
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -93,9 +112,12 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.open.add(self.request)
-        self.offset, self.user, self.listener = 0, "", None
+        self.server.connections += 1
+        self.offset, self.user, self.listener, self.twice = 0, "", None, False
         try:
-            self.say(self.server.mood.greeting)
+            self.keep_silent("CONNECT")
+            crowded = len(self.server.open) > self.server.mood.most
+            self.say("421 too many of you" if crowded else self.server.mood.greeting)
             for line in self.rfile:
                 self.obey(line.decode("utf-8", "surrogateescape").rstrip("\r\n"))
         except (_Over, OSError):
@@ -106,9 +128,15 @@ class _Session(socketserver.StreamRequestHandler):
                 self.listener.close()
 
     def say(self, text: str) -> None:
-        self.wfile.write(text.encode() + b"\r\n")
+        final = self.twice and not text.startswith("1")
+        self.wfile.write((text.encode() + b"\r\n") * (2 if final else 1))
         if text.startswith("421"):
             raise _Over
+
+    def keep_silent(self, command: str) -> None:
+        if command == self.server.mood.silent:
+            self.server.silence.release()
+            self.server.mood.over.wait(LONG)
 
     def obey(self, line: str) -> None:
         self.server.heard.append(line)
@@ -119,6 +147,10 @@ class _Session(socketserver.StreamRequestHandler):
         if command in mood.answers:
             self.say(mood.answers[command])
             return
+        self.keep_silent(command)
+        while command == mood.drip and not mood.over.wait(0.02):
+            self.say("150 wait")
+        self.twice = command == mood.doubled
         deed = getattr(self, f"do_{command.lower()}", None)
         if deed is None:
             self.say(f"500 {command} not understood")
@@ -153,7 +185,8 @@ class _Session(socketserver.StreamRequestHandler):
             self.say(f"213 {self.path(name).stat().st_size if size is None else size}")
 
     def do_mdtm(self, name: str) -> None:
-        self.say(f"213 {self.path(name).stat().st_mtime_ns}")
+        changed = datetime.datetime.fromtimestamp(self.path(name).stat().st_mtime, datetime.UTC)
+        self.say(f"213 {changed:%Y%m%d%H%M%S}")
 
     def do_xcrc(self, name: str) -> None:
         self.say(self.server.mood.checksum(self.path(name).read_bytes()))
@@ -189,6 +222,8 @@ class _Session(socketserver.StreamRequestHandler):
         if not re.fullmatch(r"[^/].*", name) or not self.path(name).is_file():
             self.say("550 no such file")
             return
+        if name == self.server.mood.killer:
+            self.say("421 this is too much")
         begin, self.offset = self.offset, 0
         self.send(self.path(name).read_bytes(), begin)
 
@@ -203,6 +238,11 @@ class _Session(socketserver.StreamRequestHandler):
                 data.sendall(content[begin : begin + mood.stall])
                 mood.over.wait(LONG)
                 begin += mood.stall
+            while mood.trickle and begin < end and not mood.over.wait(0.02):
+                data.sendall(content[begin : begin + 1])
+                begin += 1
+            while mood.endless:
+                data.sendall(b"x" * (1 << 20))
             data.sendall(content[begin:end])
             if mood.cut is not None and mood.how == "reset":
                 data.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

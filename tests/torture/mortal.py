@@ -9,7 +9,7 @@ The product isn't touched. Every external call of interest raises an audit event
     submit._submit:os.posix_spawn:before        of a call: the event itself comes before the call ...
     submit._submit:os.posix_spawn:after         ... and the thread's next event, whichever, after it
     keep.step:COMMIT(lapse):before              of a commit, by the first change of the transaction
-    transfer.rename:os.rename(part):after       in a thread, by its crew and function
+    transfer.publish:os.link(part):after        in a thread, by its crew and function
     leave/release._give_back:COMMIT(move):after on the way out
 
 The plan is JSON, see ``Plan``. What is done where is written down before it is done.

@@ -45,7 +45,7 @@ STOPS = {
     "recorded, not cleared": ("finish*:COMMIT(move):after", 3),
     "mid-transfer, before it begins": ("transfer.*:open(part):before", 14),
     "mid-transfer": ("transfer.*:open(part):after", 14),
-    "mid-transfer, before the file has its name": ("transfer.*:os.rename(part):before", 14),
+    "mid-transfer, before the file has its name": ("transfer.*:os.link(part):before", 14),
     "claimed, not staged": ("claim*:COMMIT(claim):after", 1),
     "a transfer is written down, not begun": ("stage*:COMMIT(begin_transfer):after", 1),
     "staged": ("stage*:COMMIT(end_transfer):after", 1),
