@@ -9,6 +9,8 @@ import dataclasses
 import os
 import pathlib
 import pwd
+import re
+import textwrap
 from typing import Any
 
 import hypothesis
@@ -691,3 +693,28 @@ def test_whatever_is_said_the_answer_is_settings_or_one_line(flags: dict[str, ob
     else:
         assert os.path.isabs(found.database)
         assert os.path.isabs(found.data)
+
+
+# --- what the README shows --------------------------------------------------------------------------------------------
+
+
+def _shown() -> list[str]:
+    readme = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    return [textwrap.dedent(block) for block in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)]
+
+
+def test_each_example_of_the_readme_is_right(house: House) -> None:
+    blocks = _shown()
+    assert len(blocks) >= 5
+    for block in blocks:
+        house.write(house.here, block)
+        house.load()
+
+
+def test_the_examples_of_the_readme_make_one_file(house: House) -> None:
+    """The table [archive] stands instead of the line."""
+    lines = "\n".join(_shown()).splitlines()
+    house.write(house.here, "\n".join(line for line in lines if not line.strip().startswith("archive = ")))
+    found = house.load()
+    assert {"lifetime", "oldana"} <= found.programs.keys()
+    assert (found.archive.url, found.quota.reader, found.spacelim) == ("ftp://archive.lab.org:2811/mu/raw", "lfs", 90)

@@ -88,7 +88,7 @@ class Control(ftplib.FTP):
         self._deadline = math.inf
         self._waiting: Waiting = _nobody
         self._told = time.monotonic()
-        self._buffers: list[memoryview] = []
+        self._buffer = memoryview(b"")
 
     def attend(self, waiting: Waiting) -> None:
         """From now on ``waiting`` is called once a second, whatever comes; what it raises ends what is under way."""
@@ -224,7 +224,7 @@ class Control(ftplib.FTP):
 
     @contextlib.contextmanager
     def data(self, command: str, first_byte: float, offset: int = 0) -> Iterator[Iterator[memoryview]]:
-        """The blocks that a command sends, each valid until the next but one; ends once the server says: all sent.
+        """The blocks that a command sends, each valid until the next; ends once the server says that it was all.
 
         ``first_byte``: seconds until the first one. Raises: Cut, Silence, ftplib.Error, and what ``waiting`` raises.
         """
@@ -250,9 +250,9 @@ class Control(ftplib.FTP):
             raise
 
     def _blocks(self, connection: socket.socket, began: float, limit: float) -> Iterator[memoryview]:
-        if not self._buffers:
-            self._buffers = [memoryview(bytearray(BLOCK)), memoryview(bytearray(BLOCK))]
-        buffer, other = self._buffers
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(BLOCK))
+        buffer = self._buffer
         # However late the server said that it comes: then it has to be given time to.
         deadline = max(began + limit, time.monotonic() + min(limit, self._limit))
         came = _LEAST  # by the first byte alone the tape is wound
@@ -276,7 +276,6 @@ class Control(ftplib.FTP):
                 raise Silence(f"no byte for {limit:.0f} s" if came in (0, _LEAST) else f"{came} bytes in {limit:.0f} s")
             if count:
                 yield buffer[:count]
-                buffer, other = other, buffer  # who hashes may still be at it
                 deadline += time.monotonic() - now  # our own disk's time
 
     def _passive(self) -> _Address:

@@ -7,13 +7,11 @@ mod_digest and FileZilla Server have them.
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
@@ -98,23 +96,3 @@ def choose(features: Mapping[str, str]) -> Way:
     current = re.search(r"([\w-]+)\*", features.get("HASH", ""))
     algorithm = current[1].upper().replace("-", "") if current else ""
     return Way(algorithm, "HASH ") if algorithm in _MAKE else NO_WAY
-
-
-@contextlib.contextmanager
-def beside(digest: Digest) -> Iterator[Callable[[memoryview], None]]:
-    """Gives a function that takes blocks as ``update`` does, but hashes them while the next one comes.
-
-    A block has to stay as it is until the next one was taken. When this ends, all are in the digest.
-    """
-    with concurrent.futures.ThreadPoolExecutor(1, "digest") as thread:
-        last: concurrent.futures.Future[None] | None = None
-
-        def take(block: memoryview) -> None:
-            nonlocal last
-            if last is not None:
-                last.result()
-            last = thread.submit(digest.update, block)
-
-        yield take
-        if last is not None:
-            last.result()

@@ -35,8 +35,6 @@ RESUMED = 1 << 20
 """Bytes: a smaller file isn't worth the questions, and comes anew."""
 _OVERLAP = 64 << 10
 """Bytes that come once more when a file is gone on with."""
-_LARGE = 8 << 20
-"""Bytes from which on a second processor hashes what came."""
 _FIRST_YEAR = 1980
 """A server that knows no time says 1970."""
 _SETTLED = 60.0
@@ -241,8 +239,7 @@ class Ftp:
         part = stack.enter_context(disk.new(wanted.local + ".part", begun.part if begun else None))
         check = begun.digest if begun and part.bytes else way.new()
         try:
-            with _hashing(check, size) as hashed:
-                self._receive(control, wanted.path, part, size, hashed, so_far)
+            self._receive(control, wanted.path, part, size, check, so_far)
             if begun is not None:
                 self._see_it_unchanged(control, wanted.path, begun)
             self._confirm(control, wanted.path, way, check.hexdigest())
@@ -258,7 +255,7 @@ class Ftp:
         path: str,
         part: disk.Part,
         size: int | None,
-        hashed: Callable[[memoryview], None],
+        check: digest.Digest,
         so_far: _SoFar,
     ) -> None:
         """The bytes of the source from where the part stands."""
@@ -272,7 +269,7 @@ class Ftp:
                     if size is not None and part.bytes + len(block) > size:
                         raise _Anew if resumed else _Wrong(f"more than the {size:,} bytes that it said")
                     part.write(block)
-                    hashed(block)
+                    check.update(block)  # here: handing it to another thread takes longer than this does
                     so_far.tell(part.bytes)
         except ftplib.error_perm as error:
             if begin and str(error).startswith("5") and not str(error).startswith("550"):
@@ -443,11 +440,6 @@ def _bounded(blocks: Iterator[memoryview]) -> bytes:
         if len(text) > _LONGEST_LISTING:
             raise ftplib.error_proto(f"a listing of more than {_LONGEST_LISTING >> 20} MB: name a smaller directory")
     return bytes(text)
-
-
-def _hashing(check: digest.Digest, size: int | None) -> contextlib.AbstractContextManager[Callable[[memoryview], None]]:
-    """A thread isn't worth it for a few blocks."""
-    return contextlib.nullcontext(check.update) if size is not None and size < _LARGE else digest.beside(check)
 
 
 def _can_be_sent(path: str) -> bool:

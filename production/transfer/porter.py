@@ -24,8 +24,6 @@ _LOG = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 60.0
 """Seconds between two looks whether the archive is back."""
-
-
 _GLANCE = 0.1
 """Seconds between two looks whether we are told to stop at once."""
 
