@@ -148,7 +148,7 @@ def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Endi
     assert ending.cause is not None
     following = retry.after(run, ending.cause, site.layout.program.retry, now)
     told = ending.message.removeprefix(f"{ending.cause} ")  # "output tree: …" says it already
-    why = f"{ending.cause}: {told}" if told else str(ending.cause)
+    why = "; ".join(filter(None, (f"{ending.cause}: {told}" if told else str(ending.cause), following.note)))
     if not leave(change, run, following, why, dataclasses.replace(ending, counted=following.counted), now):
         return False
     again = f"failure {following.failures} of {site.layout.program.retry.limit}" if following.counted else "not counted"
@@ -251,6 +251,11 @@ def revoke(site: site_.Site, run: runs.Run) -> bool:
 def sought(site: site_.Site, run: runs.Run) -> batch.Sought:
     """What the batch system needs to find the job of a run that has one, or may have."""
     return batch.Sought(run.submission or "", site.layout.witness(run))
+
+
+def followed(system: str) -> str:
+    """What has to be done for jobs whose manager is gone, by somebody who uses that batch system."""
+    return f"their manager is gone; start one with --batch={system}"
 
 
 def forsake(site: site_.Site) -> None:

@@ -1,15 +1,22 @@
-"""What becomes of a run whose attempt ended without success: once more, and when, or not at all. Pure."""
+"""What becomes of a run whose attempt ended without success: once more, when, with what; or not at all. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 
 from production import run as runs
 from production import settings
 
 NOT_COUNTED = frozenset({runs.Cause.RELEASED, runs.Cause.CANCELLED, runs.Cause.NODE})
 """Not the run's own doing, so not held against it."""
+
+GROWTH = 1.5
+"""So many times what was used, or asked for, is asked for by an attempt that follows one that had too little."""
+
+AVOIDED = 8
+"""Hosts that are avoided at most; the last that were lost."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,14 +27,63 @@ class Next:
     failures: int
     counted: bool
     not_before: datetime.datetime | None = None
+    note: str = ""
+    """Why it isn't tried again although it might be; with the mend."""
 
 
 def after(run: runs.Run, cause: runs.Cause, retry: settings.Retry, now: datetime.datetime) -> Next:
     """The next state of ``run`` after its attempt ended for ``cause``."""
+    if cause is runs.Cause.NODE:  # not at once: the next host may be in the same trouble
+        pause = datetime.timedelta(seconds=min(retry.pause, retry.longest))
+        return Next(runs.State.NEW, run.failures, False, now + pause)
     if cause in NOT_COUNTED:
         return Next(runs.State.NEW, run.failures, False)
     failures = run.failures + 1
     if failures >= retry.limit:
         return Next(runs.State.FAILED, failures, True)
+    if most := _had_the_most(run.asked, cause, retry):
+        return Next(runs.State.FAILED, failures, True, note=f"it had all that {most} allows; raise that, and retry it")
     seconds = min(retry.longest, retry.pause * retry.factor ** (failures - 1))
     return Next(runs.State.NEW, failures, True, now + datetime.timedelta(seconds=seconds))
+
+
+def _had_the_most(asked: runs.Resources | None, cause: runs.Cause, retry: settings.Retry) -> str:
+    """The setting that keeps the next attempt from asking for more of what this one lacked; empty if none does."""
+    if asked is None:
+        return ""
+    pairs = {runs.Cause.TIME: (asked.time, retry.time), runs.Cause.MEMORY: (asked.memory, retry.memory)}
+    had, most = pairs.get(cause, (None, None))
+    return f"retry.{cause}" if had is not None and most is not None and had >= most else ""
+
+
+def resources(asked: runs.Resources, retry: settings.Retry, earlier: Sequence[runs.Earlier]) -> runs.Resources:
+    """What the next attempt asks for: what the program does, or more of what earlier ones had too little of."""
+    time: float | None = asked.time
+    memory: float | None = asked.memory
+    for one in earlier:
+        had = one.asked or asked
+        if one.cause is runs.Cause.TIME:
+            time = _more(time, had.time, one.wall, retry.time)
+        if one.cause is runs.Cause.MEMORY:
+            memory = _more(memory, had.memory, one.memory, retry.memory)
+    return dataclasses.replace(asked, time=time, memory=None if memory is None else round(memory))
+
+
+def _more(now: float | None, had: float | None, used: float | None, most: float | None) -> float | None:
+    """Never less than now. With nothing known there is nothing to grow from."""
+    known = [amount for amount in (had, used) if amount is not None]
+    if not known:
+        return now
+    grown = GROWTH * max(known)
+    return max(now or 0, grown if most is None else min(grown, most))
+
+
+def avoided(earlier: Sequence[runs.Earlier]) -> tuple[str, ...]:
+    """Hosts that were lost under the run and nothing else since; sorted."""
+    hosts: list[str] = []
+    for one in reversed(earlier):
+        if one.cause is runs.Cause.NODE and one.host:
+            hosts.append(one.host)
+        elif one.cause not in NOT_COUNTED:
+            break
+    return tuple(sorted(set(hosts[:AVOIDED])))

@@ -47,7 +47,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.NEW: frozenset({State.CLAIMED, State.HELD, State.WAITING}),
     State.CLAIMED: frozenset({State.STAGED} | _ENDS),
     State.STAGED: frozenset({State.SUBMITTING} | _ENDS),
-    State.SUBMITTING: frozenset({State.SUBMITTED, State.ENDED} | _ENDS),
+    State.SUBMITTING: frozenset({State.SUBMITTED, State.ENDED, State.STAGED} | _ENDS),
     State.SUBMITTED: frozenset({State.ENDED} | _ENDS),
     State.ENDED: frozenset({State.FINISHED} | _ENDS),
     State.FINISHED: frozenset({State.NEW, State.WAITING}),
@@ -58,6 +58,21 @@ MOVES: dict[State, frozenset[State]] = {
 
 IN_FLIGHT = (State.CLAIMED, State.STAGED, State.SUBMITTING, State.SUBMITTED, State.ENDED)
 """The states in which a manager owns the run."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resources:
+    """What one job asks for; None leaves it to the site."""
+
+    time: float | None = None
+    """Seconds of wall clock; in a settings file ``"1:30:00"`` or a number."""
+    memory: int | None = None
+    """Bytes; in a settings file ``"2G"`` or a number."""
+    cores: int = 1
+
+
+UNASKED = Resources()
+"""What a site gives to whoever asks for nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,9 +126,24 @@ class Run:
     """Unix user whose job it is."""
     submitted: str | None
     """Instant of the submission."""
+    asked: Resources | None = None
+    """What its job asked for; None: it has none."""
 
     def __str__(self) -> str:
         return self.label or str(self.run)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the next attempt of a run can learn from one that failed. What nobody knows is None."""
+
+    cause: Cause
+    asked: Resources | None
+    host: str | None
+    wall: float | None
+    """Seconds that it took."""
+    memory: int | None
+    """Peak bytes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

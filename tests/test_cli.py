@@ -165,6 +165,16 @@ def test_help_of_the_other_command(empty: Shift) -> None:
 # ── slips ──
 
 
+@pytest.mark.feature("AC-08", "AC-28")
+@pytest.mark.parametrize(("system", "client"), [("sge", "qsub"), ("slurm", "sbatch")])
+def test_a_cluster_that_is_not_here_is_one_line(
+    ready: Shift, monkeypatch: pytest.MonkeyPatch, system: str, client: str
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    line = ready.run_production("--production=sim", "--new=v5", f"--batch={system}").error()
+    assert f"--batch={system}: {client} is not on the PATH; load the cluster's environment first" in line
+
+
 @pytest.mark.feature("AC-41")
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -197,8 +207,6 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         (["--production=sim", "--tranche=one"], "--tranche=one"),
         (["--production=sim", "--tranche=-1"], "--tranche=-1"),
         (["--production=sim", "--batch=pbs"], '"local" or "sge" or "slurm"'),
-        (["--production=sim", "--batch=sge"], "not built yet"),
-        (["--production=sim", "--batch=slurm"], "not built yet"),
         (["--production=sim", "--display"], "not built yet"),
         (["--production=sim", "--config=none.toml"], "none.toml: no such file"),
         (["--production=sim", "--config=production.db"], "production.db"),

@@ -118,7 +118,7 @@ def program(name: str, home: str, base_: str, limit: float | None) -> settings.P
             for output, written in (("tree", "out/tree{run:05d}.root"), ("hist", "out/hist.root"))
         ),
         home=home,
-        resources=settings.Resources(time=limit),
+        resources=runs.Resources(time=limit),
         retry=settings.Retry(limit=LIMIT, pause=3.0),
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from production import errors, settings
+from production import errors
 from production import run as runs
 from production.batch import array, base, queue, sge, shell, slurm, witness
 from tests.exams import batch as exam
@@ -89,7 +89,7 @@ def test_a_thousand_runs_are_one_call(bench: Bench) -> None:
 
 
 def test_what_needs_the_same_goes_together_as_many_as_may(bench: Bench) -> None:
-    large = {"resources": settings.Resources(memory=2**30)}
+    large = {"resources": runs.Resources(memory=2**30)}
     away = {"excluded": ("n01",)}
     tasks = [bench.ground.task("exit 0", **more) for more in ({}, large, {}, away, {}, large)]
     submission = bench.ground.submission(*tasks)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+from typing import Any
 
 import hypothesis
 import pytest
@@ -94,3 +96,57 @@ def test_whatever_the_settings_allow(
     assert (following.state is State.FAILED) == (following.counted and failures + 1 >= limit)
     wait = seconds(following)
     assert wait is None or 0 <= wait <= longest + 1e-6
+
+
+GIB = 2**30
+HALF_HOUR = runs.Resources(time=1800, memory=2 * GIB, cores=4)
+
+
+def earlier(cause: Cause, **facts: Any) -> runs.Earlier:
+    return dataclasses.replace(runs.Earlier(cause, HALF_HOUR, None, None, None), **facts)
+
+
+@pytest.mark.feature("AC-20", "AC-21")
+@pytest.mark.parametrize(
+    ("before", "most", "time", "memory"),
+    [
+        ([], settings.Retry(), 1800, 2 * GIB),
+        ([earlier(Cause.PROGRAM, wall=9000, memory=9 * GIB)], settings.Retry(), 1800, 2 * GIB),
+        ([earlier(Cause.MEMORY)], settings.Retry(), 1800, 3 * GIB),
+        ([earlier(Cause.MEMORY, memory=4 * GIB)], settings.Retry(), 1800, 6 * GIB),
+        ([earlier(Cause.MEMORY, memory=GIB)], settings.Retry(), 1800, 3 * GIB),
+        ([earlier(Cause.MEMORY, memory=4 * GIB)], settings.Retry(memory=5 * GIB), 1800, 5 * GIB),
+        ([earlier(Cause.TIME, wall=1805)], settings.Retry(), 1.5 * 1805, 2 * GIB),
+        ([earlier(Cause.TIME)], settings.Retry(time=2000), 2000, 2 * GIB),
+        ([earlier(Cause.TIME), earlier(Cause.MEMORY)], settings.Retry(), 2700, 3 * GIB),
+        ([earlier(Cause.TIME), earlier(Cause.TIME, asked=runs.Resources(2700))], settings.Retry(), 4050, 2 * GIB),
+    ],
+)
+def test_who_had_too_little_asks_for_half_as_much_again(
+    before: list[runs.Earlier], most: settings.Retry, time: float, memory: int
+) -> None:
+    assert retry.resources(HALF_HOUR, most, before) == runs.Resources(time, memory, 4)
+
+
+def test_with_nothing_known_there_is_nothing_to_grow_from() -> None:
+    nothing = runs.Earlier(Cause.MEMORY, runs.UNASKED, None, None, None)
+    assert retry.resources(runs.UNASKED, settings.Retry(), [nothing]) == runs.UNASKED
+    used = dataclasses.replace(nothing, memory=GIB)
+    assert retry.resources(runs.UNASKED, settings.Retry(), [used]).memory == 1.5 * GIB
+
+
+@pytest.mark.feature("AC-20")
+def test_who_had_all_there_may_be_is_not_tried_again() -> None:
+    failed = dataclasses.replace(run(), asked=HALF_HOUR)
+    following = retry.after(failed, Cause.MEMORY, settings.Retry(memory=2 * GIB), NOW)
+    assert (following.state, following.note.split(";")[0]) == (State.FAILED, "it had all that retry.memory allows")
+    assert retry.after(failed, Cause.TIME, settings.Retry(memory=2 * GIB), NOW).state is State.NEW
+
+
+@pytest.mark.feature("AC-21")
+def test_a_lost_host_is_avoided_until_something_else_went_wrong() -> None:
+    lost = [earlier(Cause.NODE, host=f"n{number:02}") for number in range(10)]
+    assert retry.avoided(lost[:2]) == ("n00", "n01")
+    assert retry.avoided([*lost, earlier(Cause.RELEASED)]) == tuple(f"n{number:02}" for number in range(2, 10))
+    assert retry.avoided([*lost, earlier(Cause.PROGRAM, host="n11"), earlier(Cause.NODE, host="n12")]) == ("n12",)
+    assert seconds(retry.after(run(), Cause.NODE, settings.Retry(pause=20), NOW)) == 20

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import strategies
 
 from production import errors, settings
+from production import run as runs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -86,7 +87,7 @@ def test_without_any_file_there_are_the_documented_defaults(house: House) -> Non
     found = house.load()
     assert found.database == str(house.home / "data/production.db")
     assert found.data == str(house.home / "data")
-    assert (found.batch, found.pause, found.nproc, found.nprep, found.spacelim) == ("local", 5.0, 10, 5, 100.0)
+    assert (found.batch, found.pause, found.nproc, found.nprep, found.spacelim) == (settings.Batch(), 5.0, 10, 5, 100.0)
     assert (found.modules, found.calib, found.follow) == ("", False, False)
     assert found.archive == settings.Archive(netrc=str(house.home / ".netrc"))
     assert found.quota == settings.Quota()
@@ -111,6 +112,30 @@ def test_each_layer_goes_over_the_one_below(house: House) -> None:
     assert house.load().nproc == 10
 
 
+@pytest.mark.feature("AC-08")
+@pytest.mark.parametrize(
+    ("text", "flags", "poll"),
+    [
+        ("", {}, 15.0),
+        ("pause = 2", {}, 2.0),
+        ("batch = { system = 'sge', poll = 40 }", {"pause": "2"}, 40.0),
+        ("batch = { system = 'sge', parallel = 'mp' }", {"batch": "slurm", "pause": "0.5"}, 0.5),
+    ],
+)
+def test_a_cluster_is_asked_every_15_s_unless_somebody_said_how_often(
+    house: House, text: str, flags: dict[str, str], poll: float
+) -> None:
+    house.write(house.here, text)
+    found = house.load(**flags)  # type: ignore[arg-type]
+    assert found.batch.poll == poll
+    assert found.batch.system == ("slurm" if "batch" in flags else found.batch.system)
+
+
+def test_no_attempt_may_ask_for_more_than_retry_allows(house: House) -> None:
+    text = '[programs.alcapana]\nresources.memory = "2G"\nretry.memory = "1G"'
+    assert "3: programs.alcapana.retry.memory: less than resources.memory, which the first" in house.refusal(text)
+
+
 @pytest.mark.feature("CH-14", "AC-40")
 def test_layers_are_merged_key_by_key(house: House) -> None:
     """Tables are merged however deep; an array replaces an array."""
@@ -120,9 +145,9 @@ def test_layers_are_merged_key_by_key(house: House) -> None:
     house.write(house.user, "nprep = 7\n[programs.rootana.environment]\nA = '1'\nB = '2'\n")
     house.write(house.here, 'lease = 90\nprograms.rootana = { environment.B = "3", options.calib = ["-x", "-y"] }\n')
     found = house.load()
-    assert (found.batch, found.lease, found.nprep) == ("sge", 90.0, 7)
+    assert (found.batch.system, found.lease, found.nprep) == ("sge", 90.0, 7)
     rootana = found.programs["rootana"]
-    assert rootana.resources == settings.Resources(time=12 * 3600 + 240, memory=2 * 2**30)
+    assert rootana.resources == runs.Resources(time=12 * 3600 + 240, memory=2 * 2**30)
     assert rootana.retry == settings.Retry(limit=5)
     assert rootana.environment == {"A": "1", "B": "3"}
     assert rootana.options == {"calib": ("-x", "-y"), "calibdatabase": ("-d", "{calibdatabase}")}
@@ -163,7 +188,7 @@ def test_flags(house: House) -> None:
         pause="0.5", nproc="12", spacelim="80.5", archive="/pnfs/raw", niceness=19, nprep="0",
     )  # fmt: skip
     assert found.modules == str(house.work / "my modules")
-    assert (found.calib, found.follow, found.batch) == (True, True, "slurm")
+    assert (found.calib, found.follow, found.batch.system) == (True, True, "slurm")
     assert found.calibdatabase == str(house.home / "calib.db")
     assert (found.database, found.data, found.archive.url) == (str(house.work / "a.db"), str(house.home), "/pnfs/raw")
     assert (found.pause, found.nproc, found.spacelim, found.niceness, found.nprep) == (0.5, 12, 80.5, 19, 0)
@@ -215,7 +240,7 @@ outputs.plot = { path = "plot/{run}.{attempt}.pdf", written = "plots/{run}.pdf",
         link=("data/odb",),
         scratch=("tmp",),
         environment={"OMP_NUM_THREADS": "4"},
-        resources=settings.Resources(time=26 * 3600, memory=512 * 2**20, cores=4),
+        resources=runs.Resources(time=26 * 3600, memory=512 * 2**20, cores=4),
         retry=settings.Retry(limit=5, pause=1, factor=1.5, longest=60),
         outputs=(
             settings.OutputSettings(
@@ -379,7 +404,7 @@ KEYS: list[tuple[str, str]] = [
     ("nporc = 3", '1: nporc: no such key; did you mean "nproc"?'),
     ("\n\n[programs.alcapana]\n# x\nscrpit = 'a'", '5: programs.alcapana.scrpit: no such key; did you mean "script"?'),
     ("[programs.alcapana]\noptions.kalib = []", '2: programs.alcapana.options.kalib: no such key; did you mean "calib"?'),
-    ("[programs.alcapana.retry]\nzzz = 1", "2: programs.alcapana.retry.zzz: no such key; there is factor, limit, longest, pause"),
+    ("[programs.alcapana.retry]\nzzz = 1", "2: programs.alcapana.retry.zzz: no such key; there is factor, limit, longest, memory, pause, time"),
     ("archive = {}\narchives = 1", '2: archives: no such key; did you mean "archive"?'),
     ("archive.trasnfers = 1", '1: archive.trasnfers: no such key; did you mean "transfers"?'),
     ('"n proc" = 3', '1: "n proc": no such key; did you mean "nproc"?'),
@@ -422,7 +447,10 @@ VALUES: list[tuple[str, str]] = [
     ("archive = 'ftp://h:65536/x'", "1: archive: no such port in the URL; a whole number from 1 to 65535"),
     ("archive = 'ftps://me@h:ftp/x'", "1: archive: no such port in the URL; a whole number from 1 to 65535"),
     ("batch = 'pbs'", '1: batch: "pbs" is not allowed; "local" or "sge" or "slurm"'),
-    ("batch = ['sge']", '1: batch: an array is not allowed; "local" or "sge" or "slurm"'),
+    ("batch = ['sge']", "1: batch: an array is not allowed; a table"),
+    ("[batch]\nsystem = 'sge'\ntask = 9", '3: batch.task: no such key; did you mean "tasks"?'),
+    ("[batch]\nparallel = 'smp 8'", '2: batch.parallel: "smp 8" is not allowed; a name of letters, digits and _.-, a letter first'),
+    ("[batch]\npoll = 0", "2: batch.poll: 0 is not allowed; seconds from 0.05 to 3600"),
     ("data = 5", "1: data: 5 is not allowed; a text"),
     ("data = ''", "1: data: empty; the path of a directory"),
     ("database = ''", "1: database: empty; the database's path"),

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from production import errors, settings
+from production import errors
 from production import run as runs
 from production.batch import base, sge
 
@@ -35,10 +35,10 @@ def failed(stderr: str, code: int = 1, stdout: str = "") -> base.Completed:
 
 
 def test_what_is_asked_for_is_on_the_command_line() -> None:
-    array = base.Array("alcapana_v4-c0ffee-s000001", 1000, settings.Resources(5400.5, 2**31, 4), ("n01", "n02"), 7)
+    array = base.Array("alcapana_v4-c0ffee-s000001", 1000, runs.Resources(5400.5, 2**31, 4), ("n01", "n02"), 7)
     line = " ".join(sge.GridEngine("mp").submit_command(array))
     assert line.startswith("qsub -terse -N alcapana_v4-c0ffee-s000001 -t 1-1000 -r n -S /bin/sh -wd / -o /dev/null ")
-    assert "-l h_rt=5401,h_vmem=536870912,h=!(n01|n02)" in line  # memory is counted by slot
+    assert "-l h_rt=5401,h_vmem=536870912 -soft -l h=!(n01|n02) -hard" in line  # memory is counted by slot
     assert "-pe mp 4" in line
     assert "-p -7" in line
     bare = SGE.submit_command(base.Array("name", 1))

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from production import errors, settings
+from production import errors
 from production import run as runs
 from production.batch import base, ranges, slurm
 
@@ -35,7 +35,7 @@ def failed(stderr: str, code: int = 1) -> base.Completed:
 
 def test_what_is_asked_for_is_on_the_command_line() -> None:
     array = base.Array(
-        "alcapana_v4-c0ffee-s000001", 1000, settings.Resources(5400.5, 2_000_000_001, 4), ("n01", "n02"), niceness=7
+        "alcapana_v4-c0ffee-s000001", 1000, runs.Resources(5400.5, 2_000_000_001, 4), ("n01", "n02"), niceness=7
     )
     command = SLURM.submit_command(array)
     assert command[:3] == ["sbatch", "--parsable", "--job-name=alcapana_v4-c0ffee-s000001"]
@@ -64,7 +64,7 @@ def test_a_reply_that_is_none(said: str) -> None:
     [
         (
             said("sbatch-bad-partition"),
-            "Batch job submission failed: Invalid partition name specified",
+            "invalid partition specified: nope; Batch job submission failed: Invalid partition name specified",
         ),
         ("sbatch: error: This does not look like a batch script. ...\n", "This does not look like a batch script. ..."),
         # nobody can tell whether the controller has it

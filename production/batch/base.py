@@ -13,10 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from production import run as runs
-from production import settings
-
-UNASKED = settings.Resources()
-"""What a site gives to whoever asks for nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ class Task:
     login's under Grid Engine."""
     scratch: tuple[str, ...] = ()
     """Directories of this attempt that the wrapper empties first (a requeued job starts over)."""
-    resources: settings.Resources = UNASKED
+    resources: runs.Resources = runs.UNASKED
     """What a cluster is asked for; this machine gives what it has."""
     excluded: tuple[str, ...] = ()
     """Hosts that it shall not run on."""
@@ -107,6 +103,13 @@ class BatchSystem(Protocol):
         told whether a job started, raise.
 
         Raises: SubmitRefused: none of the tasks became a job. BatchUnanswered: it can't be told.
+        """
+        ...
+
+    def full(self) -> str:
+        """Why it takes no more jobs of ours for now, in its words; empty if it does, or may.
+
+        After a ``submit`` that wasn't refused, the tasks that it left out may be submitted again when this is over.
         """
         ...
 
@@ -194,7 +197,7 @@ class Array:
 
     name: str
     size: int
-    resources: settings.Resources = UNASKED
+    resources: runs.Resources = runs.UNASKED
     excluded: tuple[str, ...] = ()
     niceness: int = 0
 
@@ -224,6 +227,8 @@ class Dialect(Protocol):
     """What a job's environment calls the array's id and its index in it."""
     ledgers: int
     """How many kinds of accounting there may be, best first; sites have one of them, or none."""
+    tasks: int
+    """Indices of an array go up to this, unless a site has set it otherwise."""
 
     def unwanted(self, words: Sequence[str]) -> bool:
         """Whether an option line of a script would keep us from submitting or following its job."""
@@ -291,4 +296,8 @@ class Dialect(Protocol):
 
     def refusal(self, reply: Completed) -> str:
         """Why a submission was refused, for certain; empty if it can't be told."""
+        ...
+
+    def full(self, refusal: str) -> bool:
+        """Whether it was refused only because there are too many jobs of ours now."""
         ...

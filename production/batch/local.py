@@ -192,6 +192,9 @@ class Local:
 
     # --- query ----------------------------------------------------------------------------------------------------
 
+    def full(self) -> str:
+        return ""
+
     def query(self, jobs: Mapping[str, str]) -> dict[str, base.Report]:
         self._notice()
         now = time.monotonic()

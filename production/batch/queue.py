@@ -45,8 +45,8 @@ class Policy:
     """Seconds that one command may take."""
     share: float = 20.0
     """A look that took a second isn't repeated for so many: the controller has others to serve."""
-    tasks: int = 1000
-    """Indices of one array go up to this: below Slurm's MaxArraySize, at most Grid Engine's max_aj_tasks."""
+    tasks: int | None = None
+    """Indices of one array go up to this; None: the dialect's."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -105,6 +105,9 @@ class Queue:
         """{id of an array: its manifest}, of our own submissions."""
         self._ledger = 0
         """Which accounting the site has, as far as we have found out."""
+        self._full = ""
+        """Why the last submission was refused, if there were only too many jobs."""
+        self._full_until = -math.inf
         self._sought: dict[str, float] = {}
         """{name of an array: when the accounting was last asked for it}."""
 
@@ -121,19 +124,35 @@ class Queue:
             asked = base.Array(name, len(tasks), first.resources, first.excluded, submission.niceness)
             try:
                 array.write(manifest, (lines[task.mark] for task in tasks))
-                job = self._submit(asked, array.script(manifest, options, self._dialect), manifest)
+                job = self._submit_anywhere(asked, array.script(manifest, options, self._dialect))
             except errors.SubmitRefused as refused:
+                with contextlib.suppress(OSError):
+                    os.unlink(manifest)
+                if self.full():
+                    break
                 refusals.append(str(refused))
                 continue
             self._manifests[job] = manifest
             started |= {task.mark: self._dialect.job(job, index) for index, task in enumerate(tasks, 1)}
-        if refusals and not started:
+        if refusals and not started and not self.full():
             raise errors.SubmitRefused(f"no job was started: {refusals[0]}")
         for id in started.values():
             self._jobs[id] = _Job(id, base.Report(base.Phase.PENDING))
         return started
 
-    def _submit(self, asked: base.Array, script: bytes, manifest: str) -> str:
+    def full(self) -> str:
+        return self._full if self._clock.boottime() < self._full_until else ""
+
+    def _submit_anywhere(self, asked: base.Array, script: bytes) -> str:
+        """The array's id. If hosts can't be avoided, because there are no others, they aren't."""
+        try:
+            return self._submit(asked, script)
+        except errors.SubmitRefused:
+            if not asked.excluded or self.full():
+                raise
+        return self._submit(dataclasses.replace(asked, excluded=()), script)
+
+    def _submit(self, asked: base.Array, script: bytes) -> str:
         """The array's id."""
         command = self._dialect.submit_command(asked)
         reply = self._shell.run(command, input=script, timeout=self._policy.timeout)
@@ -142,7 +161,8 @@ class Queue:
         refusal = self._dialect.refusal(reply)
         if not refusal:
             raise errors.BatchUnanswered(_problem(command, reply))
-        os.unlink(manifest)
+        if self._dialect.full(refusal):
+            self._full, self._full_until = f"{command[0]}: {refusal}", self._clock.boottime() + self._policy.poll
         raise errors.SubmitRefused(f"{command[0]}: {refusal}")
 
     def _lines(self, tasks: Iterable[base.Task], refusals: list[str]) -> dict[str, str]:
@@ -175,8 +195,9 @@ class Queue:
                     options[script] = array.options_of(script, self._dialect)
                 groups.setdefault((options[script], task.resources, task.excluded), []).append(task)
         for (wanted, _, _), tasks in groups.items():
-            for first in range(0, len(tasks), self._policy.tasks):
-                yield wanted, tasks[first : first + self._policy.tasks]
+            most = self._policy.tasks or self._dialect.tasks
+            for first in range(0, len(tasks), most):
+                yield wanted, tasks[first : first + most]
 
     # --- query ----------------------------------------------------------------------------------------------------
 

@@ -46,9 +46,10 @@ _RAN = (0, 12, 13, 14, 15, 16, 17, _LIMIT, 100)
 """The job's exit status is its own; whatever else went wrong, its witness speaks."""
 
 _UNSURE = re.compile(
-    r"commlib|unable to (?:send|contact|receive)|got send|can't get|timeout|timed out|failed receiving|connection|answer list",
+    r"commlib|unable to (?:send|contact|receive)|got send|can't get|timeout|timed out|failed receiving|connection|answer list|SGE_ROOT|act_qmaster",
     re.IGNORECASE,
 )
+_TOO_MANY = re.compile(r"only [0-9]+ jobs are allowed per (?:user|cluster)", re.IGNORECASE)
 _ARRIVED = re.compile(
     r"has registered |has deleted |already in deletion|does not exist|unable to sync state|necessary privileges|^\s*$"
 )
@@ -60,6 +61,8 @@ class GridEngine:
     prefix = "#$"
     variables = ("JOB_ID", "SGE_TASK_ID")
     ledgers = 1
+    tasks = 75_000
+    """max_aj_tasks, as shipped."""
 
     def __init__(self, parallel: str = "smp") -> None:
         self._parallel = parallel
@@ -78,10 +81,10 @@ class GridEngine:
             wanted.append(f"h_rt={math.ceil(asked.time)}")
         if asked.memory is not None:
             wanted.append(f"h_vmem={math.ceil(asked.memory / asked.cores)}")  # counted by slot
-        if array.excluded:
-            wanted.append(f"h=!({'|'.join(array.excluded)})")
         if wanted:
             command += ["-l", ",".join(wanted)]
+        if array.excluded:  # softly: if there is no other host it waits for none
+            command += ["-soft", "-l", f"h=!({'|'.join(array.excluded)})", "-hard"]
         if asked.cores > 1:
             command += ["-pe", self._parallel, str(asked.cores)]
         if array.niceness > 0:
@@ -183,6 +186,10 @@ class GridEngine:
         if reply.returncode == 0 or not said or _UNSURE.search(reply.stderr):
             return ""
         return " ".join(said)[:300].removeprefix("Unable to run job: ")
+
+    def full(self, refusal: str) -> bool:
+        """Source: sge_conf(5), ``max_u_jobs`` and ``max_jobs``; tests/data/gridengine-8.1.9/qsub-too-many*.txt."""
+        return _TOO_MANY.search(refusal) is not None
 
     def by_hand(self, job: str) -> str:
         found = self.split(job)

@@ -60,9 +60,11 @@ _CLOCK = re.compile(r"(?:(?:([0-9]{1,5})-)?([0-9]{1,4}):)?([0-9]{1,4}):([0-9]{1,
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTP]?)")
 _UNSURE = re.compile(
     r"unable to contact|timed out|connect failure|connection|zero bytes|unexpected message|communication|"
-    r"temporarily|not responding|shutdown|munge|credential|authentication|protocol",
+    r"temporarily|not responding|shutdown|munge|credential|authentication|protocol|fatal",
     re.IGNORECASE,
 )
+
+_TOO_MANY = re.compile(r"(?:Max|Grp)SubmitJob")
 
 _FIELDS = "JobID,State,ExitCode,TotalCPU,MaxRSS,NodeList,JobName"
 _FIELDS_OF_THE_LOG = "jobid,state,exitcode"
@@ -77,6 +79,8 @@ class Slurm:
     variables = ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
     ledgers = 2
     """sacct of the database, and sacct of the completion log."""
+    tasks = 1000
+    """Below MaxArraySize, as shipped."""
 
     def unwanted(self, words: Sequence[str]) -> bool:
         return any(word in ("-W", "--wait", "--test-only", "hetjob", "packjob") for word in words)
@@ -192,7 +196,11 @@ class Slurm:
         said = [line for line in reply.stderr.splitlines() if line.strip()]
         if reply.returncode == 0 or not said or _UNSURE.search(reply.stderr):
             return ""
-        return said[-1].removeprefix("sbatch: error: ")
+        return "; ".join(line.removeprefix("sbatch: error: ").strip() for line in said[-2:])[:300]
+
+    def full(self, refusal: str) -> bool:
+        """Source: Slurm's resource limits (MaxSubmitJobs, GrpSubmitJobs); tests/data/slurm-22.05.8/sbatch-too-many*.txt."""
+        return _TOO_MANY.search(refusal) is not None
 
     def by_hand(self, job: str) -> str:
         return f"scancel {job}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -53,8 +53,10 @@ class Place:
     stdout: str
     stderr: str
     command: tuple[str, ...]
-    resources: Mapping[str, float | int | None]
+    resources: runs.Resources
     modules: str | None
+    avoided: tuple[str, ...] = ()
+    """Hosts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -198,8 +200,12 @@ class Catalogue(Protocol):
         """Who has not said goodbye, nor was found dead."""
         ...
 
-    def orphans(self, production: int) -> list[int]:
-        """Managers that are gone and still own runs."""
+    def orphans(self, production: int, owner: runs.Owner) -> list[int]:
+        """Managers that are gone and still own runs that this one could take over."""
+        ...
+
+    def elsewhere(self, production: int, owner: runs.Owner) -> dict[str, int]:
+        """{batch system: how many runs} of managers that are gone, with jobs that this one can't follow."""
         ...
 
     def outlook(self, production: int, owner: runs.Owner, wanted: runs.Wanted) -> Outlook: ...
@@ -214,6 +220,10 @@ class Catalogue(Protocol):
 
     def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
         """(run, cause) of a manager's last ended attempts, newest first."""
+        ...
+
+    def earlier(self, run: runs.Run) -> list[runs.Earlier]:
+        """Its attempts before this one that ended for a cause, the oldest first."""
         ...
 
     def history(self, production: int, run: int) -> list[Event]: ...
@@ -268,7 +278,7 @@ class Change(Protocol):
     ) -> tuple[list[runs.Run], int, list[str]]:
         """Take over from a manager that is gone: (claims given back, runs with jobs now ours, half-brought files).
 
-        Runs of our production only; files whoever's they were.
+        Runs of our production only, those with jobs only if it used our batch system; files whoever's they were.
         """
         ...
 

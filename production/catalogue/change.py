@@ -188,7 +188,7 @@ class Change:
                 _key(place.run)
                 | {"submission": number, "task": place.task, "user": owner.user, "now": at, "modules": place.modules}
                 | {"olog": place.stdout, "elog": place.stderr, "command": json.dumps(place.command)}
-                | {"resources": json.dumps(place.resources)}
+                | {"resources": _resources(place)}
                 for place in places
             ],
         )
@@ -303,6 +303,11 @@ class Change:
 
     def keep_log(self, run: runs.Run, attempt: int, olog: str, elog: str) -> None:
         self._execute(sql.SQL.keep_log, _key(run) | {"attempt": attempt, "olog": olog, "elog": elog})
+
+
+def _resources(place: base.Place) -> str:
+    asked = dataclasses.asdict(place.resources)
+    return json.dumps(asked | {"avoided": place.avoided} if place.avoided else asked)
 
 
 def _key(run: runs.Run) -> dict[str, Any]:

@@ -119,9 +119,11 @@ UPDATE manager SET lapsed = :now WHERE id = :owner AND beat = :beat AND stop IS 
 UPDATE manager SET stop = :now, message = :message WHERE id = :owner AND stop IS NULL
 
 -- orphans --
--- Managers that are gone and still own something that keeps us: runs of our production, or files on their way.
+-- Managers that are gone and still own something that keeps us: runs of our production, or files on their way. A job
+-- can only be followed through the batch system that has it.
 SELECT DISTINCT r.owner FROM manager AS m JOIN production_run AS r ON r.owner = m.id
   WHERE m.production = :production AND (m.stop IS NOT NULL OR m.lapsed IS NOT NULL)
+    AND (r.state NOT IN ('submitting', 'submitted') OR m.batch = (SELECT batch FROM manager WHERE id = :me))
 UNION
 SELECT t.manager FROM transfer AS t JOIN manager AS m ON m.id = t.manager
   WHERE m.stop IS NOT NULL OR m.lapsed IS NOT NULL
@@ -129,7 +131,16 @@ SELECT t.manager FROM transfer AS t JOIN manager AS m ON m.id = t.manager
 -- adopt --
 -- A run with a job changes hands; its state stays.
 UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = :why
-  WHERE owner = :owner AND production = :production AND state IN ('submitting', 'submitted', 'ended')
+  WHERE owner = :owner AND production = :production
+    AND (state = 'ended' OR state IN ('submitting', 'submitted')
+      AND (SELECT batch FROM manager WHERE id = :owner) = (SELECT batch FROM manager WHERE id = :me))
+
+-- elsewhere --
+-- Runs of managers that are gone, whose jobs another batch system than ours has.
+SELECT m.batch, count(*) FROM manager AS m JOIN production_run AS r ON r.owner = m.id
+  WHERE m.production = :production AND (m.stop IS NOT NULL OR m.lapsed IS NOT NULL)
+    AND r.state IN ('submitting', 'submitted') AND m.batch <> (SELECT batch FROM manager WHERE id = :me)
+  GROUP BY m.batch
 
 -- reclaim --
 -- An ended run goes from a manager of another user to one of its own, who may touch what its job wrote.
@@ -210,7 +221,8 @@ UPDATE production_run
 -- A manager's runs in one state.
 SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.moved_at, p.why,
        s.name, a.job,
-       (SELECT min(i.path) FROM input AS i WHERE i.production = p.production AND i.run = p.run), a.user, a.submitted_at
+       (SELECT min(i.path) FROM input AS i WHERE i.production = p.production AND i.run = p.run), a.user, a.submitted_at,
+       a.resources
   FROM production_run AS p JOIN run AS r ON r.run = p.run
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
   LEFT JOIN submission AS s ON s.id = a.submission
@@ -260,6 +272,11 @@ SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
 SELECT e.at, e.attempt, e.from_state, e.to_state, e.why, m.user, m.host, m.pid FROM event AS e
   LEFT JOIN manager AS m ON m.id = e.manager
   WHERE e.production = :production AND e.run = :run ORDER BY e.id
+
+-- earlier --
+-- A run's attempts before this one that ended for a cause, the oldest first.
+SELECT cause, resources, host, wall, memory FROM attempt
+  WHERE production = :production AND run = :run AND attempt < :attempt AND cause IS NOT NULL ORDER BY attempt
 
 -- ── attempts and submissions ────────────────────────────────────────────────────────────────────────────────────
 

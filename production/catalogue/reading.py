@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,8 +19,18 @@ def _choice(wanted: runs.Wanted) -> dict[str, str]:
 
 def read_run(row: Sequence[Any]) -> runs.Run:
     """The one reader of rows of the query ``runs``."""
-    production, run, label, state, *rest = row
-    return runs.Run(production, run, label, runs.State(state), *rest)
+    facts = list(row)
+    facts[3], facts[-1] = runs.State(facts[3]), read_resources(facts[-1])
+    return runs.Run(*facts)
+
+
+@functools.lru_cache(maxsize=256)
+def read_resources(text: str | None) -> runs.Resources | None:
+    """The one reader of ``attempt.resources``; most attempts ask for the same, hence the cache."""
+    if text is None:
+        return None
+    asked = json.loads(text)
+    return runs.Resources(asked.get("time"), asked.get("memory"), asked.get("cores", 1))
 
 
 NEAR = 2000
@@ -102,8 +113,11 @@ class Reading:
     def managers(self, production: int) -> list[runs.Owner]:
         return [runs.Owner(*row) for row in self._all(sql.SQL.managers, production=production)]
 
-    def orphans(self, production: int) -> list[int]:
-        return [row[0] for row in self._all(sql.SQL.orphans, production=production)]
+    def orphans(self, production: int, owner: runs.Owner) -> list[int]:
+        return [row[0] for row in self._all(sql.SQL.orphans, production=production, me=owner.id)]
+
+    def elsewhere(self, production: int, owner: runs.Owner) -> dict[str, int]:
+        return dict(self._all(sql.SQL.elsewhere, production=production, me=owner.id))
 
     def outlook(self, production: int, owner: runs.Owner, wanted: runs.Wanted) -> base.Outlook:
         choice = _choice(wanted)
@@ -123,6 +137,10 @@ class Reading:
 
     def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
         return [(row[0], row[1]) for row in self._all(sql.SQL.last_ends, owner=owner.id, number=number)]
+
+    def earlier(self, run: runs.Run) -> list[runs.Earlier]:
+        rows = self._all(sql.SQL.earlier, production=run.production, run=run.run, attempt=run.attempt)
+        return [runs.Earlier(runs.Cause(cause), read_resources(asked), *rest) for cause, asked, *rest in rows]
 
     def history(self, production: int, run: int) -> list[base.Event]:
         rows = self._all(sql.SQL.history, production=production, run=run)

@@ -103,8 +103,7 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
             raise errors.UsageError(
                 f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
             )
-    if chosen.batch != "local":
-        options.not_built(f"--batch={chosen.batch}")
+    wiring.check_batch(chosen.batch)
     return program
 
 
@@ -237,7 +236,7 @@ def _entered(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clo
     def enter() -> runs.Owner:
         with catalogue.write() as change:
             return change.enter(
-                process.myself(), plan.production.id, chosen.batch, chosen.nproc, chosen.nprep, ticking.now()
+                process.myself(), plan.production.id, chosen.batch.system, chosen.nproc, chosen.nprep, ticking.now()
             )
 
     try:

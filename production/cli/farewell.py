@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from production import brake, errors, site
+from production import attempt, brake, errors, site
 from production import run as runs
 from production.cli import terminal
 from production.journal import count, log
@@ -13,7 +13,7 @@ State = runs.State
 
 
 def done(here: site.Site) -> int:
-    """Nothing was left for us; the exit code: 3 if runs failed or are held, or the brake is on."""
+    """Nothing was left for us; the exit code: 3 if runs failed, are held or were left by others, or the brake is on."""
     counts = here.catalogue.counts(here.layout.production.id)
     log.info("%s: %s", here.layout.production.name, terminal.summary(counts))
     causes = here.catalogue.causes(here.layout.production.id)
@@ -22,12 +22,15 @@ def done(here: site.Site) -> int:
     outlook = here.catalogue.outlook(here.layout.production.id, here.lease.owner, here.wanted)
     for other, number in outlook.others:
         log.info("%s@%s (pid %d) is working on %s", other.user, other.host, other.pid, count(number))
+    elsewhere = here.catalogue.elsewhere(here.layout.production.id, here.lease.owner)
+    for system, number in elsewhere.items():
+        log.warning("Nobody follows the jobs of %s under %s: %s", count(number), system, attempt.followed(system))
     vain, first_in_vain = here.catalogue.in_vain(here.layout.production.id)
     if vain:
         log.warning("%d waiting for a base run that failed or is held, e.g. run %d", vain, first_in_vain)
     if counts[State.WAITING] > vain:
         log.info("%d waiting for their base run", counts[State.WAITING] - vain)
-    return 3 if causes or vain or brake.on(here) else 0
+    return 3 if causes or vain or elsewhere or brake.on(here) else 0
 
 
 def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: str) -> None:

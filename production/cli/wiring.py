@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 
-from production import clock, errors, layout, lease, room, settings
+from production import clock, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
-from production.batch import local
+from production.batch import base as batches
+from production.batch import local, queue, sge, shell, slurm
 from production.catalogue import sqlite
 from production.cli import options
 from production.outputs import inspect
 from production.transfer import base, copy, porter, quota
+
+CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
+"""Commands without which a cluster can't be used."""
+
+COMMAND = 30.0
+"""Seconds that a command of a cluster may take, at most: with its controller away a client of Slurm hangs for 9 to 18 s."""
 
 INSPECTORS = 2
 """Threads that look at outputs."""
@@ -55,6 +63,38 @@ def transfer(chosen: settings.Archive) -> base.Transfer:
     return copy.Copy(chosen.url)
 
 
+def check_batch(chosen: settings.Batch) -> None:
+    """See that the batch system's commands are there.
+
+    Raises: UsageError.
+    """
+    for client in CLIENTS.get(chosen.system, ()):
+        if shutil.which(client) is None:
+            raise errors.UsageError(
+                f"--batch={chosen.system}: {client} is not on the PATH; load the cluster's environment first"
+            )
+
+
+def _batch(stack: contextlib.ExitStack, chosen: settings.Settings, ticking: clock.SystemClock) -> batches.BatchSystem:
+    """Who computes; closed with the stack."""
+    if chosen.batch.system == "local":
+        here = local.Local()
+        stack.callback(here.close)
+        ticking.watch(here.fileno())
+        return here
+    dialect = slurm.Slurm() if chosen.batch.system == "slurm" else sge.GridEngine(chosen.batch.parallel)
+    policy = queue.Policy(
+        poll=chosen.batch.poll,
+        grace=chosen.grace,
+        # shorter than what makes a manager seem gone
+        timeout=min(COMMAND, chosen.lease / 4),
+        tasks=chosen.batch.tasks,
+    )
+    cluster = queue.Queue(dialect, shell.Here(), process.user(), ticking, policy)
+    stack.callback(cluster.close)
+    return cluster
+
+
 def site(
     stack: contextlib.ExitStack,
     plan: layout.Layout,
@@ -66,9 +106,6 @@ def site(
 ) -> site_.Site:
     """All of them, for a manager that has entered itself in the database."""
     chosen = plan.settings
-    batch = local.Local()
-    stack.callback(batch.close)
-    ticking.watch(batch.fileno())
     carrying = porter.Threads(bringing, ticking, chosen.archive.transfers)
     stack.callback(carrying.close)
     limit = quota.of(chosen.quota, plan.production.data, ticking)
@@ -77,12 +114,12 @@ def site(
     stack.callback(looking.close)
     return site_.Site(
         # A local job's witness is written on this machine: nothing is late.
-        settings=dataclasses.replace(chosen, grace=0.0),
+        settings=dataclasses.replace(chosen, grace=0.0) if chosen.batch.system == "local" else chosen,
         layout=plan,
         wanted=wanted,
         lease=lease.Lease(entered, chosen.lease, ticking),
         catalogue=catalogue,
-        batch=batch,
+        batch=_batch(stack, chosen, ticking),
         porter=carrying,
         room=room.Room(limit, plan.production.data, chosen.spacelim),
         inspector=looking,

@@ -13,18 +13,8 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from production import run as runs
 from production.settings import definition, layer, template, values
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Resources:
-    """What one job asks for; None leaves it to the site."""
-
-    time: float | None = None
-    """Seconds of wall clock; in the file ``"1:30:00"`` or a number."""
-    memory: int | None = None
-    """Bytes; in the file ``"2G"`` or a number."""
-    cores: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +28,10 @@ class Retry:
     factor: float = 2.0
     longest: float = 3600.0
     """Seconds; no pause is longer."""
+    time: float | None = None
+    """Seconds; an attempt that follows one that had too little asks for half as much again, up to this."""
+    memory: int | None = None
+    """Bytes; the same for memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ class Program:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     modules: str = ""
     """File with the program's configuration, kept as provenance; --modules overrides it. Empty: none."""
-    resources: Resources = Resources()
+    resources: runs.Resources = runs.UNASKED
     retry: Retry = Retry()
     said: str = dataclasses.field(default="", compare=False)
     """Where ``script`` was set, for messages: ``production.toml:12: programs.alcapana.script``."""
@@ -129,6 +123,20 @@ class Quota:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """Who computes, and what its site is like."""
+
+    system: str = "local"
+    """One of ``BATCH_SYSTEMS``."""
+    poll: float = 15.0
+    """Seconds between two questions to a cluster; ``pause`` where only that was set."""
+    tasks: int | None = None
+    """Runs in one array job, at most; None: what clusters allow unless told otherwise, see ``Dialect.tasks``."""
+    parallel: str = "smp"
+    """Grid Engine's parallel environment for jobs of several cores."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that was said in files and flags."""
 
@@ -137,7 +145,7 @@ class Settings:
     """Directory under which inputs, outputs and logs live."""
     archive: Archive = Archive()
     quota: Quota = Quota()
-    batch: str = "local"
+    batch: Batch = Batch()
     pause: float = 5.0
     """Seconds; the longest wait between two cycles."""
     nproc: int = 10
@@ -150,7 +158,7 @@ class Settings:
     niceness: int = 0
     """Of local jobs."""
     grace: float = 90.0
-    """Seconds for a witness to be seen (network file systems are late)."""
+    """Seconds that a cluster's word, or a witness on a network file system, may be late. Not needed for local jobs."""
     consecutive: int = 10
     """Failures of different runs in a row, with one cause, after which nothing more is claimed."""
     follow: bool = False
@@ -202,6 +210,14 @@ def _archive(place: layer.Place, value: object) -> dict[str, Any]:
     return found
 
 
+def _batch(place: layer.Place, value: object) -> dict[str, Any]:
+    """Read ``batch = "slurm"`` and ``batch = { system = "slurm", tasks = 100 }`` alike."""
+    if isinstance(value, str):
+        return {"system": _SYSTEM(place, value)}
+    found: dict[str, Any] = _BATCH(place, value)
+    return found
+
+
 def _script(place: layer.Place, value: object) -> str:
     """Read a script's path; those of the shipped programs stand beside the package, or in it once installed."""
     if not place.layer.shipped:
@@ -221,6 +237,17 @@ _ARCHIVE = values.table(
         "stage": values.order,
         "unstage": values.order,
         **{key: values.number(f"archive.{key}") for key in ("transfers", "recall", "first_byte", "stall", "tries")},
+    }
+)
+
+_SYSTEM = values.choice(*BATCH_SYSTEMS)
+
+_BATCH = values.table(
+    {
+        "system": _SYSTEM,
+        "poll": values.number("batch.poll"),
+        "tasks": values.number("batch.tasks"),
+        "parallel": values.word,
     }
 )
 
@@ -259,7 +286,13 @@ _PROGRAM = values.table(
         "environment": values.named(values.text, values.variable),
         "modules": values.path,
         "resources": values.table({"time": values.time, "memory": values.large, "cores": values.number("cores")}),
-        "retry": values.table({key: values.number(f"retry.{key}") for key in ("limit", "pause", "factor", "longest")}),
+        "retry": values.table(
+            {
+                **{key: values.number(f"retry.{key}") for key in ("limit", "pause", "factor", "longest")},
+                "time": values.time,
+                "memory": values.large,
+            }
+        ),
     }
 )
 
@@ -269,7 +302,7 @@ _COMMON = {
     "database": values.database,
     "data": values.directory,
     "archive": _archive,
-    "batch": values.choice(*BATCH_SYSTEMS),
+    "batch": _batch,
     **{key: values.number(key) for key in _NUMBERS},
 }
 
@@ -331,11 +364,15 @@ def load(
     definition.check(programs, where)
     quota = merged.pop("quota", None)
     merged.setdefault("spacelim", 100.0 if quota is None else 90.0)
+    batch = merged.pop("batch", {})
+    if "pause" in merged:  # whoever says how long to wait means the cluster, too
+        batch.setdefault("poll", merged["pause"])
     archive = merged.pop("archive", {})
     archive["netrc"] = archive.get("netrc") or os.path.join(home, ".netrc")
     return Settings(
         **merged,
         archive=Archive(**archive),
+        batch=Batch(**batch),
         quota=_quota(quota or {}, where),
         programs={name: _program(name, table, where) for name, table in programs.items()},
         files=tuple(one.path for one in files),
@@ -390,7 +427,7 @@ def _program(name: str, table: Mapping[str, Any], where: definition.Where) -> Pr
     if "outputs" in parts:
         parts["outputs"] = tuple(OutputSettings(name=key, **one) for key, one in parts["outputs"].items())
     if "resources" in parts:
-        parts["resources"] = Resources(**parts["resources"])
+        parts["resources"] = runs.Resources(**parts["resources"])
     if "retry" in parts:
         parts["retry"] = Retry(**parts["retry"])
     return Program(name=name, said=str(where(("programs", name, "script"))), **parts)

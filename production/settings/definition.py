@@ -33,6 +33,7 @@ def check(programs: Mapping[str, Table], where: Where) -> None:
         _check_told(("programs", name), program, where)
         _check_home(("programs", name), program, where)
         _check_scratch(("programs", name), program, where)
+        _check_most(("programs", name), program, where)
         _check_base(name, programs, where)
 
 
@@ -115,6 +116,14 @@ def _check_scratch(at: toml_lines.Key, program: Table, where: Where) -> None:
         # It is emptied: in a shared home that would be another run's, or the user's own.
         if program.get("home", "shared") == "shared" and "run" not in template.fields(directory):
             raise place.refuse(directory, 'a directory with {run}, or home = "private"')
+
+
+def _check_most(at: toml_lines.Key, program: Table, where: Where) -> None:
+    """No attempt may ask for more than retry allows, so neither may the first."""
+    asked, most = program.get("resources", {}), program.get("retry", {})
+    for key in ("time", "memory"):
+        if asked.get(key) is not None and most.get(key) is not None and most[key] < asked[key]:
+            raise where((*at, "retry", key)).wrong(f"less than resources.{key}, which the first attempt asks for")
 
 
 def _check_base(name: str, programs: Mapping[str, Table], where: Where) -> None:

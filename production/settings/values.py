@@ -61,6 +61,8 @@ RANGES: Mapping[str, Range] = {
     "archive.stall": Range(1, 3600, "seconds"),
     "archive.tries": Range(1, 100),
     "quota.interval": Range(1, 3600, "seconds"),
+    "batch.poll": Range(0.05, 3600, "seconds"),
+    "batch.tasks": Range(1, 1_000_000),
     "cores": Range(1, 1024),
     "retry.limit": Range(1, 100),
     "retry.pause": Range(0, 86400, "seconds"),
@@ -132,6 +134,14 @@ def text(place: layer.Place, value: object) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise place.refuse(value, "a text")
     return value
+
+
+def word(place: layer.Place, value: object) -> str:
+    """Read a name that goes to a command: letters, digits and ``_.-``, a letter first."""
+    found = text(place, value)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", found):
+        raise place.refuse(value, "a name of letters, digits and _.-, a letter first")
+    return found
 
 
 def choice(*choices: str) -> Reader:

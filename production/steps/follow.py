@@ -43,7 +43,7 @@ def step(site: site_.Site) -> None:
     verdicts = []
     for run in submitted:
         report, seen = reports[site.layout.mark(run)], witnesses.get(_witness_name(site, run))
-        verdict = judge(run, report, seen, site.layout.program.resources.time, site.settings.grace, now)
+        verdict = judge(run, report, seen, _limit(site, run), site.settings.grace, now)
         if verdict is not None and attempt.cancelled(site, run):
             verdict = dataclasses.replace(verdict, cause=Cause.CANCELLED, message="its manager was leaving")
         if verdict is not None:
@@ -171,12 +171,11 @@ def _end_overdue(
     site: site_.Site, submitted: Sequence[runs.Run], reports: Mapping[str, batch.Report], now: datetime.datetime
 ) -> None:
     """Jobs that run longer than they may, where the batch system itself doesn't mind."""
-    limit = site.layout.program.resources.time
-    if limit is None:
-        return
     overdue = {}
     for run in submitted:
-        mark = site.layout.mark(run)
+        mark, limit = site.layout.mark(run), _limit(site, run)
+        if limit is None:
+            continue
         elapsed = (now - clock.instant(run.submitted or run.since)).total_seconds()
         if reports[mark].phase is batch.Phase.RUNNING and elapsed > limit:
             overdue[mark] = run.job or ""
@@ -208,6 +207,11 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
 def _never_started(site: site_.Site, run: runs.Run, now: datetime.datetime) -> bool:
     """Whether its job is not there and, from now on, will never be."""
     return (now - clock.instant(run.since)).total_seconds() >= site.settings.grace and attempt.revoke(site, run)
+
+
+def _limit(site: site_.Site, run: runs.Run) -> float | None:
+    """Seconds that its job may take."""
+    return (run.asked or site.layout.program.resources).time
 
 
 def _witness_name(site: site_.Site, run: runs.Run) -> str:

@@ -7,7 +7,7 @@ import os
 
 from production import attempt
 from production import site as site_
-from production.journal import count, log
+from production.journal import count, log, once
 
 
 def step(site: site_.Site) -> None:
@@ -31,8 +31,13 @@ def step(site: site_.Site) -> None:
         if lapsed:
             log.warning("Manager %d (%s@%s) is gone; taking over", dead.id, dead.user, dead.host)
             attempt.sweep(site)
-    for orphaned in site.catalogue.orphans(site.layout.production.id):
+    for orphaned in site.catalogue.orphans(site.layout.production.id, me):
         _take_over(site, orphaned)
+    for system, number in site.catalogue.elsewhere(site.layout.production.id, me).items():
+        once(
+            f"elsewhere {system}",
+            f"Nobody follows the jobs of {count(number)} under {system}: {attempt.followed(system)}",
+        )
 
 
 def _take_over(site: site_.Site, dead: int) -> None:

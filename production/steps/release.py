@@ -11,7 +11,7 @@ from production.batch import base as batch
 from production.journal import log
 
 PATIENCE = 30.0
-"""Seconds to wait for cancelled jobs to be gone."""
+"""Seconds to wait for cancelled jobs to be gone; on clusters, which are slow to end them and to say so, grace is added."""
 
 
 def step(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
@@ -47,7 +47,7 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
         site, {mark: run for mark, run in unsure.items() if mark not in known and not attempt.revoke(site, run)}
     )
     living = {mark: by_mark[mark] for mark in known}
-    end = site.clock.boottime() + PATIENCE
+    end = site.clock.boottime() + PATIENCE + site.settings.grace
     for run in living.values():
         attempt.begin_cancel(site, run)
     if known:

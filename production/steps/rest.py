@@ -11,7 +11,9 @@ def done(site: site_.Site) -> bool:
     """Nothing in our hands, nothing new or waiting that we may take, and all others that hold runs are seen alive."""
     if site.settings.follow or attempt.in_hand(site):
         return False
-    if site.catalogue.intake_due(site.layout.production.id) or site.catalogue.orphans(site.layout.production.id):
+    if site.catalogue.intake_due(site.layout.production.id) or site.catalogue.orphans(
+        site.layout.production.id, site.lease.owner
+    ):
         return False
     outlook = site.catalogue.outlook(site.layout.production.id, site.lease.owner, site.wanted)
     if (outlook.new or outlook.waiting) and not brake.on(site):

@@ -10,7 +10,7 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 
-from production import attempt, errors
+from production import attempt, errors, retry
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
@@ -21,10 +21,12 @@ State, Cause = runs.State, runs.Cause
 
 
 def step(site: site_.Site) -> None:
-    """staged → submitting → submitted; or new, failed for cause ``launch``; or held."""
+    """staged → submitting → submitted; or staged again, if there are too many jobs; or failed for cause ``launch``; or held."""
     hands = site.catalogue.in_flight(site.lease.owner)
     slots = site.settings.nproc - hands.get(State.SUBMITTING, 0) - hands.get(State.SUBMITTED, 0)
-    if slots <= 0 or not hands.get(State.STAGED) or (site.layout.program.outputs and site.room.full()):
+    if slots <= 0 or not hands.get(State.STAGED) or site.batch.full():
+        return
+    if site.layout.program.outputs and site.room.full():
         return
     staged = site.catalogue.owned(site.lease.owner, State.STAGED)
     if not staged:
@@ -80,17 +82,21 @@ def _write_down(site: site_.Site, ready: Sequence[runs.Run]) -> tuple[str, list[
         if not sent:
             return "", []
         places = [_place(site, number, run) for number, run in enumerate(sent, 1)]
-        name = change.submission(site.lease.owner, site.settings.batch, site.layout.production, places, now)
-    return name, [dataclasses.replace(run, state=State.SUBMITTING) for run in sent]
+        name = change.submission(site.lease.owner, site.settings.batch.system, site.layout.production, places, now)
+    return name, [dataclasses.replace(place.run, state=State.SUBMITTING, asked=place.resources) for place in places]
 
 
 def _place(site: site_.Site, number: int, run: runs.Run) -> base.Place:
-    resources = site.layout.program.resources
-    asked = {"time": resources.time, "memory": resources.memory, "cores": resources.cores}
+    layout, earlier = site.layout, _earlier(site, run)
+    asked = retry.resources(layout.program.resources, layout.program.retry, earlier)
     return base.Place(
-        run, number, site.layout.log(run, "out"), site.layout.log(run, "err"),
-        site.layout.command(run), asked, site.layout.modules or None,
+        run, number, layout.log(run, "out"), layout.log(run, "err"), layout.command(run),
+        asked, layout.modules or None, retry.avoided(earlier),
     )  # fmt: skip
+
+
+def _earlier(site: site_.Site, run: runs.Run) -> list[runs.Earlier]:
+    return site.catalogue.earlier(run) if run.attempt > 1 else []
 
 
 def _take_paths(site: site_.Site, change: base.Change, run: runs.Run, now: datetime.datetime) -> bool:
@@ -146,11 +152,17 @@ def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
     except errors.SubmitRefused as refused:
         jobs, refusal = {}, str(refused)
     now = site.clock.now()
-    refused_runs = []
+    full, refused_runs = site.batch.full(), []
+    if full:
+        once("full", f"No more jobs for now: {full}; the other runs wait")
+    else:
+        over("full")
     with attempt.writing(site) as change:
         for run in sent:
             job = jobs.get(site.layout.mark(run))
-            if job is None:
+            if job is None and full:
+                change.move(run, State.STAGED, full, now)
+            elif job is None:
                 attempt.fail(site, change, run, base.Ending(Cause.LAUNCH, refusal), now)
                 refused_runs.append(run)
             elif change.move(run, State.SUBMITTED, "", now):
@@ -178,5 +190,6 @@ def _task(site: site_.Site, run: runs.Run) -> batch.Task:
         witness=layout.witness(run),
         environment=tuple(environment.items()),
         scratch=layout.scratch(run),
-        resources=program.resources,
+        resources=run.asked or program.resources,
+        excluded=retry.avoided(_earlier(site, run)),
     )

@@ -29,6 +29,8 @@ WAY = (State.NEW, State.CLAIMED, State.STAGED, State.SUBMITTING, State.SUBMITTED
 
 EVERYTHING = runs.Wanted()
 
+ASKED = runs.Resources(time=3600.0, memory=2**31)
+
 
 class Subject(Protocol):
     """One database to be examined."""
@@ -99,10 +101,10 @@ class Desk:
         with self.write() as change:
             return change.close_production(production.id, self.now)
 
-    def enter(self, production: runs.Production, user: str = "alice") -> runs.Owner:
+    def enter(self, production: runs.Production, user: str = "alice", batch: str = "local") -> runs.Owner:
         somebody = runs.Owner(0, user, f"{user}-pc", "boot", next(self._pids), 7)
         with self.write() as change:
-            return change.enter(somebody, production.id, "local", 10, 5, self.now)
+            return change.enter(somebody, production.id, batch, 10, 5, self.now)
 
     def claim(
         self, production: runs.Production, owner: runs.Owner, number: int = 1000, wanted: runs.Wanted = EVERYTHING
@@ -633,18 +635,18 @@ class Exam:
             desk.walk(run, state)
         with desk.write(alice) as change:
             change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
-        assert desk.catalogue.orphans(production.id) == []
+        assert desk.catalogue.orphans(production.id, bob) == []
         if gone == "lapsed":
             assert desk.lapse(alice)
         else:
             desk.leave(alice)
-        assert desk.catalogue.orphans(production.id) == [alice.id]
+        assert desk.catalogue.orphans(production.id, bob) == [alice.id]
         desk.clock.advance(10)
         given_back, adopted, files = desk.adopt(alice, bob)
         assert numbers(given_back) == [1, 2]
         assert adopted == 3
         assert files == (["/raw/1"] if gone == "lapsed" else [])
-        assert desk.catalogue.orphans(production.id) == []
+        assert desk.catalogue.orphans(production.id, bob) == []
         expected = ["new", "new", "submitting", "submitted", "ended", "finished"]
         assert list(desk.states(production).values()) == expected
         assert numbers(desk.catalogue.owned(bob, *runs.IN_FLIGHT)) == [3, 4, 5]
@@ -761,7 +763,7 @@ class Exam:
         with desk.write(owner) as change:
             digest = change.keep_modules(b"modules\n")
             places = [
-                base.Place(run, task, f"/log/{run}.out", f"/log/{run}.err", ("job.sh", "a b"), {"time": 1}, digest)
+                base.Place(run, task, f"/log/{run}.out", f"/log/{run}.err", ("job.sh", "a b"), ASKED, digest)
                 for task, run in enumerate(both, 1)
             ]
             name = change.submission(owner, "local", production, places, desk.now)
@@ -771,6 +773,7 @@ class Exam:
         one, two = desk.catalogue.owned(owner, State.SUBMITTING)
         assert (one.submission, two.submission) == (another, name)
         assert (two.job, two.user, two.submitted) == (None, "alice", clock_.text(desk.now))
+        assert two.asked == ASKED
         with desk.write(owner) as change:
             change.job(two, "4711")
         assert [run.job for run in desk.catalogue.owned(owner, State.SUBMITTING)] == [None, "4711"]
@@ -788,7 +791,7 @@ class Exam:
             assert run.attempt == number
             with desk.write(owner) as change:
                 assert change.earlier_log(run, "/log/1.out") == (1 if number == 2 else None)
-                place = base.Place(run, 1, "/log/1.out", "/log/1.err", (), {}, None)
+                place = base.Place(run, 1, "/log/1.out", "/log/1.err", (), runs.Resources(), None)
                 change.submission(owner, "local", production, [place], desk.now)
                 if number == 2:
                     change.keep_log(run, 1, "/log/1.attempt1.out", "/log/1.attempt1.err")
@@ -889,6 +892,39 @@ class Exam:
             change.begin_transfer("/raw/1", "1.mid", bob, desk.now)
 
     @pytest.mark.feature("AC-30")
+    @pytest.mark.feature("AC-30", "AC-28")
+    def test_jobs_are_followed_through_the_batch_system_that_has_them(self, desk: Desk) -> None:
+        desk.add(1, 2, 3)
+        production = desk.open()
+        alice, bob = desk.enter(production, batch="slurm"), desk.enter(production, "bob")
+        for run, state in zip(desk.claim(production, alice), (State.SUBMITTED, State.ENDED, State.STAGED), strict=True):
+            desk.walk(run, state)
+        assert desk.lapse(alice)
+        assert desk.catalogue.elsewhere(production.id, bob) == {"slurm": 1}
+        given_back, adopted, _ = desk.adopt(alice, bob)
+        assert (numbers(given_back), adopted) == ([3], 1)
+        assert desk.catalogue.orphans(production.id, bob) == []
+        carol = desk.enter(production, "carol", batch="slurm")
+        assert desk.catalogue.elsewhere(production.id, carol) == {}
+        assert desk.catalogue.orphans(production.id, carol) == [alice.id]
+        assert desk.adopt(alice, carol)[1] == 1
+
+    @pytest.mark.feature("AC-21")
+    def test_what_earlier_attempts_had_and_how_they_ended(self, desk: Desk) -> None:
+        desk.add(1)
+        production = desk.open()
+        owner = desk.enter(production)
+        (run,) = desk.claim(production, owner)
+        with desk.write(owner) as change:
+            place = base.Place(run, 1, "/log/1.out", "/log/1.err", (), ASKED, None, ("n02",))
+            change.submission(owner, "slurm", production, [place], desk.now)
+        desk.end(run, Cause.MEMORY, host="n01", wall=12.5, memory=2**31)
+        desk.move(run, State.NEW)
+        (run,) = desk.claim(production, owner)
+        assert desk.catalogue.earlier(run) == [runs.Earlier(Cause.MEMORY, ASKED, "n01", 12.5, 2**31)]
+        [(kept,)] = desk.subject.shell("SELECT resources FROM attempt WHERE attempt = 1")
+        assert '"avoided": ["n02"]' in kept
+
     @pytest.mark.parametrize("gone", ["lapsed", "left"])
     def test_a_file_that_someone_gone_was_bringing_can_be_brought(self, desk: Desk, gone: str) -> None:
         """Also if nothing else is left of him that anybody would adopt."""
@@ -903,7 +939,7 @@ class Exam:
             assert desk.lapse(alice)
         else:
             desk.leave(alice)
-        for orphaned in desk.catalogue.orphans(production.id):
+        for orphaned in desk.catalogue.orphans(production.id, bob):
             with desk.write() as change:
                 change.adopt(orphaned, 1, bob, desk.now)
         with desk.write() as change:
@@ -919,7 +955,7 @@ class Exam:
         with desk.write() as change:
             change.begin_transfer("/raw/1", "1.mid", alice, desk.now)
         assert desk.lapse(alice)
-        for orphaned in desk.catalogue.orphans(fourth.id):
+        for orphaned in desk.catalogue.orphans(fourth.id, bob):
             with desk.write() as change:
                 change.adopt(orphaned, fourth.id, bob, desk.now)
         with desk.write() as change:
@@ -1059,7 +1095,7 @@ class Exam:
         (run,) = desk.claim(production, owner)
         with desk.write() as change:
             digest = change.keep_modules(b"modules\n")
-            place = base.Place(run, 1, "/log/1.out", "/log/1.err", ("x",), {}, digest)
+            place = base.Place(run, 1, "/log/1.out", "/log/1.err", ("x",), runs.Resources(), digest)
             change.submission(owner, "local", production, [place], desk.now)
         desk.clock.advance(60)
         desk.end(run, None)
