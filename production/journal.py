@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 log = logging.getLogger("production")
 
@@ -52,6 +52,13 @@ def held() -> Iterator[None]:
         _held.records = None
     for record in records:
         log.handle(record)
+
+
+def some(runs: Sequence[object], most: int = 10) -> str:
+    """``runs 1, 2, 3``; of many the first, and how many more there are."""
+    told = ", ".join(str(run) for run in runs[:most])
+    more = f" and {len(runs) - most} more" if len(runs) > most else ""
+    return f"{'run' if len(runs) == 1 else 'runs'} {told}{more}"
 
 
 def count(number: int, noun: str = "run") -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from production import run as runs
 from production import settings
 
-NOT_COUNTED = frozenset({runs.Cause.RELEASED, runs.Cause.CANCELLED, runs.Cause.NODE})
+NOT_COUNTED = frozenset({runs.Cause.RELEASED, runs.Cause.NODE})
 """Not the run's own doing, so not held against it."""
 
 GROWTH = 1.5

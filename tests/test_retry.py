@@ -31,7 +31,7 @@ def seconds(following: retry.Next) -> float | None:
     return None if following.not_before is None else (following.not_before - NOW).total_seconds()
 
 
-@pytest.mark.parametrize("cause", [Cause.RELEASED, Cause.CANCELLED, Cause.NODE])
+@pytest.mark.parametrize("cause", [Cause.RELEASED, Cause.NODE])
 @pytest.mark.parametrize("failures", [0, 2, 99])
 def test_what_is_not_the_runs_doing_is_not_held_against_it(cause: Cause, failures: int) -> None:
     following = retry.after(run(failures), cause, settings.Retry(limit=1), NOW)
@@ -41,7 +41,17 @@ def test_what_is_not_the_runs_doing_is_not_held_against_it(cause: Cause, failure
 @pytest.mark.feature("AC-23")
 @pytest.mark.parametrize(
     "cause",
-    [Cause.PROGRAM, Cause.TIME, Cause.MEMORY, Cause.LAUNCH, Cause.STAGING, Cause.OUTPUT, Cause.KILLED, Cause.LOST],
+    [
+        Cause.PROGRAM,
+        Cause.TIME,
+        Cause.MEMORY,
+        Cause.LAUNCH,
+        Cause.STAGING,
+        Cause.OUTPUT,
+        Cause.CANCELLED,
+        Cause.KILLED,
+        Cause.LOST,
+    ],
 )
 def test_a_failure_is_tried_again_later_until_the_limit(cause: Cause) -> None:
     rules = settings.Retry(limit=3, pause=30, factor=2)
@@ -57,7 +67,7 @@ def test_a_failure_is_tried_again_later_until_the_limit(cause: Cause) -> None:
 def test_every_cause_is_one_or_the_other() -> None:
     """A new cause is given its place in the tests above."""
     counted = {cause for cause in Cause if retry.after(run(), cause, settings.Retry(), NOW).counted}
-    assert counted == set(Cause) - {Cause.RELEASED, Cause.CANCELLED, Cause.NODE}
+    assert counted == set(Cause) - {Cause.RELEASED, Cause.NODE}
 
 
 def test_attempts_that_do_not_count_do_not_use_up_the_limit() -> None:

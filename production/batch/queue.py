@@ -442,6 +442,7 @@ class Queue:
         return self._dialect.by_hand(job)
 
     def close(self) -> None:
+        self._forget([id for id, job in self._jobs.items() if job.gone])
         self._shell.close()
 
 

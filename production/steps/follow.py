@@ -45,10 +45,10 @@ def step(site: site_.Site) -> None:
         report, seen = reports[site.layout.mark(run)], witnesses.get(_witness_name(site, run))
         verdict = judge(run, report, seen, _limit(site, run), site.settings.grace, now)
         if verdict is not None and attempt.cancelled(site, run):
-            verdict = dataclasses.replace(verdict, cause=Cause.CANCELLED, message="its manager was leaving")
+            verdict = dataclasses.replace(verdict, cause=Cause.RELEASED, message="its manager was leaving")
         if verdict is not None:
             verdicts.append((run, verdict))
-    _write_down(site, verdicts, now)
+    _write_down(site, verdicts, reports, now)
     _end_overdue(site, submitted, reports, now)
 
 
@@ -133,13 +133,23 @@ def _overruled(cause: Cause, witness: witness_.Witness | None) -> bool:
     return cause in (Cause.LOST, Cause.LAUNCH) or (cause is Cause.NODE and witness.exit == 0)
 
 
-def _write_down(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]], now: datetime.datetime) -> None:
+def _write_down(
+    site: site_.Site,
+    verdicts: Sequence[tuple[runs.Run, base.Ending]],
+    reports: Mapping[str, batch.Report],
+    now: datetime.datetime,
+) -> None:
     if not verdicts:
         return
     failed = []
     with attempt.writing(site) as change:
         for run, ending in verdicts:
-            if ending.cause is not None:
+            paths = site.layout.fixed(run) if ending.cause is Cause.LOST else []
+            if paths and reports[site.layout.mark(run)].phase is batch.Phase.UNKNOWN:
+                why = f"{ending.message}, and it may still be writing {paths[0]}: see that it is gone, then release the run"
+                if attempt.hold(change, run, Cause.LOST, why, now):
+                    failed.append(run)
+            elif ending.cause is not None:
                 if attempt.fail(site, change, run, _with_last_words(run, site, ending), now):
                     failed.append(run)
             elif change.move(run, State.ENDED, "exit 0", now):
@@ -210,8 +220,8 @@ def _never_started(site: site_.Site, run: runs.Run, now: datetime.datetime) -> b
 
 
 def _limit(site: site_.Site, run: runs.Run) -> float | None:
-    """Seconds that its job may take."""
-    return (run.asked or site.layout.program.resources).time
+    """Seconds from the submission that its job may take; none on a cluster, which counts itself, from the job's start."""
+    return (run.asked or site.layout.program.resources).time if site.settings.batch.system == "local" else None
 
 
 def _witness_name(site: site_.Site, run: runs.Run) -> str:
