@@ -74,6 +74,7 @@ class GridEngine:
         command = [
             "qsub", "-terse", "-N", array.name, "-t", f"1-{array.size}", "-r", "n", "-S", "/bin/sh", "-wd", "/",
             "-o", "/dev/null", "-e", "/dev/null", "-j", "n", "-m", "n",
+            "-w", "e",  # what would not fit an empty cluster is refused, not kept for ever
         ]  # fmt: skip
         asked = array.resources
         wanted = []

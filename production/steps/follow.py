@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
@@ -22,6 +23,9 @@ from production.journal import log, once
 
 State: TypeAlias = runs.State
 Cause: TypeAlias = runs.Cause
+
+_OUT_OF_MEMORY = re.compile(r"\b(?:MemoryError|bad_alloc|[Cc]annot allocate memory|[Oo]ut of memory)\b")
+"""What Python, C++, the C library and others say last; Grid Engine limits what may be asked for, and sees no more."""
 
 _FROM_THE_TERMINAL = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
@@ -163,7 +167,13 @@ def _write_down(
 def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> base.Ending:
     """The message with the last line of the job's error log: mostly that is all the shift wants to know."""
     line = last_line(site.layout.log(run, "err")) or last_line(site.layout.log(run, "out"))
+    if ending.cause is Cause.PROGRAM and _limited(site, run) and _OUT_OF_MEMORY.search(line):
+        ending = dataclasses.replace(ending, cause=Cause.MEMORY)  # one large request: it never had what it asked for
     return dataclasses.replace(ending, message=f"{ending.message}: {line}") if line else ending
+
+
+def _limited(site: site_.Site, run: runs.Run) -> bool:
+    return (run.asked or site.layout.program.resources).memory is not None
 
 
 def last_line(path: str) -> str:

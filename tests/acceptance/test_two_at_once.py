@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import grp
-import importlib.util
 import os
 import pathlib
-import pwd
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from tests.acceptance.campaign import ROOT, Campaign, Manager, Result, User, until
+from tests.acceptance.campaign import Campaign, Manager, Result, User, until
 
 Need = Callable[[str, object], object]
 
@@ -107,62 +103,6 @@ echo "$1 $(id -un)" >@/started
 read go <@/gate
 echo "$(id -un): $(cat "$2")" >"$3"
 """
-
-
-@pytest.fixture(scope="session")
-def users(need: Need) -> tuple[User, User]:
-    """Two people of one shift, with umasks 022 and 077; made if they aren't there."""
-    need("root, to work as two other people", os.geteuid() == 0)
-    need("useradd", shutil.which("useradd"))
-    subprocess.run(["groupadd", "-f", "rpshift"], check=True)
-    for name in ("rpalice", "rpbob"):
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            subprocess.run(["useradd", "-M", "-U", "-G", "rpshift", "-s", "/bin/sh", name], check=True)
-    shift = grp.getgrnam("rpshift").gr_gid
-    alice, bob = (pwd.getpwnam(name) for name in ("rpalice", "rpbob"))
-    return (
-        User("rpalice", alice.pw_uid, alice.pw_gid, (shift,), 0o022),
-        User("rpbob", bob.pw_uid, bob.pw_gid, (shift,), 0o077),
-    )
-
-
-@pytest.fixture(scope="session")
-def house(users: tuple[User, User], need: Need) -> Iterator[tuple[str, pathlib.Path]]:
-    """A Python that others may run, and a copy of the product that they may read: ours is often in root's HOME."""
-    with tempfile.TemporaryDirectory(prefix="rp-house-", ignore_cleanup_errors=True) as made:
-        directory = pathlib.Path(made)
-        directory.chmod(0o755)
-        shutil.copy(ROOT / "run_production.py", directory)
-        for name in ("production", "sge_scripts"):
-            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-        # psutil is built for every Python 3; nothing else is imported on the way of a run
-        spec = importlib.util.find_spec("psutil")
-        assert spec
-        assert spec.submodule_search_locations
-        shutil.copytree(spec.submodule_search_locations[0], directory / "psutil")
-        subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
-        found = [one for one in candidates() if runs_for(users[1], one, directory)]
-        yield str(need("a Python 3.11 or later that other users may run", found and found[0])), directory
-
-
-def candidates() -> list[str]:
-    names = ("python3.13", "python3.12", "python3.11", "python3")
-    places = ("/usr/bin", "/usr/local/bin", "/opt/python/bin")
-    return [sys.executable, *(f"{place}/{name}" for place in places for name in names)]
-
-
-def runs_for(user: User, python: str, directory: pathlib.Path) -> bool:
-    code = "import sys; assert sys.version_info >= (3, 11); import psutil, production.cli.campaign"
-    try:
-        subprocess.run(
-            [python, "-c", code], check=True, cwd=directory, capture_output=True, timeout=60,
-            env={"PYTHONPATH": str(directory)}, user=user.uid, group=user.gid, extra_groups=user.groups,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return True
 
 
 @pytest.fixture

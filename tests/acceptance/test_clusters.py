@@ -1,0 +1,232 @@
+"""Whole productions on real clusters: what goes wrong there, and what the shift is told of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.campaign import until
+from tests.acceptance.clusters import Ground
+
+SIM = """
+[programs.sim]
+script = "sim.sh"
+retry.pause = 0
+retry.limit = 2
+"""
+
+
+def campaign(ground: Ground, script: str, runs: str = "1", more: str = "", **words: float) -> None:
+    """A production of one program, in a database of the jobs' user."""
+    ground.campaign.script("sim.sh", script)
+    ground.campaign.settings(SIM + more, lease=60, **words)
+    ground.begin(runs)
+
+
+@pytest.mark.feature("AC-08", "AC-19", "AC-28")
+def test_a_production_from_end_to_end(ground: Ground) -> None:
+    campaign(ground, 'echo "run $1"; test $1 != 3', "1-6")
+    result = ground.run("--new=t")
+    assert result.code == 3, str(result)
+    assert ground.campaign.letters("sim_v1") == "FFEFFF"
+    assert result.said("Failed run: 3 (program: exit 1")
+    assert ground.attempts("exit, cause, cpu IS NOT NULL, host IS NOT NULL", 3) == [(1, "program", 1, 1)] * 2
+    calls = ground.calls()
+    assert calls[ground.submit] == 2  # all six at once, and the one that is tried again
+    assert not ground.queue()
+    ground.campaign.nothing_in_hands()
+    assert [path.name for path in ground.campaign.data.glob("jobs/*/*")] == []
+
+
+@pytest.mark.feature("AC-19", "AC-23")
+def test_a_thousand_runs_cost_few_calls(ground: Ground) -> None:
+    campaign(ground, "sleep 600", "1-1000")
+    manager = ground.start("--new=t", "--nproc=1000", "--nprep=1000", pause=15)
+    ground.submitted(1000)
+    assert ground.calls()[ground.submit] <= 3
+    result = manager.stop(seconds=120)
+    assert (result.code, result.said("jobs cancelled, claims given back")) == (130, True), str(result)
+    assert ground.calls()[ground.cancel] <= 3
+    assert ground.campaign.letters("sim_v1") == "N" * 1000
+    ground.until_empty()
+    ground.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("AC-20", "AC-21")
+def test_too_little_memory_is_asked_for_once_more_with_more(ground: Ground) -> None:
+    """The second attempt has half as much again, and that is enough."""
+    greedy = "exec python3 -c 'import time; held = bytearray(220 << 20); time.sleep(4)'"
+    campaign(ground, greedy, more='resources.memory = "200M"\nresources.time = "5m"\n')
+    result = ground.run("--new=t")
+    assert result.code == 0, str(result)
+    first, second = ground.attempts("cause, resources, memory, host IS NOT NULL")
+    assert first[0] == "memory", result.err
+    assert second[0] is None
+    asked = ['"memory": 209715200', '"memory": 3']
+    assert all(words in str(one[1]) for words, one in zip(asked, (first, second), strict=True)), (first, second)
+    assert (first[3], second[3]) == (1, 1)
+
+
+@pytest.mark.feature("AC-20")
+def test_who_takes_too_long_is_ended_by_the_cluster(ground: Ground) -> None:
+    """Slurm counts in minutes and looks every thirty seconds."""
+    time = "1s" if ground.system == "sge" else "1m"
+    campaign(ground, "sleep 300", more=f'resources.time = "{time}"\nretry.time = "{time}"\n')
+    result = ground.run("--new=t", seconds=200)
+    assert ground.attempts("cause") == [("time",)], result.err
+    assert result.said("it had all that retry.time allows"), result.err
+    assert result.code == 3
+
+
+@pytest.mark.feature("AC-22", "AC-23")
+@pytest.mark.parametrize("when", ["pending", "running"])
+def test_a_job_that_somebody_deletes(ground: Ground, when: str) -> None:
+    """Pending: what fills the whole cluster is in its way. Grid Engine remembers nothing of what never ran."""
+    campaign(ground, "echo $1 >>@/began; sleep 600", grace=3)
+    ground.block() if when == "pending" else None
+    manager = ground.start("--new=t")
+    ground.submitted(1)
+    began = ground.began
+    if when == "running":
+        until(began.exists, "the job runs")
+    ground.delete(*ground.queue())
+    until(lambda: len(ground.attempts("cause")) == 2, "it is tried again")
+    [(cause, counted), _] = ground.attempts("cause, counted")
+    known = {"slurm": {"cancelled"}, "sge": {"lost"} if when == "pending" else {"killed", "program"}}
+    assert cause in known[ground.system]
+    assert counted == 1
+    manager.stop(seconds=120)
+    ground.until_empty()
+    assert ground.campaign.letters("sim_v1") == "N"
+
+
+@pytest.mark.feature("AC-21")
+def test_a_node_that_dies(ground: Ground) -> None:
+    """The run goes elsewhere, and it isn't held against it; where there is no other host it waits for this one."""
+    if ground.system == "sge":
+        pytest.skip("its one execution host comes back, and goes on")
+    campaign(ground, "hostname >>@/began; test -e @/go || sleep 600", grace=20)
+    manager = ground.start("--new=t")
+    until(ground.began.exists, "the job runs")
+    [host] = ground.words()
+    (ground.campaign.directory / "go").touch()
+    ground.cluster.kill_node(int(host[1:]))
+    try:
+        result = manager.wait(120)
+    finally:
+        ground.cluster.start_node(int(host[1:]))
+    assert result.code == 0, str(result)
+    first, second = ground.attempts("cause, counted, host, resources")
+    assert first[:3] == ("node", 0, host)
+    assert f'"avoided": ["{host}"]' in str(second[3])
+    assert second[2] != host
+
+
+@pytest.mark.feature("AC-19", "AC-29")
+@pytest.mark.parametrize("when", ["submitting", "following"])
+def test_a_controller_that_is_away(ground: Ground, when: str) -> None:
+    campaign(ground, "echo $1 >>@/began; sleep 3", "1-4")
+    if when == "submitting":
+        ground.cluster.stop_controller()
+    manager = ground.start("--new=t")
+    try:
+        if when == "following":
+            ground.submitted(4)
+            ground.cluster.stop_controller()
+        manager.wait_for("waiting", seconds=90)
+    finally:
+        ground.cluster.start_controller()
+    result = manager.wait(200)
+    assert result.code == 0, str(result)
+    assert ground.campaign.letters("sim_v1") == "FFFF"
+    began = ground.words()
+    assert sorted(began) == ["1", "2", "3", "4"], "each was computed once"
+    assert len([message for message in result.messages if message.endswith("; waiting")]) <= 2, result.err
+    assert not ground.queue()
+
+
+@pytest.mark.feature("AC-29", "AC-33")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_killed_while_submitting(ground: Ground, when: str) -> None:
+    """By the client itself, before it asked the cluster or after it had the reply: nothing is lost, nothing done twice."""
+    campaign(ground, "echo $1 >>@/began", "1-3", grace=3)
+    ground.fault(ground.submit, when)
+    killed = ground.run("--new=t")
+    assert killed.code == -9
+    result = ground.run("--version=1")
+    assert result.code == 0, str(result)
+    assert sorted(ground.words()) == ["1", "2", "3"]
+    assert ground.campaign.letters("sim_v1") == "FFF"
+    assert not ground.queue()
+
+
+@pytest.mark.feature("AC-33")
+def test_foreign_jobs_neither_count_nor_confuse(ground: Ground) -> None:
+    campaign(ground, "exit 0", "1-3")
+    ground.block()
+    theirs = ground.queue()
+    held = ground.hold()
+    manager = ground.start("--new=t", "--nproc=2")
+    ground.submitted(2)
+    ground.delete(*theirs)
+    result = manager.wait(120)
+    assert result.code == 0, str(result)
+    assert ground.queue() == [held]
+    ground.delete(held)
+
+
+def test_what_cannot_be_submitted_is_told(ground: Ground) -> None:
+    """A request that the site refuses, or accepts and will never fit."""
+    campaign(ground, "exit 0", "1-2", "resources.cores = 900\n", grace=3)
+    result = ground.run("--new=t", seconds=200)
+    assert result.code == 3, str(result)
+    assert {cause for (cause,) in ground.attempts("cause")} == {"launch"}, result.err
+    assert not ground.queue()
+
+
+def test_a_script_that_vanished(ground: Ground) -> None:
+    campaign(ground, 'mv "$0" "$0.away"', "1-2")
+    result = ground.run("--new=t", "--nproc=1")
+    assert result.code == 3, str(result)
+    assert ground.attempts("cause, exit") == [(None, 0), ("program", 127), ("program", 127)]
+    assert result.said("not found") or result.said("No such file"), result.err
+
+
+def test_a_log_directory_that_may_not_be_written(ground: Ground) -> None:
+    campaign(ground, "exit 0", "1-2")
+    ground.campaign.call(["mkdir", "-p", "data/log/v1"], ground.user)
+    logs = ground.campaign.data / "log/v1"
+    logs.chmod(0o555)
+    result = ground.run("--new=t")
+    assert result.code == 1, str(result)
+    assert result.said(f"{logs} may not be written by you"), result.err
+    assert ground.campaign.letters("sim_v1") == "NN"
+    assert not ground.queue()
+
+
+@pytest.mark.feature("AC-33")
+def test_ctrl_c_with_two_hundred_jobs(ground: Ground) -> None:
+    campaign(ground, "sleep 600", "1-200")
+    manager = ground.start("--new=t", "--nproc=200", "--nprep=200")
+    ground.submitted(200)
+    result = manager.stop(seconds=120)
+    assert result.code == 130, str(result)
+    assert result.said("Stopped: jobs cancelled, claims given back"), str(result)
+    assert ground.calls()[ground.cancel] <= 3
+    ground.until_empty(5)
+    ground.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("AC-30")
+def test_two_managers_and_one_is_killed(ground: Ground) -> None:
+    campaign(ground, "echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-20")
+    first = ground.start("--new=t", "--nproc=4")
+    ground.submitted(4)
+    second = ground.start("--nproc=4")
+    ground.submitted(8)
+    first.kill()
+    (ground.campaign.directory / "go").touch()
+    result = second.wait(200)
+    assert result.code == 0, str(result)
+    began = ground.words()
+    assert sorted(map(int, began)) == list(range(1, 21))
+    assert ground.campaign.letters("sim_v1") == "F" * 20
