@@ -251,7 +251,11 @@ def forsake(site: site_.Site) -> None:
     """We have lost our runs: files that came after that are nobody's, unless whoever took over wants them too."""
     clear_tickets(site, site.lease.owner.id)  # whoever took over has swept; we may have made it again since
     site.porter.stop()
-    come = [path for path, progress in site.porter.progress().items() if progress.done and progress.error is None]
+    come = [
+        path
+        for path, progress in site.porter.progress().items()
+        if progress.done and progress.error is None and not progress.measured
+    ]
     if come:
         with site.catalogue.write() as change:
             for path in come:

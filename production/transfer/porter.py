@@ -35,12 +35,17 @@ class Unwanted(Exception):
 class _Fetch:
     """One fetch. Changed under the porter's lock only."""
 
-    __slots__ = ("bytes", "ended", "error", "local", "most", "remote", "running", "seated", "size", "unwanted", "waits")
+    # fmt: off
+    __slots__ = (
+        "bytes", "ended", "error", "local", "measured", "most", "remote", "running", "seated", "size", "unwanted", "waits",
+    )
+    # fmt: on
 
-    def __init__(self, remote: str, local: str, most: int | None) -> None:
+    def __init__(self, remote: str, local: str, most: int | None, measured: bool = False) -> None:
         self.remote = remote
         self.local = local
         self.most = most
+        self.measured = measured
         self.bytes = 0
         self.size: int | None = None
         self.ended = False
@@ -57,7 +62,7 @@ class _Fetch:
         return self.seated and not self.waits and self.size is not None
 
     def told(self) -> base.Progress:
-        return base.Progress(self.bytes, self.size, self.ended, self.error, self.waits)
+        return base.Progress(self.bytes, self.size, self.ended, self.error, self.waits, self.measured)
 
 
 class _Recall:
@@ -204,7 +209,14 @@ class Threads:
 
         One of more than ``most`` bytes isn't begun: ``TooLarge``.
         """
-        fetch = _Fetch(remote, local, most)
+        self._queue_up(_Fetch(remote, local, most))
+
+    def measure(self, remote: str, local: str) -> None:
+        """Queue the question how large a file is in the archive; told as a fetch that brings nothing."""
+        self._queue_up(_Fetch(remote, local, None, measured=True))
+
+    def _queue_up(self, fetch: _Fetch) -> None:
+        local = fetch.local
         with self._lock:
             known = self._fetches.get(local)
             if known is not None and not known.ended:
@@ -317,6 +329,8 @@ class Threads:
             try:
                 size = self._transfer.size(fetch.remote, functools.partial(self._go_on, fetch))
                 self._size_known(fetch, size)
+                if fetch.measured:
+                    return
                 advance = functools.partial(self._advance, fetch)
                 received = functools.partial(self._received, fetch)
                 count = self._transfer.fetch(fetch.remote, fetch.local, advance, size, received)

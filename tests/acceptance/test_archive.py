@@ -140,6 +140,33 @@ def test_a_missing_file_is_held_with_the_servers_words(campaign: Campaign, serve
     assert result.said("Held run: 2 (")
 
 
+@pytest.mark.feature("AC-12")
+@pytest.mark.parametrize("behind", ["ftp", "directory"])
+def test_a_file_that_somebody_put_there_is_compared_with_the_archive(
+    campaign: Campaign, server: hostile_ftp.Server, behind: str
+) -> None:
+    use(campaign, server.url())
+    if behind == "directory":
+        campaign.settings(SIM)
+    campaign.raw(range(1, 5))
+    raw = campaign.data / "raw"
+    raw.mkdir(parents=True)
+    (raw / "run00001.mid").write_bytes((campaign.archive / "run00001.mid").read_bytes())
+    (raw / "run00002.mid").write_text("half of")
+    (raw / "run00003.mid").write_text("of a run that the archive has lost")
+    (campaign.archive / "run00003.mid").unlink()
+    campaign.begin("1-4")
+    result = campaign.run("--production=sim", "--new=v5")
+    assert campaign.letters("sim_v1") == "FHFF", str(result)
+    told = [line for line in result.messages if line.startswith(("Held run", "Input of run"))]
+    assert sorted(told) == [
+        f"Held run: 2 ({raw}/run00002.mid was there already and has 7 bytes, the archive's has 18; remove it or move it away)",
+        f"Input of run 3 was there and is used as it is, 34 bytes: {raw}/run00003.mid (the archive has no such file)",
+    ]
+    assert sorted(path.name for path in raw.iterdir()) == ["run00001.mid", "run00002.mid", "run00003.mid"]  # not ours
+    campaign.nothing_in_hands()
+
+
 def test_a_server_that_is_away_is_waited_for_and_told_once(campaign: Campaign, server: hostile_ftp.Server) -> None:
     use(campaign, server.url())
     campaign.raw(range(1, 7))
