@@ -101,8 +101,9 @@ def test_a_ctrl_c_half_way_and_again(campaign: Campaign) -> None:
     os.killpg(demo.pid, signal.SIGINT)
     stopped = demo.wait()
     assert stopped.code == 130, str(stopped)
+    goes_on = f"{sys.executable} -m demo '--directory={DIRECTORY}'"
     assert (
-        stopped.err.splitlines()[-1] == f"Interrupted; go on with: {sys.executable} -m demo '--directory={DIRECTORY}'"
+        stopped.err.splitlines()[-1] == f"Interrupted; the whole demo, its FTP server and all, goes on with: {goes_on}"
     )
     assert "Traceback" not in stopped.err
     assert set(states(campaign, "alcapana_v1")) == {"F", "N"}, "claims are given back"
