@@ -202,7 +202,7 @@ environment = { OMP_NUM_THREADS = "4" }
 resources = { time = "1-02:00:00", memory = "512M", cores = 4 }
 retry = { limit = 5, pause = 1, factor = 1.5, longest = 60 }
 outputs.fit = { path = "fit/v{version}/fit{run}.root", check = "command", minimum = "1K", command = ["./check.sh", "-q"] }
-outputs.plot = { path = "plot/{run}.{attempt}.pdf", written = "plots/{run}.pdf", optional = true }
+outputs.plot = { path = "plot/v{version}/{run}.{attempt}.pdf", written = "plots/{run}.pdf", optional = true }
 """,
     )
     assert house.load().programs["lifetime"] == settings.Program(
@@ -221,7 +221,7 @@ outputs.plot = { path = "plot/{run}.{attempt}.pdf", written = "plots/{run}.pdf",
             settings.OutputSettings(
                 "fit", "fit/v{version}/fit{run}.root", "", "command", 1024, (str(house.work / "check.sh"), "-q")
             ),
-            settings.OutputSettings("plot", "plot/{run}.{attempt}.pdf", "plots/{run}.pdf", optional=True),
+            settings.OutputSettings("plot", "plot/v{version}/{run}.{attempt}.pdf", "plots/{run}.pdf", optional=True),
         ),
     )
 
@@ -473,6 +473,8 @@ OF_A_PROGRAM: list[tuple[str, str]] = [
     ("outputs.fit.path = 'a/../x{run}'", 'outputs.fit.path: "a/../x{run}" is not allowed; a path without ".."'),
     ("outputs.fit.path = 'x/'", 'outputs.fit.path: "x/" is not allowed; a relative path, without / at its end'),
     ("outputs.fit.path = 'x'", 'outputs.fit.path: "x" is not allowed; a path with {run}, or the runs overwrite each other'),
+    ("outputs.fit.path = 'x{run}'", 'outputs.fit.path: "x{run}" is not allowed;'
+        " a path with {version}, or the next version finds this one's file in its way"),
     ("outputs.fit.path = 'x{fit}'", f"outputs.fit.path: {{fit}}: no such field; {KNOWN}"),
     ("outputs.fit.path = ''", "outputs.fit: no path"),
     ("outputs.fit.written = '/x'", 'outputs.fit.written: "/x" is not allowed; a relative path'),
@@ -482,7 +484,7 @@ OF_A_PROGRAM: list[tuple[str, str]] = [
     ("outputs.fit.minimum = -1", 'outputs.fit.minimum: -1 is not allowed; bytes, or a text as "2G"'),
     ("outputs.fit.optional = 1", "outputs.fit.optional: 1 is not allowed; true or false"),
     ("outputs.b.written = 'b'", "outputs.b: no path"),
-    ("outputs.b.path = 'b{run}'", "outputs.b: nobody tells the script where; set written, or use {b} in arguments"),
+    ("outputs.b.path = 'b{run}v{version}'", "outputs.b: nobody tells the script where; set written, or use {b} in arguments"),
     ("outputs.b.path = 'fit/./v{version}//fit{run:05}.root'", ('outputs.b.path: "fit/./v{version}//fit{run:05}.root" is also'
      " programs.lifetime.outputs.fit.path; one of them needs another path")),
     ("outputs.fit.path = 'raw/run{run:05d}.mid'", ('outputs.fit.path: "raw/run{run:05d}.mid" is also programs.lifetime.staged;'
@@ -505,9 +507,9 @@ PROGRAMS: list[tuple[str, str]] = [
     ("[programs.a]\nscript = 'x'\nbase = 'alcapana.tre'", '3: programs.a.base: alcapana has no output "tre"; did you mean "tree"?'),
     ("[programs.alcapana]\ninput = ''\nbase = 'rootana.out'",
      "3: programs.alcapana.base: bases in a circle: alcapana → rootana → alcapana"),
-    ("[programs.a]\nscript = 'x'\nbase = 'a.b'\noutputs.b = { path = 'b{run}', written = 'b' }",
+    ("[programs.a]\nscript = 'x'\nbase = 'a.b'\noutputs.b = { path = 'b{version}/{run}', written = 'b' }",
      "3: programs.a.base: bases in a circle: a → a"),
-    ("[programs.a]\nscript = 'x'\noutputs.b = { path = 'b{run}', written = 'b' }\noutputs.c = { path = 'c{run}',\twritten = './b' }",
+    ("[programs.a]\nscript = 'x'\noutputs.b = { path = 'b{version}/{run}', written = 'b' }\noutputs.c = { path = 'c{version}/{run}',\twritten = './b' }",
      '4: programs.a.outputs.c.written: "./b" is also programs.a.outputs.b.written; one of them needs another path'),
 ]  # fmt: skip
 
@@ -550,7 +552,7 @@ def test_another_home_for_a_shipped_program_makes_its_links_superfluous(house: H
 @pytest.mark.feature("PK-07")
 def test_a_longer_circle_and_a_program_that_hangs_on_it(house: House) -> None:
     text = "".join(
-        f"[programs.{name}]\nscript = 'x'\nbase = '{base}.o'\noutputs.o = {{ path = '{name}{{run}}', written = 'o' }}\n"
+        f"[programs.{name}]\nscript = 'x'\nbase = '{base}.o'\noutputs.o = {{ path = '{name}{{version}}/{{run}}', written = 'o' }}\n"
         for name, base in (("d", "a"), ("a", "b"), ("b", "c"), ("c", "a"))
     )
     assert house.refusal(text) == "production.toml:3: programs.d.base: bases in a circle: a → b → c → a"
