@@ -178,12 +178,25 @@ def leave(
     change: base.Change, run: runs.Run, following: retry.Next, why: str, ending: base.Ending, now: datetime.datetime
 ) -> bool:
     """The run is ours no more, its attempt over; its input goes, if nobody needs it. False if it wasn't ours any more."""
+    for path in change.taken_paths(run):
+        change.leave_path(run, path, leftover(path))
     if not change.move(run, following.state, why, now, failures=following.failures, not_before=following.not_before):
         stale(run)
         return False
     change.end(run, ending, now)
     remove_inputs(change, run)
     return True
+
+
+def leftover(path: str) -> str | None:
+    """What is at a fixed path, by which it is known again: another file, or a changed one, is a user's. None: nothing."""
+    with contextlib.suppress(OSError):  # a network file system asks its server anew at an open, and only there
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC))
+    try:
+        there = os.lstat(path)
+    except OSError:
+        return None
+    return f"{there.st_ino} {there.st_size} {there.st_mtime_ns}"
 
 
 def remove_inputs(change: base.Change, run: runs.Run) -> None:

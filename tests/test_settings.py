@@ -473,8 +473,8 @@ OF_A_PROGRAM: list[tuple[str, str]] = [
     ("outputs.fit.path = 'a/../x{run}'", 'outputs.fit.path: "a/../x{run}" is not allowed; a path without ".."'),
     ("outputs.fit.path = 'x/'", 'outputs.fit.path: "x/" is not allowed; a relative path, without / at its end'),
     ("outputs.fit.path = 'x'", 'outputs.fit.path: "x" is not allowed; a path with {run}, or the runs overwrite each other'),
-    ("outputs.fit.path = 'x{run}'", 'outputs.fit.path: "x{run}" is not allowed;'
-        " a path with {version}, or the next version finds this one's file in its way"),
+    ("outputs.fit.path = 'x{run}'", ('outputs.fit.path: "x{run}" is not allowed;'
+        " a path with {version}, or the next version finds this one's file in its way")),
     ("outputs.fit.path = 'x{fit}'", f"outputs.fit.path: {{fit}}: no such field; {KNOWN}"),
     ("outputs.fit.path = ''", "outputs.fit: no path"),
     ("outputs.fit.written = '/x'", 'outputs.fit.written: "/x" is not allowed; a relative path'),

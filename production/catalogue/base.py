@@ -92,6 +92,8 @@ class PathUse:
     run: int
     attempt: int
     busy: bool
+    leftover: str | None = None
+    """What it left there, as ``leave_path`` was told; None: nothing."""
 
 
 UNSEEN = 1 << 30
@@ -363,6 +365,14 @@ class Change(Protocol):
 
     def take_path(self, run: runs.Run, path: str) -> None:
         """The attempt has a fixed path until it ends."""
+        ...
+
+    def taken_paths(self, run: runs.Run) -> list[str]:
+        """The fixed paths that the attempt has."""
+        ...
+
+    def leave_path(self, run: runs.Run, path: str, leftover: str | None) -> None:
+        """What the attempt leaves at one of them, by which it is known again; None: nothing."""
         ...
 
     def earlier_log(self, run: runs.Run, log: str) -> int | None:

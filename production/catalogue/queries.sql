@@ -417,8 +417,17 @@ UPDATE output SET recorded = :now WHERE production = :production AND run = :run 
 
 -- fixed_path --
 -- Who uses a fixed path, or did last.
-SELECT production, run, attempt, busy FROM fixed_path WHERE path = :path
+SELECT production, run, attempt, busy, leftover FROM fixed_path WHERE path = :path
 
 -- take_path --
 -- An attempt takes a fixed path.
 INSERT OR REPLACE INTO fixed_path (path, production, run, attempt, busy) VALUES (:path, :production, :run, :attempt, 1)
+
+-- taken_paths --
+-- The fixed paths that an attempt has.
+SELECT path FROM fixed_path WHERE production = :production AND run = :run AND attempt = :attempt AND busy = 1
+
+-- leave_path --
+-- What an attempt that ends leaves at a fixed path of its own.
+UPDATE fixed_path SET leftover = :leftover
+  WHERE path = :path AND production = :production AND run = :run AND attempt = :attempt

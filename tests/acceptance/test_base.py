@@ -163,6 +163,32 @@ def test_two_productions_of_one_program_side_by_side_fixed_paths(campaign: Campa
     assert attempts == [], "nobody takes an output away before it has been put in place"
 
 
+@pytest.mark.feature("AC-26")
+def test_at_a_fixed_path_only_what_an_attempt_left_is_put_aside(campaign: Campaign) -> None:
+    campaign.script("old.sh", 'mkdir -p ~/data\necho "version $2" >~/data/t$1\ntest $1$3 != 11')
+    campaign.settings(
+        """
+        [programs.old]
+        script = "old.sh"
+        arguments = ["{run}", "{version}", "{attempt}"]
+        retry.pause = 0.1
+        [programs.old.outputs.tree]
+        path = "tree/v{version}/t{run}"
+        written = "data/t{run}"
+        """
+    )
+    campaign.begin("1-2")
+    first = campaign.run("--production=old", "--new=v1")
+    assert campaign.letters("old_v1") == "FF", str(first)
+    assert first.said(f"Put aside {campaign.home}/data/t1, left by an earlier attempt, as t1.left-1-1-1")
+    mine = campaign.home / "data/t2"
+    mine.write_text("made by hand\n")
+    second = campaign.run("--production=old", "--new=v2")
+    assert campaign.letters("old_v2") == "FH", str(second)
+    assert second.said(f"Held run: 2 ({mine} is in the way, and no attempt of ours left it so; move it away)")
+    assert mine.read_text() == "made by hand\n"
+
+
 def test_a_raw_file_wanted_by_two_productions_is_staged_once(campaign: Campaign) -> None:
     started, gate = campaign.pipe("started"), campaign.pipe("gate")
     campaign.script("first.sh", MAKE_TREE)
