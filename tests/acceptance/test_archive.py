@@ -96,7 +96,11 @@ def test_a_wrong_password_stops_it_cleanly(campaign: Campaign, server: hostile_f
     assert server.count("PASS") == 2
     errors = [line for line in result.err.splitlines() if " ERROR " in line]
     assert len(errors) == 1
-    assert "login" in errors[0]
+    refusal = rf"{re.escape(server.url().rstrip('/'))} refuses the login of {re.escape(ftp.USER)}: 530 [^;]*"
+    assert re.search(rf"{refusal} \(2 times; look at the user and password in .*netrc\)", errors[0])
+    told = [line for line in result.messages if "tries again" in line]
+    assert len(told) == 1
+    assert re.fullmatch(rf"{refusal}; tries again in 1 s \(1 of 2\)", told[0])
     assert "netrc" in errors[0]
     assert ftp.PASSWORD not in result.err
     assert campaign.letters("sim_v1") == "NNN"
@@ -301,6 +305,19 @@ def test_what_was_there_stays(campaign: Campaign, server: hostile_ftp.Server) ->
     assert "run00002.mid: File exists (it is there already" in got.err
     assert (campaign.directory / "run00002.mid").read_text() == "mine"
     assert not (campaign.directory / "run00002.mid.part").exists()
+
+
+def test_a_refused_login_is_said_at_once(campaign: Campaign, server: hostile_ftp.Server) -> None:
+    use(campaign, server.url())
+    server.mood = hostile_ftp.Mood(login=lambda _user, _password: "530 Login incorrect.")
+    result = campaign.product("archive", "check")
+    assert result.code == 1
+    refusal = f"production: {server.url().rstrip('/')} refuses the login of {ftp.USER}: 530 Login incorrect."
+    assert result.err.splitlines() == [
+        f"{refusal}; tries again in 1 s (1 of 3)",
+        f"{refusal}; tries again in 2 s (2 of 3)",
+        f"{refusal} (3 times; look at the user and password in {campaign.directory}/netrc)",
+    ]
 
 
 @pytest.mark.parametrize("command", [["check"], ["list"], ["get", "1", "--production=sim"]])
