@@ -54,6 +54,13 @@ def held() -> Iterator[None]:
         log.handle(record)
 
 
+def span(seconds: float) -> str:
+    """``12 s``, ``34 min``, ``5.0 h``."""
+    if seconds < 120:
+        return f"{max(0.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def count(number: int, noun: str = "run") -> str:
     """``1 run``, ``2 runs``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,15 +10,17 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 
-from production import attempt, errors
+from production import attempt, clock, errors, pace
 from production import room as room_
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once, over
+from production.journal import log, once, over, span
 from production.transfer import base as transfer
 
 State, Cause = runs.State, runs.Cause
+
+_pace = pace.Pace()
 
 
 def step(site: site_.Site) -> None:
@@ -66,6 +68,9 @@ def _stage_raw(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
         once("archive", f"{waits[0]}; waiting")
     else:
         over("archive", "The archive answers again")
+    far = {f"run {run}": under_way[path] for path, run in paths.items() if path in under_way}
+    if line := _pace.line(far, site.clock.boottime()):
+        log.info("Transfers: %s", line)
     _follow(site, {path: (run, under_way[path]) for path, run in paths.items() if path in under_way})
     _recall(site, claimed)
     _start(site, {path: run for path, run in paths.items() if path not in under_way})
@@ -100,8 +105,6 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
             source = site.layout.remote(absent[path])
             change.begin_transfer(path, source, site.lease.owner, now)
             change.need(absent[path], path, source, None, ours=True)
-    if ordered:
-        log.info("Staging runs: [%s]", ", ".join(str(absent[path]) for path in ordered))
     for path, most in ordered.items():
         site.porter.start(site.layout.remote(absent[path]), path, most)
     for path in strange:
@@ -199,8 +202,8 @@ def _come(
     change.end_transfer(path, site.lease.owner)
     if end.error is None:
         change.need(run, path, site.layout.remote(run), end.bytes, ours=True, come=now)
-        _staged(change, run, f"{end.bytes} bytes", now)
-        log.info("Staged run: %s", run)
+        took = (now - clock.instant(run.since)).total_seconds()
+        _staged(change, run, f"input {room_.shown(end.bytes)} in {span(took)}", now)
     elif isinstance(end.error, errors.TooLarge):
         _too_large(site, change, run, path, end.error)
     else:

@@ -139,7 +139,7 @@ def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
     Raises: BatchUnanswered: the runs stay ``submitting`` and are looked for.
     """
     for run in sent:
-        log.info("Submitting run: %s", run)
+        log.info("Submitting run: %s (attempt %d, %s)", run, run.attempt, run.why)
     tasks = tuple(_task(site, run) for run in sent)
     try:
         jobs: Mapping[str, str] = site.batch.submit(batch.Submission(name, tasks, site.settings.niceness))
