@@ -604,14 +604,24 @@ def test_a_wrong_flag_is_named(house: House, flags: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"nproc = 3\nnprep\n", "production.toml:2: Expected '=' after a key in a key/value pair (column 6)"),
-        (b"nproc = 3\nnproc = 4\n", "production.toml:2: Cannot overwrite a value (column 10)"),
-        (b"a = [\n1,\n", "production.toml:3: Invalid value (end of the file)"),
-        (b"nproc = 3\n# caf\xe9\n", "production.toml:2: not UTF-8 text"),
-        (b"nproc = \x00", "production.toml:1: Invalid value (column 9)"),
-        (b"#" * (4 * 2**20 + 1), "production.toml: too long for a settings file, more than 4194304 bytes"),
+        (b"nproc = 3\nnprep\n", ("production.toml:2: Expected '=' after a key in a key/value pair (column 6);"
+            " write key = value; a text stands in quotes, a comment begins with #")),
+        (b"[quota]\r\nlimit = 3M\r\nlimit = 4\r\n", ("production.toml:2: quota.limit: Expected newline or end of document"
+            ' after a statement (column 10); one key = value a line; a text stands in quotes, as limit = "2T"; no 0 before a number')),
+        (b"nproc = 3\nnproc = 4\n", ("production.toml:2: nproc: Cannot overwrite a value (column 10);"
+            " it is set above already: leave one of them out")),
+        (b"archive = ftp://me:geheim@host/raw\n", ("production.toml:1: archive: Invalid value (column 11);"
+            ' a text stands in quotes, as key = "text"; true and false are written small')),
+        (b'[programs.a]\nscript = "x\n', ("production.toml:2: programs.a.script: Illegal character '\\n' (column 12);"
+            " a text that begins with a quote ends with one, on the same line")),
+        (b"a = [\n1,\n", ("production.toml:3: Invalid value (end of the file);"
+            ' a text stands in quotes, as key = "text"; true and false are written small')),
+        (b"nproc = 3\n# caf\xe9\n", "production.toml:2: not UTF-8 text; save it as UTF-8, e.g. by iconv -f latin1 -t utf8"),
+        ("nproc = 3".encode("utf-16"), "production.toml: it is UTF-16 text; save it as UTF-8"),
+        (bytes(range(256)), "production.toml: it is no text file; is it the right one?"),
+        (b"#" * (4 * 2**20 + 1), "production.toml: too long for a settings file, more than 4194304 bytes; is it the right one?"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_is_not_toml(house: House, text: bytes, message: str) -> None:
     assert house.refusal(text) == message
 
@@ -621,8 +631,8 @@ def test_a_file_that_overwhelms_the_parser(house: House, text: str) -> None:
     assert house.refusal(text).startswith("production.toml: cannot be read: ")
 
 
-def test_a_byte_order_mark_does_no_harm(house: House) -> None:
-    house.write(house.here, b"\xef\xbb\xbfnproc = 3\r\n")
+def test_a_byte_order_mark_tabs_and_windows_line_ends_do_no_harm(house: House) -> None:
+    house.write(house.here, b"\xef\xbb\xbf\tnproc\t=\t3\r\n\r\n")
     assert house.load().nproc == 3
 
 
@@ -633,16 +643,25 @@ def test_only_config_must_exist(house: House) -> None:
 
 def test_a_directory_and_a_circle_of_links_are_no_files(house: House) -> None:
     house.here.mkdir()
-    assert house.refusal() == "production.toml: cannot be read: Is a directory"
+    assert house.refusal() == "production.toml: a directory; move it away, or write the settings there"
     house.here.rmdir()
     house.here.symlink_to(house.here)
-    assert house.refusal() == "production.toml: cannot be read: Too many levels of symbolic links"
+    told = "production.toml: cannot be read: Too many levels of symbolic links; mend it or move it away"
+    assert house.refusal() == told
+
+
+def test_a_link_to_nothing_and_a_pipe_are_told_and_not_waited_for(house: House) -> None:
+    house.here.symlink_to("nowhere")
+    assert house.refusal() == "production.toml: a symbolic link to nothing (nowhere); mend or remove it"
+    house.here.unlink()
+    os.mkfifo(house.here)
+    assert house.refusal() == "production.toml: no regular file; move it away, or write the settings there"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_of_somebody_else_is_not_passed_over(house: House) -> None:
     house.write(house.here, "").chmod(0)
-    assert house.refusal() == "production.toml: cannot be read: Permission denied"
+    assert house.refusal() == "production.toml: may not be read by you; mend: chmod a+r production.toml"
 
 
 # --- ranges, paths, and whatever else is written ----------------------------------------------------------------------
