@@ -134,6 +134,10 @@ def _make_home(site: site_.Site, run: runs.Run) -> None:
     layout, real = site.layout, os.path.expanduser("~")
     home = layout.home(run)
     links = {os.path.join(home, name): os.path.join(real, name) for name in layout.program.link}
+    for target in links.values():
+        if not os.path.exists(target):
+            name = layout.program.name
+            once(f"link {target}", f"{target} is not there, and the jobs of {name} miss it (programs.{name}.link)")
     if run.input and layout.program.staged:
         links[os.path.join(home, "data", os.path.relpath(layout.staged(run), site.settings.data))] = run.input
     os.makedirs(home, exist_ok=True)

@@ -108,6 +108,7 @@ def test_two_productions_of_one_program_side_by_side_private_homes(campaign: Cam
         arguments = ["{run}"]
         input = "run{run}.mid"
         home = "private"
+        link = ["data/odb"]
         [programs.old.outputs.tree]
         path = "tree/v{version}/t{run}"
         written = "data/tree/t{run}"
@@ -122,6 +123,8 @@ def test_two_productions_of_one_program_side_by_side_private_homes(campaign: Cam
     for manager in managers:
         result = manager.wait()
         assert result.code == 0, str(result)
+        missing = f"{campaign.home}/data/odb is not there, and the jobs of old miss it (programs.old.link)"
+        assert result.messages.count(missing) == 1, "once for all runs"
     assert campaign.letters("old_v1") == campaign.letters("old_v2") == "FFFF"
     for version in (1, 2):
         assert (campaign.data / f"tree/v{version}/t3").read_text() == "raw data of run 3\n"
