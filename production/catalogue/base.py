@@ -172,8 +172,8 @@ class Catalogue(Protocol):
         """Names of datasets, tranches and qualities there are."""
         ...
 
-    def counts(self, production: int) -> dict[runs.State, int]:
-        """Runs by state; every state is there."""
+    def counts(self, production: int, wanted: runs.Wanted = runs.EVERYTHING) -> dict[runs.State, int]:
+        """Runs by state, all or only those that are wanted (which takes as long as these are many); every state is there."""
         ...
 
     def causes(self, production: int) -> list[Stuck]:

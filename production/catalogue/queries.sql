@@ -90,6 +90,16 @@ UPDATE productions SET stop = :now WHERE id = :production AND stop IS NULL
 -- Runs by state.
 SELECT state, runs FROM tally WHERE production = :production
 
+-- counts_wanted --
+-- Runs of chosen datasets and tranches by state, found by way of the datasets.
+SELECT state, count(*) FROM (
+  SELECT DISTINCT p.run, p.state
+    FROM json_each(CASE :datasets WHEN '[]' THEN (SELECT json_group_array(DISTINCT dataset) FROM datasets) ELSE :datasets END) AS chosen
+    CROSS JOIN datasets AS d ON d.dataset = chosen.value
+      AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))
+    CROSS JOIN production_run AS p ON p.production = :production AND p.run = d.run)
+  GROUP BY state
+
 -- ── managers and leases ─────────────────────────────────────────────────────────────────────────────────────────
 
 -- enter_manager --
