@@ -46,6 +46,9 @@ _CANCELLED = ".cancelled"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+_NO_ROOM = "the disk under {} is full: nothing new is staged or submitted, running jobs go on; make room"
+"""One text whatever found it, to be told once."""
+
 LEAST_ROOM = 1 << 20
 """Bytes; with less, nothing is staged or started: not even the wrapper could say how its job went."""
 
@@ -77,7 +80,7 @@ def make_writable(site: site_.Site, directories: Iterable[str]) -> None:
                 )
             room = os.statvfs(directory)
             if room.f_bavail * room.f_frsize < LEAST_ROOM:
-                raise errors.DiskFull(f"no room left at {directory}")
+                raise errors.DiskFull(_NO_ROOM.format(site.settings.data))
 
 
 def prepare(site: site_.Site, run: runs.Run) -> None:
@@ -125,7 +128,7 @@ def _disk_full_said(site: site_.Site) -> Iterator[None]:
         yield
     except OSError as cause:
         if cause.errno in _FULL:
-            raise errors.DiskFull(f"no room under {site.settings.data} for the files of a job") from cause
+            raise errors.DiskFull(_NO_ROOM.format(site.settings.data)) from cause
         raise
 
 

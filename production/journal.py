@@ -9,17 +9,30 @@ from collections.abc import Iterator
 log = logging.getLogger("production")
 
 _told: dict[str, str] = {}
+_calm: dict[str, float] = {}
+"""Since when what was told has not been seen any more."""
+
+CALM = 30.0
+"""Seconds that bad weather has to be over before that is told: a full disk has room for a moment whenever a run ends."""
 
 
 def once(topic: str, text: str) -> None:
     """Tell a state of affairs, unless it is what was told last under this topic."""
+    _calm.pop(topic, None)
     if _told.get(topic) != text:
         _told[topic] = text
         log.warning(text)
 
 
+def calm(topic: str, text: str, now: float) -> None:
+    """It isn't seen just now; it is over, and that is said, if that lasts. ``now``: boottime."""
+    if topic in _told and now - _calm.setdefault(topic, now) >= CALM:
+        over(topic, text)
+
+
 def over(topic: str, text: str = "") -> None:
     """It is over; say so if it had been told."""
+    _calm.pop(topic, None)
     if _told.pop(topic, None) is not None and text:
         log.info(text)
 
