@@ -10,12 +10,13 @@ import contextlib
 import dataclasses
 import datetime
 import errno
+import glob
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 
-from production import errors, journal, retry
+from production import disk, errors, journal, process, retry
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
@@ -341,6 +342,23 @@ def sweep(site: site_.Site) -> None:
     for path in map(site.layout.tickets, (int(match[1]) for match in map(_TICKETS.fullmatch, names) if match)):
         if path not in at_work:
             _remove(path)
+    _sweep_parts(site)
+
+
+def _sweep_parts(site: site_.Site) -> None:
+    """Remove inputs that came half, and that nobody goes on with: who would have is dead.
+
+    A manager remembers what broke off, without a transfer in the database, until the run is tried again; so this is done
+    only when no other one lives. A transfer under way has its lock, whoever makes it: ``production archive get``, too.
+    """
+    parts = glob.glob(site.layout.parts()) if site.layout.parts() else []
+    others = [one for one in site.catalogue.managers_of_all() if one.id != site.lease.owner.id] if parts else []
+    if not parts or not all(map(process.seen_dead, others)):
+        return
+    with writing(site) as change:
+        for part in parts:
+            if not change.carried(part.removesuffix(".part")) and disk.remove_abandoned(part):
+                log.info("Removed %s, left half by a manager that is gone", part)
 
 
 def clear_tickets(site: site_.Site, manager: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import os
 import stat
 import threading
@@ -271,6 +272,8 @@ def new(path: str, left: Left | None = None) -> Iterator[Part]:
         with trying("write", path):
             descriptor = _made(path)
     part = Part(path, descriptor, 0 if left is None else left.bytes)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as we live: see remove_abandoned
     try:
         yield part
     except BaseException:
@@ -312,6 +315,24 @@ def remove_left(path: str, left: Left) -> None:
         with contextlib.suppress(OSError):
             os.unlink(path)
         os.close(descriptor)
+
+
+def remove_abandoned(path: str) -> bool:
+    """Remove a part that no living process writes, as far as its file system can tell; whether it was."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        os.unlink(path)
+    except OSError:
+        return False  # somebody writes it, it isn't ours to remove, or nobody can say
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def make_directory(path: str) -> int:

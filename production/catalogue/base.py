@@ -200,6 +200,10 @@ class Catalogue(Protocol):
         """Who has not said goodbye, nor was found dead."""
         ...
 
+    def managers_of_all(self) -> list[runs.Owner]:
+        """The same of all productions."""
+        ...
+
     def orphans(self, production: int) -> list[int]:
         """Managers that are gone and still own runs."""
         ...

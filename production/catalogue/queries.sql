@@ -120,6 +120,10 @@ UPDATE manager SET beat = beat + 1, beat_at = :now WHERE id = :owner
 SELECT id, user, host, boot, pid, ticks, beat FROM manager
   WHERE (production = :production OR id IN (SELECT manager FROM transfer)) AND stop IS NULL AND lapsed IS NULL
 
+-- managers_of_all --
+-- Who works on any production, or left without saying so.
+SELECT id, user, host, boot, pid, ticks, beat FROM manager WHERE stop IS NULL AND lapsed IS NULL
+
 -- lapse --
 -- A lease lapses, if the beat is still the one that was seen.
 UPDATE manager SET lapsed = :now WHERE id = :owner AND beat = :beat AND stop IS NULL AND lapsed IS NULL

@@ -106,6 +106,9 @@ class Reading:
     def managers(self, production: int) -> list[runs.Owner]:
         return [runs.Owner(*row) for row in self._all(sql.SQL.managers, production=production)]
 
+    def managers_of_all(self) -> list[runs.Owner]:
+        return [runs.Owner(*row) for row in self._all(sql.SQL.managers_of_all)]
+
     def orphans(self, production: int) -> list[int]:
         return [row[0] for row in self._all(sql.SQL.orphans, production=production)]
 

@@ -224,6 +224,35 @@ def test_a_server_without_tape_is_asked_once(campaign: Campaign, server: hostile
 
 
 @pytest.mark.feature("AC-12")
+def test_what_a_killed_manager_left_half_is_removed_by_the_next_and_by_none_beside_it(
+    campaign: Campaign, server: hostile_ftp.Server
+) -> None:
+    server.mood = hostile_ftp.Mood(cut=1 << 20, how="426")
+    use(campaign, server.url())
+    path = campaign.directory / "production.toml"
+    path.write_text(path.read_text().replace("pause = 0.2,", "pause = 300,"))
+    raw = campaign.archive / "run00001.mid"
+    raw.write_bytes(bytes(3 << 20))
+    os.utime(raw, (1e9, 1e9))
+    campaign.begin("1")
+    first = campaign.start("--production=sim", "--new=v5")
+    first.wait_for("Failed attempt of run: 1 (staging")
+    part = campaign.data / "raw/run00001.mid.part"
+    assert part.stat().st_size >= 1 << 20
+    assert campaign.rows("SELECT * FROM transfer") == [], "it goes on with it when the run is tried again"
+    beside = campaign.start("--production=sim")
+    beside.wait_for(": 1 new")
+    assert beside.stop().code == 130
+    assert part.exists()
+    (part.parent / "mine.mid.part").touch()
+    first.kill()
+    second = campaign.start("--production=sim")
+    second.wait_for(f"Removed {part}, left half by a manager that is gone")
+    assert second.stop().code == 130
+    assert [path.name for path in part.parent.iterdir()] == ["mine.mid.part"]
+
+
+@pytest.mark.feature("AC-12")
 def test_a_production_comes_through_whatever_a_server_does(campaign: Campaign, server: hostile_ftp.Server) -> None:
     use(campaign, server.url(), pause=0.2, consecutive=1000)
     chance = random.Random(2091)
