@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import functools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +23,28 @@ _LOG = logging.getLogger(__name__)
 
 _GLANCE = 0.1
 """Seconds between two looks whether we are told to stop at once."""
+_QUICK = 0.0002
+"""Seconds, for each connection: where our disk takes no longer, a thread waits for it itself. To let another go on
+meanwhile costs as much; and the more connections there are, the less is lost while one rests."""
 
 
 class _Fetch:
     """One fetch. Changed under the porter's lock only."""
 
-    __slots__ = ("bytes", "ended", "error", "local", "most", "remote", "running", "seated", "size", "unwanted", "waits")
+    __slots__ = (
+        "bytes",
+        "ended",
+        "error",
+        "local",
+        "most",
+        "received",
+        "remote",
+        "running",
+        "seated",
+        "size",
+        "unwanted",
+        "waits",
+    )
 
     def __init__(self, remote: str, local: str, most: int | None) -> None:
         self.remote = remote
@@ -37,6 +54,8 @@ class _Fetch:
         self.size: int | None = None
         self.ended = False
         self.error: Exception | None = None
+        self.received = 0.0
+        """When the archive had done its part, as ``time.monotonic`` has it."""
         self.running = False
         self.seated = False
         """Whether it is its turn at the archive."""
@@ -55,7 +74,7 @@ class _Fetch:
 class Threads:
     """Fetches ``width`` files at a time, and asks for others at the archive meanwhile, to have them from tape.
 
-    There are twice as many threads as files that come: the others wait for our disk, which has its own pace.
+    There are twice as many threads as files that come: where our disk is slow, the others wait for it.
     """
 
     def __init__(
@@ -83,6 +102,9 @@ class Threads:
         self._recalls = recall.Recalls(transfer, recalls)
         self._fetches: dict[str, _Fetch] = {}
         self._queue: collections.deque[_Fetch] = collections.deque()
+        self._quick = _QUICK * width
+        self._disk_took = math.inf
+        """Seconds that our disk took for the last file after it had come."""
         self._leaving: set[str] = set()
         """Local paths that were forgotten while their bytes came; their threads are about to notice."""
 
@@ -175,32 +197,36 @@ class Threads:
     # --- in the threads ---
 
     def _carry(self) -> None:
-        """The next in the queue, from when there is a seat."""
-        with self._lock:
-            fetch = self._next()
-        if fetch is None:
-            return
-        error: Exception | None = None
-        try:
-            self._bring(fetch)
-        except errors.ProductionError as told:
-            error = told
-        except BaseException as unexpected:  # noqa: BLE001 -- a fetch without an end would be waited for, for ever
-            what = f"{type(unexpected).__name__}: {disk.first_line(unexpected)}"
-            error = errors.TransferError(f"{disk.shown(fetch.local)}: the transfer broke unexpectedly: {what}")
-            error.__cause__ = unexpected
-        self._end(fetch, error)
+        """Those in the queue, one after the other, while there is a seat."""
+        seated = False
+        while (fetch := self._next(seated)) is not None:
+            error: Exception | None = None
+            try:
+                self._bring(fetch)
+            except errors.ProductionError as told:
+                error = told
+            except BaseException as unexpected:  # noqa: BLE001 -- a fetch without an end would be waited for, for ever
+                what = f"{type(unexpected).__name__}: {disk.first_line(unexpected)}"
+                error = errors.TransferError(f"{disk.shown(fetch.local)}: the transfer broke unexpectedly: {what}")
+                error.__cause__ = unexpected
+            seated = self._end(fetch, error)
+            self._crew.wake()
 
-    def _next(self) -> _Fetch | None:
-        """Under the lock; None if it isn't wanted any more."""
-        if not self._seats.take(lambda: self._queue):
-            return None
-        fetch = self._queue.popleft()
-        if fetch.unwanted:
+    def _next(self, seated: bool) -> _Fetch | None:
+        """From when there is a seat, if the thread has none; None if no other is wanted."""
+        with self._lock:
+            if seated and self._seats.returning:
+                self._seats.give()
+                seated = False
+            if not (seated or self._seats.take(lambda: self._queue)):
+                return None
+            while self._queue:
+                fetch = self._queue.popleft()
+                if not fetch.unwanted:
+                    fetch.running = fetch.seated = True
+                    return fetch
             self._seats.give()
             return None
-        fetch.running = fetch.seated = True
-        return fetch
 
     def _bring(self, fetch: _Fetch) -> None:
         """Until it has come, failed, or isn't wanted any more; away is neither."""
@@ -242,7 +268,7 @@ class Threads:
     def _wait_for_turn(self, fetch: _Fetch) -> None:
         """While the archive is away only one at a time looks whether it is back. Raises: Unwanted."""
         with self._lock:
-            fetch.seated = fetch.seated or self._seats.take(lambda: not fetch.unwanted)
+            fetch.seated = fetch.seated or self._seats.take_again(lambda: not fetch.unwanted)
             while self._away.text and not fetch.unwanted and not self._away.look(fetch):
                 if not fetch.waits:
                     fetch.waits = self._away.text
@@ -280,19 +306,19 @@ class Threads:
             fetch.bytes = count
 
     def _received(self, fetch: _Fetch) -> None:
-        """Its connection is free: another may come while our disk takes this one."""
+        """Its connection is free: another may come by it while our disk takes this one, if that takes long."""
         with self._lock:
-            self._stand_up(fetch)
+            fetch.received = time.monotonic()
+            if fetch.seated and self._disk_took > self._quick:
+                fetch.seated = False
+                self._seats.give()
 
-    def _stand_up(self, fetch: _Fetch) -> None:
-        """Give the seat to whoever waits for one. Under the lock."""
-        if fetch.seated:
-            fetch.seated = False
-            self._seats.give()
-
-    def _end(self, fetch: _Fetch, error: Exception | None) -> None:
+    def _end(self, fetch: _Fetch, error: Exception | None) -> bool:
+        """Whether its seat is still ours."""
         with self._lock:
-            self._stand_up(fetch)
+            seated, fetch.seated = fetch.seated, False
+            if fetch.received:
+                self._disk_took = time.monotonic() - fetch.received
             fetch.running = False
             fetch.waits = ""
             if fetch.unwanted:
@@ -304,3 +330,4 @@ class Threads:
             elif error is None or not fetch.unwanted:  # what was stopped has neither come nor failed
                 fetch.error = error
                 fetch.ended = True
+            return seated

@@ -12,11 +12,15 @@ from collections.abc import Callable
 
 from production.transfer import away
 
+_ALL = 1 << 30
+
 
 class Seats:
     """A file that comes has one."""
 
     def __init__(self, width: int, lock: threading.Lock) -> None:
+        self.returning = 0
+        """Those that had one, were put off and want one again: they go first."""
         self._free = width
         self._freed = threading.Condition(lock)
         self._shut = 0
@@ -24,19 +28,34 @@ class Seats:
 
     def take(self, wanted: Callable[[], object]) -> bool:
         """Wait for one as long as it is wanted; whether it was had."""
+        return self._take(wanted, lambda: self._free and not self.returning)
+
+    def take_again(self, wanted: Callable[[], object]) -> bool:
+        """As ``take``, for one that was put off."""
+        self.returning += 1
+        try:
+            return self._take(wanted, lambda: self._free)
+        finally:
+            self.returning -= 1
+            self._pass_on()
+
+    def _take(self, wanted: Callable[[], object], possible: Callable[[], object]) -> bool:
         while wanted():
-            if self._free:
+            if possible():
                 self._free -= 1
                 return True
             self._freed.wait(self._reopen_one())
-        if self._free:
-            self._freed.notify()  # we may have been woken in somebody's stead
+        self._pass_on()  # we may have been woken in somebody's stead
         return False
 
     def give(self) -> None:
-        """Leave one to whoever waits longest."""
+        """Leave ours to whoever waits."""
         self._free += 1
-        self._freed.notify()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._free:
+            self._freed.notify(self._free if not self.returning else _ALL)
 
     def shut(self) -> None:
         """Give ours to nobody, for a minute."""
