@@ -12,8 +12,6 @@ from collections.abc import Callable
 
 from production.transfer import away
 
-_ALL = 1 << 30
-
 
 class Seats:
     """A file that comes has one."""
@@ -54,8 +52,10 @@ class Seats:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        if self._free:
-            self._freed.notify(self._free if not self.returning else _ALL)
+        if self.returning:
+            self._freed.notify_all()
+        elif self._free:
+            self._freed.notify(self._free)
 
     def shut(self) -> None:
         """Give ours to nobody, for a minute."""
@@ -81,4 +81,5 @@ class Seats:
             self._free += 1
             self._shut -= 1
             self._again = time.monotonic() + away.LONGEST_WAIT
+            self._pass_on()
         return max(0.0, left)
