@@ -58,8 +58,10 @@ class Demo:
 
     @property
     def again(self) -> str:
-        """The command for this demo."""
+        """The command for this demo, as it was given: by make, which tells its level, or without."""
         default = self.directory == pathlib.Path("demo-data").resolve()
+        if default and "MAKELEVEL" in os.environ:
+            return "make demo"
         return shlex.join(
             [self.python, "-m", "demo", *([] if default else [f"--directory={command.near(self.directory)}"])]
         )
@@ -303,7 +305,7 @@ def main() -> int:
         print(f"\n{command.in_the_way(error, demo.directory)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nInterrupted; go on with: {demo.again}", file=sys.stderr)
+        print(f"\nInterrupted; the whole demo, its FTP server and all, goes on with: {demo.again}", file=sys.stderr)
         return 130
     return 0
 

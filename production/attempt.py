@@ -10,12 +10,13 @@ import contextlib
 import dataclasses
 import datetime
 import errno
+import glob
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 
-from production import errors, journal, retry
+from production import disk, errors, journal, process, retry
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
@@ -46,6 +47,9 @@ def stay_awake(site: site_.Site) -> None:
 _CANCELLED = ".cancelled"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_NO_ROOM = "the disk under {} is full: nothing new is staged or submitted, running jobs go on; make room"
+"""One text whatever found it, to be told once."""
 
 LEAST_ROOM = 1 << 20
 """Bytes; with less, nothing is staged or started: not even the wrapper could say how its job went."""
@@ -78,7 +82,7 @@ def make_writable(site: site_.Site, directories: Iterable[str]) -> None:
                 )
             room = os.statvfs(directory)
             if room.f_bavail * room.f_frsize < LEAST_ROOM:
-                raise errors.DiskFull(f"no room left at {directory}")
+                raise errors.DiskFull(_NO_ROOM.format(site.settings.data))
 
 
 def prepare(site: site_.Site, run: runs.Run) -> None:
@@ -126,7 +130,7 @@ def _disk_full_said(site: site_.Site) -> Iterator[None]:
         yield
     except OSError as cause:
         if cause.errno in _FULL:
-            raise errors.DiskFull(f"no room under {site.settings.data} for the files of a job") from cause
+            raise errors.DiskFull(_NO_ROOM.format(site.settings.data)) from cause
         raise
 
 
@@ -135,6 +139,10 @@ def _make_home(site: site_.Site, run: runs.Run) -> None:
     layout, real = site.layout, os.path.expanduser("~")
     home = layout.home(run)
     links = {os.path.join(home, name): os.path.join(real, name) for name in layout.program.link}
+    for target in links.values():
+        if not os.path.exists(target):
+            name = layout.program.name
+            once(f"link {target}", f"{target} is not there, and the jobs of {name} miss it (programs.{name}.link)")
     if run.input and layout.program.staged:
         links[os.path.join(home, "data", os.path.relpath(layout.staged(run), site.settings.data))] = run.input
     os.makedirs(home, exist_ok=True)
@@ -179,12 +187,25 @@ def leave(
     change: base.Change, run: runs.Run, following: retry.Next, why: str, ending: base.Ending, now: datetime.datetime
 ) -> bool:
     """The run is ours no more, its attempt over; its input goes, if nobody needs it. False if it wasn't ours any more."""
+    for path in change.taken_paths(run):
+        change.leave_path(run, path, leftover(path))
     if not change.move(run, following.state, why, now, failures=following.failures, not_before=following.not_before):
         stale(run)
         return False
     change.end(run, ending, now)
     remove_inputs(change, run)
     return True
+
+
+def leftover(path: str) -> str | None:
+    """What is at a fixed path, by which it is known again: another file, or a changed one, is a user's. None: nothing."""
+    with contextlib.suppress(OSError):  # a network file system asks its server anew at an open, and only there
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC))
+    try:
+        there = os.lstat(path)
+    except OSError:
+        return None
+    return f"{there.st_ino} {there.st_size} {there.st_mtime_ns}"
 
 
 def remove_inputs(change: base.Change, run: runs.Run) -> None:
@@ -262,7 +283,11 @@ def forsake(site: site_.Site) -> None:
     """We have lost our runs: files that came after that are nobody's, unless whoever took over wants them too."""
     clear_tickets(site, site.lease.owner.id)  # whoever took over has swept; we may have made it again since
     site.porter.stop()
-    come = [path for path, progress in site.porter.progress().items() if progress.done and progress.error is None]
+    come = [
+        path
+        for path, progress in site.porter.progress().items()
+        if progress.done and progress.error is None and not progress.measured
+    ]
     if come:
         with site.catalogue.write() as change:
             for path in come:
@@ -331,6 +356,23 @@ def sweep(site: site_.Site) -> None:
     for path in map(site.layout.tickets, (int(match[1]) for match in map(_TICKETS.fullmatch, names) if match)):
         if path not in at_work:
             _remove(path)
+    _sweep_parts(site)
+
+
+def _sweep_parts(site: site_.Site) -> None:
+    """Remove inputs that came half, and that nobody goes on with: who would have is dead.
+
+    A manager remembers what broke off, without a transfer in the database, until the run is tried again; so this is done
+    only when no other one lives. A transfer under way has its lock, whoever makes it: ``production archive get``, too.
+    """
+    parts = glob.glob(site.layout.parts()) if site.layout.parts() else []
+    others = [one for one in site.catalogue.managers_of_all() if one.id != site.lease.owner.id] if parts else []
+    if not parts or not all(map(process.seen_dead, others)):
+        return
+    with writing(site) as change:
+        for part in parts:
+            if not change.carried(part.removesuffix(".part")) and disk.remove_abandoned(part):
+                log.info("Removed %s, left half by a manager that is gone", part)
 
 
 def clear_tickets(site: site_.Site, manager: int) -> None:

@@ -56,6 +56,8 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._rung = False
+        """Whether the bell has rung since the last wait: once is enough, and costs the threads less."""
         self._poll = select.poll()
         self._poll.register(self._bell, select.POLLIN)
 
@@ -72,9 +74,12 @@ class SystemClock:
             os.eventfd_read(self._bell)
         except BlockingIOError:
             pass  # the time was up, or a job ended
+        self._rung = False  # last: who finds it rung until here has news that is looked at now
 
     def wake(self) -> None:
-        os.eventfd_write(self._bell, 1)
+        if not self._rung:
+            self._rung = True
+            os.eventfd_write(self._bell, 1)
 
     def watch(self, descriptor: int) -> None:
         self._poll.register(descriptor, select.POLLIN)

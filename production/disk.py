@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import os
 import stat
 import threading
@@ -16,8 +17,10 @@ from collections.abc import Iterator
 
 BLOCK = 1 << 20
 """Bytes read at a time; between two of them a copy may be told to end."""
-_SYNC_EVERY = 64 << 20
-"""Bytes after which what was written goes to the disk, so that the last sync (nobody can end it) stays short."""
+_SYNC_FROM = 8 << 20
+"""Bytes from which on what was written goes to the disk, if that isn't at work: the sooner it begins, the sooner it ends."""
+_SYNC_AT = 64 << 20
+"""Bytes at which it is waited for, so that the last sync (nobody can end it) stays short."""
 
 _MENDS = {
     errno.ENOSPC: "the disk is full: make room on it",
@@ -179,7 +182,7 @@ class Part:
                 count = os.write(self._descriptor, block)
                 self.bytes += count
                 block = block[count:]
-            if self.bytes - self._synced >= _SYNC_EVERY:
+            if self.bytes - self._synced >= (_SYNC_AT if self._busy() else _SYNC_FROM):
                 self._sync_beside()
 
     def end(self, count: int) -> bytes:
@@ -194,6 +197,9 @@ class Part:
         with trying("write", self.path):
             self._settle()
             os.fsync(self._descriptor)
+
+    def _busy(self) -> bool:
+        return self._syncing is not None and self._syncing.is_alive()
 
     def _sync_beside(self) -> None:
         """Let the disk work while the next bytes come. The last time must be over: a disk may be the slower one."""
@@ -271,6 +277,8 @@ def new(path: str, left: Left | None = None) -> Iterator[Part]:
         with trying("write", path):
             descriptor = _made(path)
     part = Part(path, descriptor, 0 if left is None else left.bytes)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as we live: see remove_abandoned
     try:
         yield part
     except BaseException:
@@ -312,6 +320,24 @@ def remove_left(path: str, left: Left) -> None:
         with contextlib.suppress(OSError):
             os.unlink(path)
         os.close(descriptor)
+
+
+def remove_abandoned(path: str) -> bool:
+    """Remove a part that no living process writes, as far as its file system can tell; whether it was."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        os.unlink(path)
+    except OSError:
+        return False  # somebody writes it, it isn't ours to remove, or nobody can say
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def make_directory(path: str) -> int:

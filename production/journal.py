@@ -9,17 +9,30 @@ from collections.abc import Iterator, Sequence
 log = logging.getLogger("production")
 
 _told: dict[str, str] = {}
+_calm: dict[str, float] = {}
+"""Since when what was told has not been seen any more."""
+
+CALM = 30.0
+"""Seconds that bad weather has to be over before that is told: a full disk has room for a moment whenever a run ends."""
 
 
 def once(topic: str, text: str) -> None:
     """Tell a state of affairs, unless it is what was told last under this topic."""
+    _calm.pop(topic, None)
     if _told.get(topic) != text:
         _told[topic] = text
         log.warning(text)
 
 
+def calm(topic: str, text: str, now: float) -> None:
+    """It isn't seen just now; it is over, and that is said, if that lasts. ``now``: boottime."""
+    if topic in _told and now - _calm.setdefault(topic, now) >= CALM:
+        over(topic, text)
+
+
 def over(topic: str, text: str = "") -> None:
     """It is over; say so if it had been told."""
+    _calm.pop(topic, None)
     if _told.pop(topic, None) is not None and text:
         log.info(text)
 
@@ -59,6 +72,13 @@ def some(runs: Sequence[object], most: int = 10) -> str:
     told = ", ".join(str(run) for run in runs[:most])
     more = f" and {len(runs) - most} more" if len(runs) > most else ""
     return f"{'run' if len(runs) == 1 else 'runs'} {told}{more}"
+
+
+def span(seconds: float) -> str:
+    """``12 s``, ``34 min``, ``5.0 h``."""
+    if seconds < 120:
+        return f"{max(0.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def count(number: int, noun: str = "run") -> str:

@@ -12,6 +12,7 @@ Below ``data``::
 
 from __future__ import annotations
 
+import glob
 import os
 
 from production import run as runs
@@ -96,6 +97,11 @@ class Layout:
     def staged(self, run: runs.Run) -> str:
         """Where the raw input is staged; only for programs that have one."""
         return self._under(self._expand(self.program.staged, run))
+
+    def parts(self) -> str:
+        """What staged inputs are called while they come, as glob(7) finds them; empty: the program has none."""
+        pattern = template.pattern(self.program.staged)
+        return os.path.join(glob.escape(self.settings.data), pattern) + ".part" if pattern else ""
 
     def remote(self, run: runs.Run) -> str:
         """Its name in the archive."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from production import attempt, errors
 from production import run as runs
 from production import site as site_
-from production.journal import once, over
+from production.journal import calm, once, over
 from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
 
 CYCLE = (keep.step, intake.step, follow.step, finish.step, claim.step, stage.step, submit.step)
@@ -35,7 +35,10 @@ def _cycle(site: site_.Site) -> bool:
             raise
         once("weather", f"{trouble}; waiting")
         return False
-    over("weather", "It goes on")
+    if done:
+        over("weather", "It goes on")
+    else:
+        calm("weather", "It goes on", site.clock.boottime())
     return done
 
 

@@ -99,7 +99,7 @@ def within(limit: int, spacelim: float) -> int:
     return limit * round(spacelim * 1000) // 100_000  # whole numbers: a float loses bytes
 
 
-def shown(size: int) -> str:
+def shown(size: float) -> str:
     """``2.0 TB``."""
     import humanize  # costs as much as the rest of a short command
 

@@ -169,6 +169,9 @@ class Wanted:
     tranches: tuple[int, ...] = ()
 
 
+EVERYTHING = Wanted()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
     """One output of one run: where the job put it, where it belongs, and what was seen of it."""

@@ -52,8 +52,7 @@ class Crew:
     def wake(self) -> None:
         """From the middle of a task: there is news already."""
         with self._lock:
-            if not self._dismissed:  # afterwards the clock may be closed, its descriptor somebody else's
-                self._wake()
+            self._tell()
 
     def dismiss(self, seconds: float) -> bool:
         """Drop what is queued and wait until the threads are gone; False if one still hangs after ``seconds``."""
@@ -67,6 +66,10 @@ class Crew:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+    def _tell(self) -> None:
+        if not self._dismissed:  # afterwards the clock may be closed, its descriptor somebody else's
+            self._wake()
 
     def _hire(self) -> None:
         thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
@@ -90,4 +93,4 @@ class Crew:
             finally:
                 with self._lock:
                     self._open -= 1
-                self.wake()
+                    self._tell()

@@ -524,7 +524,8 @@ def test_every_dataset_and_tranche_can_be_chosen(running: Shift) -> None:
     running.good("datasets", "add", "3", "--dataset=an odd name, a=b", "--tranche=4")
     said = running.run_production("--production=plain", "--new=t", "--tranche=4")
     assert "Finished run: 3" in said.err
-    assert "Claimed run: 1" not in said.err
+    assert "Submitting run: 1" not in said.err
+    assert "plain_v1, tranche 4: 1 finished\n" in said.err
     assert said.code == 0, said
     said = running.run_production("--production=plain", "--dataset=an odd name, a=b")
     assert said.code == 0, said

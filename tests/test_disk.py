@@ -62,6 +62,19 @@ def test_blocks_are_the_file(tmp_path_factory: pytest.TempPathFactory, size: int
         assert b"".join(bytes(block) for block in disk.blocks(descriptor, str(path), guess)) == path.read_bytes()
 
 
+def test_only_what_nobody_writes_is_abandoned(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "run.mid.part"
+    with disk.new(str(path)) as part:
+        part.write(memoryview(b"half"))
+        assert not disk.remove_abandoned(str(path))
+    assert path.read_bytes() == b"half"
+    assert disk.remove_abandoned(str(path))
+    assert not path.exists()
+    assert not disk.remove_abandoned(str(path))
+    path.symlink_to(tmp_path / "mine")
+    assert not disk.remove_abandoned(str(path))
+
+
 def test_directories_are_made_with_their_parents(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.umask(0o002)
     try:

@@ -151,6 +151,13 @@ def test_how_far_it_is(gates: Gates, bell: Clock, carrier: porter.Threads) -> No
     assert ended(carrier) == {"/a": base.Progress(100, 100, True)}
 
 
+def test_of_a_file_that_is_here_only_the_size_is_asked(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
+    carrier.measure("a", "/a")
+    until(bell, lambda: bool(ended(carrier)))
+    assert ended(carrier) == {"/a": base.Progress(0, 100, True, measured=True)}
+    assert not gates.begun["a"].is_set()
+
+
 def test_one_that_is_under_way_is_not_started_again(gates: Gates, bell: Clock, carrier: porter.Threads) -> None:
     for _ in range(3):
         carrier.start("a", "/a")

@@ -227,7 +227,7 @@ environment = { OMP_NUM_THREADS = "4" }
 resources = { time = "1-02:00:00", memory = "512M", cores = 4 }
 retry = { limit = 5, pause = 1, factor = 1.5, longest = 60 }
 outputs.fit = { path = "fit/v{version}/fit{run}.root", check = "command", minimum = "1K", command = ["./check.sh", "-q"] }
-outputs.plot = { path = "plot/{run}.{attempt}.pdf", written = "plots/{run}.pdf", optional = true }
+outputs.plot = { path = "plot/v{version}/{run}.{attempt}.pdf", written = "plots/{run}.pdf", optional = true }
 """,
     )
     assert house.load().programs["lifetime"] == settings.Program(
@@ -246,7 +246,7 @@ outputs.plot = { path = "plot/{run}.{attempt}.pdf", written = "plots/{run}.pdf",
             settings.OutputSettings(
                 "fit", "fit/v{version}/fit{run}.root", "", "command", 1024, (str(house.work / "check.sh"), "-q")
             ),
-            settings.OutputSettings("plot", "plot/{run}.{attempt}.pdf", "plots/{run}.pdf", optional=True),
+            settings.OutputSettings("plot", "plot/v{version}/{run}.{attempt}.pdf", "plots/{run}.pdf", optional=True),
         ),
     )
 
@@ -501,6 +501,8 @@ OF_A_PROGRAM: list[tuple[str, str]] = [
     ("outputs.fit.path = 'a/../x{run}'", 'outputs.fit.path: "a/../x{run}" is not allowed; a path without ".."'),
     ("outputs.fit.path = 'x/'", 'outputs.fit.path: "x/" is not allowed; a relative path, without / at its end'),
     ("outputs.fit.path = 'x'", 'outputs.fit.path: "x" is not allowed; a path with {run}, or the runs overwrite each other'),
+    ("outputs.fit.path = 'x{run}'", ('outputs.fit.path: "x{run}" is not allowed;'
+        " a path with {version}, or the next version finds this one's file in its way")),
     ("outputs.fit.path = 'x{fit}'", f"outputs.fit.path: {{fit}}: no such field; {KNOWN}"),
     ("outputs.fit.path = ''", "outputs.fit: no path"),
     ("outputs.fit.written = '/x'", 'outputs.fit.written: "/x" is not allowed; a relative path'),
@@ -510,7 +512,7 @@ OF_A_PROGRAM: list[tuple[str, str]] = [
     ("outputs.fit.minimum = -1", 'outputs.fit.minimum: -1 is not allowed; bytes, or a text as "2G"'),
     ("outputs.fit.optional = 1", "outputs.fit.optional: 1 is not allowed; true or false"),
     ("outputs.b.written = 'b'", "outputs.b: no path"),
-    ("outputs.b.path = 'b{run}'", "outputs.b: nobody tells the script where; set written, or use {b} in arguments"),
+    ("outputs.b.path = 'b{run}v{version}'", "outputs.b: nobody tells the script where; set written, or use {b} in arguments"),
     ("outputs.b.path = 'fit/./v{version}//fit{run:05}.root'", ('outputs.b.path: "fit/./v{version}//fit{run:05}.root" is also'
      " programs.lifetime.outputs.fit.path; one of them needs another path")),
     ("outputs.fit.path = 'raw/run{run:05d}.mid'", ('outputs.fit.path: "raw/run{run:05d}.mid" is also programs.lifetime.staged;'
@@ -533,9 +535,9 @@ PROGRAMS: list[tuple[str, str]] = [
     ("[programs.a]\nscript = 'x'\nbase = 'alcapana.tre'", '3: programs.a.base: alcapana has no output "tre"; did you mean "tree"?'),
     ("[programs.alcapana]\ninput = ''\nbase = 'rootana.out'",
      "3: programs.alcapana.base: bases in a circle: alcapana → rootana → alcapana"),
-    ("[programs.a]\nscript = 'x'\nbase = 'a.b'\noutputs.b = { path = 'b{run}', written = 'b' }",
+    ("[programs.a]\nscript = 'x'\nbase = 'a.b'\noutputs.b = { path = 'b{version}/{run}', written = 'b' }",
      "3: programs.a.base: bases in a circle: a → a"),
-    ("[programs.a]\nscript = 'x'\noutputs.b = { path = 'b{run}', written = 'b' }\noutputs.c = { path = 'c{run}',\twritten = './b' }",
+    ("[programs.a]\nscript = 'x'\noutputs.b = { path = 'b{version}/{run}', written = 'b' }\noutputs.c = { path = 'c{version}/{run}',\twritten = './b' }",
      '4: programs.a.outputs.c.written: "./b" is also programs.a.outputs.b.written; one of them needs another path'),
 ]  # fmt: skip
 
@@ -578,7 +580,7 @@ def test_another_home_for_a_shipped_program_makes_its_links_superfluous(house: H
 @pytest.mark.feature("PK-07")
 def test_a_longer_circle_and_a_program_that_hangs_on_it(house: House) -> None:
     text = "".join(
-        f"[programs.{name}]\nscript = 'x'\nbase = '{base}.o'\noutputs.o = {{ path = '{name}{{run}}', written = 'o' }}\n"
+        f"[programs.{name}]\nscript = 'x'\nbase = '{base}.o'\noutputs.o = {{ path = '{name}{{version}}/{{run}}', written = 'o' }}\n"
         for name, base in (("d", "a"), ("a", "b"), ("b", "c"), ("c", "a"))
     )
     assert house.refusal(text) == "production.toml:3: programs.d.base: bases in a circle: a → b → c → a"
@@ -630,14 +632,24 @@ def test_a_wrong_flag_is_named(house: House, flags: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"nproc = 3\nnprep\n", "production.toml:2: Expected '=' after a key in a key/value pair (column 6)"),
-        (b"nproc = 3\nnproc = 4\n", "production.toml:2: Cannot overwrite a value (column 10)"),
-        (b"a = [\n1,\n", "production.toml:3: Invalid value (end of the file)"),
-        (b"nproc = 3\n# caf\xe9\n", "production.toml:2: not UTF-8 text"),
-        (b"nproc = \x00", "production.toml:1: Invalid value (column 9)"),
-        (b"#" * (4 * 2**20 + 1), "production.toml: too long for a settings file, more than 4194304 bytes"),
+        (b"nproc = 3\nnprep\n", ("production.toml:2: Expected '=' after a key in a key/value pair (column 6);"
+            " write key = value; a text stands in quotes, a comment begins with #")),
+        (b"[quota]\r\nlimit = 3M\r\nlimit = 4\r\n", ("production.toml:2: quota.limit: Expected newline or end of document"
+            ' after a statement (column 10); one key = value a line; a text stands in quotes, as limit = "2T"; no 0 before a number')),
+        (b"nproc = 3\nnproc = 4\n", ("production.toml:2: nproc: Cannot overwrite a value (column 10);"
+            " it is set above already: leave one of them out")),
+        (b"archive = ftp://me:geheim@host/raw\n", ("production.toml:1: archive: Invalid value (column 11);"
+            ' a text stands in quotes, as key = "text"; true and false are written small')),
+        (b'[programs.a]\nscript = "x\n', ("production.toml:2: programs.a.script: Illegal character '\\n' (column 12);"
+            " a text that begins with a quote ends with one, on the same line")),
+        (b"a = [\n1,\n", ("production.toml:3: Invalid value (end of the file);"
+            ' a text stands in quotes, as key = "text"; true and false are written small')),
+        (b"nproc = 3\n# caf\xe9\n", "production.toml:2: not UTF-8 text; save it as UTF-8, e.g. by iconv -f latin1 -t utf8"),
+        ("nproc = 3".encode("utf-16"), "production.toml: it is UTF-16 text; save it as UTF-8"),
+        (bytes(range(256)), "production.toml: it is no text file; is it the right one?"),
+        (b"#" * (4 * 2**20 + 1), "production.toml: too long for a settings file, more than 4194304 bytes; is it the right one?"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_is_not_toml(house: House, text: bytes, message: str) -> None:
     assert house.refusal(text) == message
 
@@ -647,8 +659,8 @@ def test_a_file_that_overwhelms_the_parser(house: House, text: str) -> None:
     assert house.refusal(text).startswith("production.toml: cannot be read: ")
 
 
-def test_a_byte_order_mark_does_no_harm(house: House) -> None:
-    house.write(house.here, b"\xef\xbb\xbfnproc = 3\r\n")
+def test_a_byte_order_mark_tabs_and_windows_line_ends_do_no_harm(house: House) -> None:
+    house.write(house.here, b"\xef\xbb\xbf\tnproc\t=\t3\r\n\r\n")
     assert house.load().nproc == 3
 
 
@@ -659,16 +671,25 @@ def test_only_config_must_exist(house: House) -> None:
 
 def test_a_directory_and_a_circle_of_links_are_no_files(house: House) -> None:
     house.here.mkdir()
-    assert house.refusal() == "production.toml: cannot be read: Is a directory"
+    assert house.refusal() == "production.toml: a directory; move it away, or write the settings there"
     house.here.rmdir()
     house.here.symlink_to(house.here)
-    assert house.refusal() == "production.toml: cannot be read: Too many levels of symbolic links"
+    told = "production.toml: cannot be read: Too many levels of symbolic links; mend it or move it away"
+    assert house.refusal() == told
+
+
+def test_a_link_to_nothing_and_a_pipe_are_told_and_not_waited_for(house: House) -> None:
+    house.here.symlink_to("nowhere")
+    assert house.refusal() == "production.toml: a symbolic link to nothing (nowhere); mend or remove it"
+    house.here.unlink()
+    os.mkfifo(house.here)
+    assert house.refusal() == "production.toml: no regular file; move it away, or write the settings there"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_of_somebody_else_is_not_passed_over(house: House) -> None:
     house.write(house.here, "").chmod(0)
-    assert house.refusal() == "production.toml: cannot be read: Permission denied"
+    assert house.refusal() == "production.toml: may not be read by you; mend: chmod a+r production.toml"
 
 
 # --- ranges, paths, and whatever else is written ----------------------------------------------------------------------

@@ -69,5 +69,10 @@ def test_braces_can_be_escaped(text: str) -> None:
     assert template.expand(text.replace("{", "{{").replace("}", "}}"), {}) == text
 
 
+def test_files_of_a_template_are_found() -> None:
+    assert template.pattern("raw [1]/run{run:05d}_{program}.mid") == "raw [[]1]/run[0-9]*_*.mid"
+    assert template.pattern("") == ""
+
+
 def test_the_fields_of_a_template() -> None:
     assert template.fields("{run:05d}-{{version}}-{tree}") == {"run", "tree"}

@@ -94,6 +94,8 @@ class PathUse:
     run: int
     attempt: int
     busy: bool
+    leftover: str | None = None
+    """What it left there, as ``leave_path`` was told; None: nothing."""
 
 
 UNSEEN = 1 << 30
@@ -172,8 +174,8 @@ class Catalogue(Protocol):
         """Names of datasets, tranches and qualities there are."""
         ...
 
-    def counts(self, production: int) -> dict[runs.State, int]:
-        """Runs by state; every state is there."""
+    def counts(self, production: int, wanted: runs.Wanted = runs.EVERYTHING) -> dict[runs.State, int]:
+        """Runs by state, all or only those that are wanted (which takes as long as these are many); every state is there."""
         ...
 
     def causes(self, production: int) -> list[Stuck]:
@@ -198,6 +200,10 @@ class Catalogue(Protocol):
 
     def managers(self, production: int) -> list[runs.Owner]:
         """Who has not said goodbye, nor was found dead."""
+        ...
+
+    def managers_of_all(self) -> list[runs.Owner]:
+        """The same of all productions."""
         ...
 
     def orphans(self, production: int, owner: runs.Owner) -> list[int]:
@@ -373,6 +379,14 @@ class Change(Protocol):
 
     def take_path(self, run: runs.Run, path: str) -> None:
         """The attempt has a fixed path until it ends."""
+        ...
+
+    def taken_paths(self, run: runs.Run) -> list[str]:
+        """The fixed paths that the attempt has."""
+        ...
+
+    def leave_path(self, run: runs.Run, path: str, leftover: str | None) -> None:
+        """What the attempt leaves at one of them, by which it is known again; None: nothing."""
         ...
 
     def earlier_log(self, run: runs.Run, log: str) -> int | None:

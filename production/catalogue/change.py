@@ -292,10 +292,16 @@ class Change:
 
     def path_use(self, path: str) -> base.PathUse | None:
         row = self._execute(sql.SQL.fixed_path, {"path": path}).fetchone()
-        return base.PathUse(row[0], row[1], row[2], bool(row[3])) if row else None
+        return base.PathUse(row[0], row[1], row[2], bool(row[3]), row[4]) if row else None
 
     def take_path(self, run: runs.Run, path: str) -> None:
         self._execute(sql.SQL.take_path, _key(run) | {"path": path})
+
+    def taken_paths(self, run: runs.Run) -> list[str]:
+        return [row[0] for row in self._execute(sql.SQL.taken_paths, _key(run))]
+
+    def leave_path(self, run: runs.Run, path: str, leftover: str | None) -> None:
+        self._execute(sql.SQL.leave_path, _key(run) | {"path": path, "leftover": leftover})
 
     def earlier_log(self, run: runs.Run, log: str) -> int | None:
         row = self._execute(sql.SQL.log_of, _key(run) | {"log": log}).fetchone()

@@ -90,6 +90,16 @@ UPDATE productions SET stop = :now WHERE id = :production AND stop IS NULL
 -- Runs by state.
 SELECT state, runs FROM tally WHERE production = :production
 
+-- counts_wanted --
+-- Runs of chosen datasets and tranches by state, found by way of the datasets.
+SELECT state, count(*) FROM (
+  SELECT DISTINCT p.run, p.state
+    FROM json_each(CASE :datasets WHEN '[]' THEN (SELECT json_group_array(DISTINCT dataset) FROM datasets) ELSE :datasets END) AS chosen
+    CROSS JOIN datasets AS d ON d.dataset = chosen.value
+      AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))
+    CROSS JOIN production_run AS p ON p.production = :production AND p.run = d.run)
+  GROUP BY state
+
 -- ── managers and leases ─────────────────────────────────────────────────────────────────────────────────────────
 
 -- enter_manager --
@@ -109,6 +119,10 @@ UPDATE manager SET beat = beat + 1, beat_at = :now WHERE id = :owner
 -- Who works on a production, or left without saying so; and whoever brings files, which we may want as well.
 SELECT id, user, host, boot, pid, ticks, beat FROM manager
   WHERE (production = :production OR id IN (SELECT manager FROM transfer)) AND stop IS NULL AND lapsed IS NULL
+
+-- managers_of_all --
+-- Who works on any production, or left without saying so.
+SELECT id, user, host, boot, pid, ticks, beat FROM manager WHERE stop IS NULL AND lapsed IS NULL
 
 -- lapse --
 -- A lease lapses, if the beat is still the one that was seen.
@@ -434,8 +448,17 @@ UPDATE output SET recorded = :now WHERE production = :production AND run = :run 
 
 -- fixed_path --
 -- Who uses a fixed path, or did last.
-SELECT production, run, attempt, busy FROM fixed_path WHERE path = :path
+SELECT production, run, attempt, busy, leftover FROM fixed_path WHERE path = :path
 
 -- take_path --
 -- An attempt takes a fixed path.
 INSERT OR REPLACE INTO fixed_path (path, production, run, attempt, busy) VALUES (:path, :production, :run, :attempt, 1)
+
+-- taken_paths --
+-- The fixed paths that an attempt has.
+SELECT path FROM fixed_path WHERE production = :production AND run = :run AND attempt = :attempt AND busy = 1
+
+-- leave_path --
+-- What an attempt that ends leaves at a fixed path of its own.
+UPDATE fixed_path SET leftover = :leftover
+  WHERE path = :path AND production = :production AND run = :run AND attempt = :attempt

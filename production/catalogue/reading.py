@@ -90,8 +90,12 @@ class Reading:
         rows = self._all(sql.SQL.selections)
         return {row[0] for row in rows}, {row[1] for row in rows if row[1] is not None}, {row[2] for row in rows}
 
-    def counts(self, production: int) -> dict[runs.State, int]:
-        return {runs.State(state): number for state, number in self._all(sql.SQL.counts, production=production)}
+    def counts(self, production: int, wanted: runs.Wanted = runs.EVERYTHING) -> dict[runs.State, int]:
+        if wanted == runs.EVERYTHING:
+            rows = self._all(sql.SQL.counts, production=production)
+        else:
+            rows = self._all(sql.SQL.counts_wanted, production=production, **_choice(wanted))
+        return dict.fromkeys(runs.State, 0) | {runs.State(state): number for state, number in rows}
 
     def causes(self, production: int) -> list[base.Stuck]:
         return [base.Stuck(*row) for row in self._all(sql.SQL.causes, production=production)]
@@ -112,6 +116,9 @@ class Reading:
 
     def managers(self, production: int) -> list[runs.Owner]:
         return [runs.Owner(*row) for row in self._all(sql.SQL.managers, production=production)]
+
+    def managers_of_all(self) -> list[runs.Owner]:
+        return [runs.Owner(*row) for row in self._all(sql.SQL.managers_of_all)]
 
     def orphans(self, production: int, owner: runs.Owner) -> list[int]:
         return [row[0] for row in self._all(sql.SQL.orphans, production=production, me=owner.id)]

@@ -212,7 +212,8 @@ CREATE TABLE fixed_path (
   production  INTEGER NOT NULL,
   run         INTEGER NOT NULL,
   attempt     INTEGER NOT NULL,
-  busy        INTEGER NOT NULL DEFAULT 1   -- 0: the attempt has ended; what still lies there is a known leftover
+  busy        INTEGER NOT NULL DEFAULT 1,  -- 0: the attempt has ended
+  leftover    TEXT                         -- what it left there, by which that is known again; null: nothing
 ) WITHOUT ROWID;
 
 CREATE INDEX fixed_path_busy ON fixed_path (production, run) WHERE busy = 1;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -49,6 +50,8 @@ def _opened(chosen: settings.Settings) -> Iterator[base.Transfer]:
     if not chosen.archive.url:
         raise errors.UsageError('no archive is set; write archive = "ftp://HOST/raw" into production.toml')
     door.unwind()
+    # What it says meanwhile, that a login was refused and is tried again, is said as our errors are.
+    logging.basicConfig(format="production: %(message)s", level=logging.WARNING)
     with contextlib.closing(wiring.transfer(chosen.archive)) as transfer:
         yield transfer
 

@@ -68,7 +68,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         wanted = patiently(lambda: _wanted(catalogue, order))
         bringing = wiring.archive(stack, chosen, program)
         production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
-        lines.follow(catalogue, production.id)
+        lines.follow(catalogue, production.id, wanted)
         if catalogue.place.advice:
             log.warning(catalogue.place.advice)
         if order.tag is not None:
@@ -79,8 +79,8 @@ def run(chosen: settings.Settings, order: Order) -> int:
         data.mark(directory, catalogue.id)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
-        counts = patiently(lambda: catalogue.counts(production.id))
-        log.info("%s: %s", production.name, terminal.summary(counts))
+        counts = patiently(lambda: catalogue.counts(production.id, wanted))
+        log.info("%s: %s", terminal.named(production, wanted), terminal.summary(counts))
         with _signals(ticking) as stop:  # who has entered says goodbye
             entered = _entered(catalogue, plan, ticking, stop)
             if entered is None:

@@ -15,7 +15,7 @@ State = runs.State
 def done(here: site.Site) -> int:
     """Nothing was left for us; the exit code: 3 if runs failed, are held or were left by others, or the brake is on."""
     counts = here.catalogue.counts(here.layout.production.id)
-    log.info("%s: %s", here.layout.production.name, terminal.summary(counts))
+    _sum_up(here)
     causes = here.catalogue.causes(here.layout.production.id)
     for stuck in causes:
         log.warning("%s", stuck)
@@ -56,7 +56,13 @@ def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: 
             )
     what = f"all but {count(len(survivors))} given back" if survivors else "jobs cancelled, claims given back"
     log.info("Stopped: %s; %s", what, again)
-    log.info("%s: %s", here.layout.production.name, terminal.summary(here.catalogue.counts(here.layout.production.id)))
+    _sum_up(here)
+
+
+def _sum_up(here: site.Site) -> None:
+    """How far the runs are that this manager was to take."""
+    counts = here.catalogue.counts(here.layout.production.id, here.wanted)
+    log.info("%s: %s", terminal.named(here.layout.production, here.wanted), terminal.summary(counts))
 
 
 def _left(here: site.Site) -> dict[State, int]:

@@ -8,6 +8,8 @@ import functools
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -47,13 +49,16 @@ class Lines(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._followed: tuple[base.Catalogue, int] | None = None
+        self._followed: tuple[base.Catalogue, int, runs.Wanted] | None = None
+        self._counts: dict[runs.State, int] = {}
+        self._again = 0.0
+        """When they are counted again: to count chosen runs takes as long as these are many."""
         self._is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s"))
 
-    def follow(self, catalogue: base.Catalogue, production: int) -> None:
-        """Which production the bar is of."""
-        self._followed = (catalogue, production)
+    def follow(self, catalogue: base.Catalogue, production: int, wanted: runs.Wanted) -> None:
+        """Which runs of which production the bar is of."""
+        self._followed = (catalogue, production, wanted)
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record) + "\n"
@@ -74,11 +79,19 @@ class Lines(logging.Handler):
     def _bar(self) -> str:
         if self._followed is None:
             return ""
-        catalogue, production = self._followed
         try:
-            return bar(catalogue.counts(production), os.get_terminal_size(self._stream.fileno()).columns)
+            self._count(*self._followed)
+            return bar(self._counts, os.get_terminal_size(self._stream.fileno()).columns)
         except (errors.CatalogueError, OSError):
             return ""
+
+    def _count(self, catalogue: base.Catalogue, production: int, wanted: runs.Wanted) -> None:
+        """A twentieth of our time at most; and not from the threads that carry files, which may say something, too."""
+        before = time.monotonic()
+        if before >= self._again and threading.current_thread() is threading.main_thread():
+            self._counts = catalogue.counts(production, wanted)
+            after = time.monotonic()
+            self._again = after + 20 * (after - before)
 
 
 def bar(counts: dict[runs.State, int], columns: int) -> str:
@@ -93,6 +106,12 @@ def bar(counts: dict[runs.State, int], columns: int) -> str:
     return (f"[{'#' * done}{'>' * (going - done)}{'.' * (width - going)}]{words}" if width > 4 else words.strip())[
         : columns - 1
     ]
+
+
+def named(production: runs.Production, wanted: runs.Wanted) -> str:
+    """``alcapana_v4``; of chosen runs ``alcapana_v4, dataset Al50``."""
+    chosen = [f"dataset {name}" for name in wanted.datasets] + [f"tranche {number}" for number in wanted.tranches]
+    return ", ".join([production.name, *chosen])
 
 
 def summary(counts: dict[runs.State, int]) -> str:

@@ -54,6 +54,9 @@ def _check_outputs(at: toml_lines.Key, program: Table, where: Where) -> None:
             raise place.wrong("no path")
         if "run" not in template.fields(output["path"]):
             raise place.inside("path").refuse(output["path"], "a path with {run}, or the runs overwrite each other")
+        if "version" not in template.fields(output["path"]):
+            rule = "a path with {version}, or the next version finds this one's file in its way"
+            raise place.inside("path").refuse(output["path"], rule)
         if output.get("check") == "command" and not output.get("command"):
             raise place.inside("check").wrong("no command; which one checks the file?")
 

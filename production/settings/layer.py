@@ -9,12 +9,13 @@ import dataclasses
 import json
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from production import errors
-from production.settings import toml_lines
+from production.settings import toml_errors, toml_lines
 
 LONGEST = 4 * 1024 * 1024
 """Bytes; what is longer is no settings file."""
@@ -114,40 +115,60 @@ def read(path: str, name: str, home: str, *, required: bool = False, shipped: bo
 
     Raises: UsageError: it can't be read, or isn't TOML; names the file, and the line.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(LONGEST + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if not required:
-            return None
-        raise errors.UsageError(f"{name}: no such file") from error
-    except OSError as error:
-        raise errors.UsageError(f"{name}: cannot be read: {error.strerror}") from error
+    content = _content(path, name, required)
+    if content is None:
+        return None
     if len(content) > LONGEST:
-        raise errors.UsageError(f"{name}: too long for a settings file, more than {LONGEST} bytes")
+        raise errors.UsageError(
+            f"{name}: too long for a settings file, more than {LONGEST} bytes; is it the right one?"
+        )
     text = _decoded(content, name)
     table = _parsed(text, name)
     return Layer(name, path, home, table, toml_lines.find(text), shipped)
+
+
+def _content(path: str, name: str, required: bool) -> bytes | None:
+    """The file's bytes; None if there is none, and needn't be. Raises: UsageError."""
+    try:
+        # A pipe that nobody writes into would keep us for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            kind = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(kind):
+                what = "a directory" if stat.S_ISDIR(kind) else "no regular file"
+                raise errors.UsageError(f"{name}: {what}; move it away, or write the settings there")
+            return file.read(LONGEST + 1)
+    except IsADirectoryError as error:
+        raise errors.UsageError(f"{name}: a directory; move it away, or write the settings there") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.islink(path):
+            raise errors.UsageError(
+                f"{name}: a symbolic link to nothing ({os.readlink(path)}); mend or remove it"
+            ) from error
+        if not required:
+            return None
+        raise errors.UsageError(f"{name}: no such file") from error
+    except PermissionError as error:
+        raise errors.UsageError(f"{name}: may not be read by you; mend: chmod a+r {name}") from error
+    except OSError as error:
+        raise errors.UsageError(f"{name}: cannot be read: {error.strerror}; mend it or move it away") from error
 
 
 def _decoded(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise errors.UsageError(f"{name}:{line}: not UTF-8 text") from error
+        raise toml_errors.not_text(content, error, name) from error
 
 
 def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        problem, _, at = str(error).rpartition(" (at ")
-        found = re.match(r"line (\d+), column (\d+)", at)
-        line = found[1] if found else str(text.count("\n") + 1)
-        column = f" (column {found[2]})" if found else " (end of the file)"
-        raise errors.UsageError(f"{name}:{line}: {problem or error}{column}") from error
-    except (ValueError, RecursionError) as error:
+        raise toml_errors.explained(error, text, name) from error
+    except RecursionError as error:
+        raise errors.UsageError(f"{name}: cannot be read: too many brackets in each other") from error
+    except ValueError as error:
         raise errors.UsageError(f"{name}: cannot be read: {error}") from error
 
 

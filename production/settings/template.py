@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import string
 from collections.abc import Collection, Iterator, Mapping
@@ -35,6 +36,16 @@ def check(template: str, names: Collection[str] = ()) -> None:
 def fields(template: str) -> frozenset[str]:
     """The names of the fields in the template."""
     return frozenset(name for _, name, _, _ in string.Formatter().parse(template) if name is not None)
+
+
+def pattern(template: str) -> str:
+    """The template as glob(7) finds it: any number for a number, anything for another field."""
+    found = ""
+    for literal, name, _, _ in string.Formatter().parse(template):
+        found += glob.escape(literal)
+        if name is not None:
+            found += "[0-9]*" if isinstance(SAMPLE.get(name), int) else "*"
+    return found
 
 
 def _pieces(template: str, fields: Mapping[str, object]) -> Iterator[str]:

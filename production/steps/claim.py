@@ -5,7 +5,6 @@ from __future__ import annotations
 from production import attempt, brake
 from production import site as site_
 from production.catalogue import base
-from production.journal import log
 
 
 def step(site: site_.Site) -> None:
@@ -16,9 +15,8 @@ def step(site: site_.Site) -> None:
         return
     with attempt.writing(site) as change:
         number = _that_fit(site, change, number)
-        claimed = change.claim(production, number, site.lease.owner, site.wanted, now) if number else []
-    for run in claimed:
-        log.info("Claimed run: %s", run)
+        if number:
+            change.claim(production, number, site.lease.owner, site.wanted, now)
 
 
 def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:

@@ -12,13 +12,13 @@ import datetime
 import errno
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from production import attempt, errors
+from production import attempt, clock, errors, room
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once
+from production.journal import log, once, span
 from production.outputs import base as outputs
 
 State, Cause = runs.State, runs.Cause
@@ -196,6 +196,16 @@ def _hold(change: base.Change, placing: _Placing, now: datetime.datetime) -> boo
     return True
 
 
+def _told(placing: _Placing) -> Iterator[str]:
+    """What is worth a word: which attempt, how long it took from its submission, what it wrote."""
+    run = placing.run
+    yield f"attempt {run.attempt}"
+    if run.submitted:
+        yield span((clock.instant(run.since) - clock.instant(run.submitted)).total_seconds())
+    for output in placing.placed:
+        yield f"{output.name} {room.shown(output.bytes)}"
+
+
 def _finish(change: base.Change, placing: _Placing, now: datetime.datetime) -> bool:
     run = placing.run
     if not change.move(run, State.FINISHED, "", now):
@@ -207,5 +217,5 @@ def _finish(change: base.Change, placing: _Placing, now: datetime.datetime) -> b
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output.temporary)
     attempt.remove_inputs(change, run)
-    log.info("Finished run: %s", run)
+    log.info("Finished run: %s (%s)", run, ", ".join(_told(placing)))
     return True

@@ -1,7 +1,7 @@
 """Bring the inputs of claimed runs to our disk, several side by side, off the loop.
 
-A raw file that two productions want is brought once. What is there already, put there by somebody else, is used and
-never removed.
+A raw file that two productions want is brought once. What is there already, put there by somebody else, is used if the
+archive's is as large, and never removed.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 
-from production import attempt, errors
+from production import attempt, clock, errors, pace
 from production import room as room_
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once, over
+from production.journal import log, once, over, span
 from production.transfer import base as transfer
 
 State, Cause = runs.State, runs.Cause
+
+_pace = pace.Pace()
 
 
 def step(site: site_.Site) -> None:
@@ -66,6 +68,9 @@ def _stage_raw(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
         once("archive", f"{waits[0]}; waiting")
     else:
         over("archive", "The archive answers again")
+    far = {f"run {run}": under_way[path] for path, run in paths.items() if path in under_way}
+    if line := _pace.line(far, site.clock.boottime()):
+        log.info("Transfers: %s", line)
     _follow(site, {path: (run, under_way[path]) for path, run in paths.items() if path in under_way})
     _recall(site, claimed)
     _start(site, {path: run for path, run in paths.items() if path not in under_way})
@@ -80,35 +85,55 @@ def _recall(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
 
 
 def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
-    """Files that nobody brings yet are ordered, if there is room; those that are there already are used."""
+    """Files that nobody brings yet are ordered, if there is room; one that is there is used, if it is ours or compared."""
     if not wanted:
         return
     attempt.make_writable(site, {os.path.dirname(path) for path in wanted})
-    now, absent = site.clock.now(), {}
+    now, absent, strange = site.clock.now(), {}, []
     with attempt.writing(site) as change:
         for path, run in wanted.items():
             if change.carried(path):
                 continue  # another production is bringing it, or removing what a dead manager began
-            if os.path.isfile(path):  # a file has its final name only when it is whole
-                if not change.needed(path):
-                    log.warning("Input of run %s was there and is used as it is, %s", run, _described(path))
-                change.need(run, path, site.layout.remote(run), os.path.getsize(path), ours=False, come=now)
-                _staged(change, run, "input was there", now)
-            else:
+            if not os.path.isfile(path):
                 absent[path] = run
+            elif change.needed(path):  # it has its final name only when it is whole
+                _use(site, change, run, path, "input was there", now)
+            else:
+                strange.append(path)
         ordered = _with_room(site, change, absent)
         for path in ordered:
             source = site.layout.remote(absent[path])
             change.begin_transfer(path, source, site.lease.owner, now)
             change.need(absent[path], path, source, None, ours=True)
-    if ordered:
-        log.info("Staging runs: [%s]", ", ".join(str(absent[path]) for path in ordered))
     for path, most in ordered.items():
         site.porter.start(site.layout.remote(absent[path]), path, most)
+    for path in strange:
+        site.porter.measure(site.layout.remote(wanted[path]), path)
 
 
-def _described(path: str) -> str:
-    return f"{os.path.getsize(path):,} bytes: {path}"
+def _use(site: site_.Site, change: base.Change, run: runs.Run, path: str, why: str, now: datetime.datetime) -> None:
+    change.need(run, path, site.layout.remote(run), os.path.getsize(path), ours=False, come=now)
+    _staged(change, run, why, now)
+
+
+def _compare(
+    site: site_.Site, change: base.Change, run: runs.Run, path: str, there: transfer.Progress, now: datetime.datetime
+) -> None:
+    """A file that somebody else put there is the run's if the archive's is as large; else a human decides."""
+    if change.carried(path) or not os.path.isfile(path):
+        return  # it was taken away meanwhile: the next cycle orders it
+    size, known = os.path.getsize(path), there.size
+    if isinstance(there.error, errors.InputMissing) or (there.error is None and known is None):
+        why = "the archive has no such file" if there.error else "the archive can't tell how large its own is"
+        log.warning("Input of run %s was there and is used as it is, %s bytes: %s (%s)", run, f"{size:,}", path, why)
+        _use(site, change, run, path, "input was there, not compared", now)
+    elif there.error is not None:
+        _failed(site, change, run, there.error, now)
+    elif size == known:
+        _use(site, change, run, path, "input was there, as large as the archive's", now)
+    else:
+        why = f"{path} was there already and has {size:,} bytes, the archive's has {known:,}; remove it or move it away"
+        attempt.hold(change, run, Cause.STAGING, why, now)
 
 
 def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.Run]) -> dict[str, int]:
@@ -147,23 +172,42 @@ def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Prog
     with attempt.writing(site) as change:
         for path, (run, progress) in under_way.items():
             if not progress.done:
-                change.progress(site.lease.owner, path, progress.size, progress.bytes)
-                if progress.size is not None and change.size(run, path) is None:
-                    change.need(run, path, site.layout.remote(run), progress.size, ours=True)
-                continue
-            change.end_transfer(path, site.lease.owner)
-            if progress.error is None:
-                change.need(run, path, site.layout.remote(run), progress.bytes, ours=True, come=now)
-                _staged(change, run, f"{progress.bytes} bytes", now)
-                log.info("Staged run: %s", run)
-            elif isinstance(progress.error, errors.TooLarge):
-                _too_large(site, change, run, path, progress.error)
-            elif not isinstance(progress.error, errors.LoginRefused):
-                _failed(site, change, run, progress.error, now)
+                _write_progress(site, change, run, path, progress)
+            elif isinstance(progress.error, errors.LoginRefused):
+                change.end_transfer(path, site.lease.owner)
+            elif progress.measured:
+                _compare(site, change, run, path, progress, now)
+            else:
+                _come(site, change, run, path, progress, now)
     site.porter.forget(ended)
     for _, progress in under_way.values():
         if isinstance(progress.error, errors.LoginRefused):
             raise progress.error
+
+
+def _write_progress(
+    site: site_.Site, change: base.Change, run: runs.Run, path: str, progress: transfer.Progress
+) -> None:
+    if progress.measured:
+        return
+    change.progress(site.lease.owner, path, progress.size, progress.bytes)
+    if progress.size is not None and change.size(run, path) is None:
+        change.need(run, path, site.layout.remote(run), progress.size, ours=True)
+
+
+def _come(
+    site: site_.Site, change: base.Change, run: runs.Run, path: str, end: transfer.Progress, now: datetime.datetime
+) -> None:
+    """A transfer has ended, well or not."""
+    change.end_transfer(path, site.lease.owner)
+    if end.error is None:
+        change.need(run, path, site.layout.remote(run), end.bytes, ours=True, come=now)
+        took = (now - clock.instant(run.since)).total_seconds()
+        _staged(change, run, f"input {room_.shown(end.bytes)} in {span(took)}", now)
+    elif isinstance(end.error, errors.TooLarge):
+        _too_large(site, change, run, path, end.error)
+    else:
+        _failed(site, change, run, end.error, now)
 
 
 def _too_large(site: site_.Site, change: base.Change, run: runs.Run, path: str, error: errors.TooLarge) -> None:

@@ -109,8 +109,9 @@ def _take_paths(site: site_.Site, change: base.Change, run: runs.Run, now: datet
                 f"{path} is being written by run {use.run} of {_name(site, use.production)}; others wait",
             )
             return False
-        if os.path.lexists(path) and use is None:
-            attempt.hold(change, run, Cause.OUTPUT, f"{path} is in the way and unknown; move it away", now)
+        if os.path.lexists(path) and (use is None or use.leftover != attempt.leftover(path)):
+            why = f"{path} is in the way, and no attempt of ours left it so; move it away"
+            attempt.hold(change, run, Cause.OUTPUT, why, now)
             return False
     for path, use in uses.items():
         over(f"path {path}")
@@ -144,7 +145,7 @@ def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
     Raises: BatchUnanswered: the runs stay ``submitting`` and are looked for.
     """
     for run in sent:
-        log.info("Submitting run: %s", run)
+        log.info("Submitting run: %s (attempt %d, %s)", run, run.attempt, run.why)
     tasks = tuple(_task(site, run) for run in sent)
     try:
         jobs: Mapping[str, str] = site.batch.submit(batch.Submission(name, tasks, site.settings.niceness))

@@ -92,6 +92,8 @@ class Progress:
     error: Exception | None = None
     waits: str = ""
     """What it waits for, in one line: an archive that is away, a disk that is full. It is tried again by itself."""
+    measured: bool = False
+    """Only its size was asked for; no byte of it comes."""
 
 
 class Porter(Protocol):
@@ -102,6 +104,10 @@ class Porter(Protocol):
 
         A file of more than ``most`` bytes isn't begun: ``TooLarge``.
         """
+        ...
+
+    def measure(self, remote: str, local: str) -> None:
+        """Ask only how large the file is in the archive, to compare it with one that is here; told as ``measured``."""
         ...
 
     def recall(self, remotes: Sequence[str]) -> None:

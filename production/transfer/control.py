@@ -17,6 +17,7 @@ import re
 import select
 import socket
 import ssl
+import struct
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -32,7 +33,9 @@ _LONGEST_REPLY = 1 << 20
 """Bytes; a server that says more to one command is mad."""
 _LEAST = 1000
 """Bytes that have to come within the limit: who sends one a second holds a seat for ever."""
-_IN_PROGRESS = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR}
+_IN_PROGRESS = {errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR}
+_TICK = struct.pack("ll", int(TICK), 0)
+"""As the kernel has it."""
 
 _NUMBERS = re.compile(r"213 \d+|22[79][^\d|]*[\d,|]+[^\d|]*")
 """Replies that are nothing but numbers: a password of digits must not spoil them, and nobody can read it out of them."""
@@ -315,22 +318,20 @@ class Control(ftplib.FTP):
     def _connect(self, one: socket.socket, address: _Address, deadline: float) -> None:
         if not 0 < int(address[1]) < 1 << 16:
             raise Cut(f"there is no port {address[1]!s:.20}")
-        one.settimeout(0)
+        # The kernel's time limits: Python's cost a poll before each call, and a change of the thread that has its lock.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TICK)
         self._told = time.monotonic()
-        number = one.connect_ex(address)
-        one.settimeout(TICK)
-        while number in _IN_PROGRESS or number == errno.EALREADY:
-            if _writable(one):
-                number = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                break
+        while number := one.connect_ex(address):
+            if number not in _IN_PROGRESS:
+                raise Cut(os.strerror(number))
             self._look(deadline, self._limit)
-        if number:
-            raise Cut(os.strerror(number))
 
     def _secured(self, plain: socket.socket) -> ssl.SSLSocket:
         assert self.place.context is not None
         # Many servers want the data's session to be the one of the commands, as a proof that it is the same client.
         session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        plain.settimeout(TICK)  # a socket with a cipher knows no other limit
         with _Network(self.place):
             secured = self.place.context.wrap_socket(
                 plain, server_hostname=self.place.host, session=session, do_handshake_on_connect=False
@@ -365,13 +366,6 @@ def _forms(*secrets: str) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if forms else None
 
 
-def _writable(one: socket.socket) -> bool:
-    """Whether a connection was made, or refused, within a second."""
-    poll = select.poll()
-    poll.register(one, select.POLLOUT)
-    return bool(poll.poll(TICK * 1000))
-
-
 def _say_goodbye(connection: socket.socket) -> None:
     if isinstance(connection, ssl.SSLSocket):
         with contextlib.suppress(OSError, ValueError):  # all bytes have come: its manners don't matter
@@ -379,7 +373,7 @@ def _say_goodbye(connection: socket.socket) -> None:
 
 
 class _Network:
-    """Let an OSError of the network leave as what it means; a time limit passes, and so does a bad certificate.
+    """Let an OSError of the network leave as what it means: TimeoutError after a second; a bad certificate stays one.
 
     Entered a dozen times a file: a class is quicker than a generator.
     """
@@ -393,6 +387,8 @@ class _Network:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if not isinstance(error, OSError) or isinstance(error, ssl.SSLCertVerificationError):
             return
+        if isinstance(error, BlockingIOError):
+            raise TimeoutError from error
         if isinstance(error, TimeoutError) and error.errno is None:
             return
         if error.errno in disk.SHORT and not isinstance(error, ssl.SSLError):

@@ -7,6 +7,7 @@ login that is refused is tried a few times in all, by one thread: what tries for
 from __future__ import annotations
 
 import ftplib
+import logging
 import ssl
 import threading
 import time
@@ -18,6 +19,8 @@ from production.transfer import control as controls
 from production.transfer import login as logins
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 _FRESH = 60.0
 """Seconds that a connection may have been idle: later a router may have forgotten it, which nobody would tell us."""
@@ -121,7 +124,9 @@ class Pool:
     def _pause(self, waiting: controls.Waiting) -> None:
         """Before another try of a login that was refused: 1 s, 2 s, 4 s."""
         if self._refused:
-            until = time.monotonic() + min(60.0, 2.0 ** (self._refused - 1))
+            seconds = min(60.0, 2.0 ** (self._refused - 1))
+            _LOG.warning("%s; tries again in %.0f s (%d of %d)", self._no(), seconds, self._refused, self._tries)
+            until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
                 time.sleep(min(left, controls.TICK))
                 waiting()
@@ -193,11 +198,12 @@ class Pool:
         return errors.TransferWaits(f"{self.place.url} is away: {why}")
 
     def _refusal(self) -> errors.LoginRefused:
-        user = disk.printable(self._login.user)
         return errors.LoginRefused(
-            f"{self.place.url} refuses the login of {user} ({self._refused} times): {self._words}"
-            f" (look at the user and password in {self._login.file or 'your netrc'})"
+            f"{self._no()} ({self._refused} times; look at the user and password in {self._login.file or 'your netrc'})"
         )
+
+    def _no(self) -> str:
+        return f"{self.place.url} refuses the login of {disk.printable(self._login.user)}: {self._words}"
 
 
 def untrusted(url: str, error: ssl.SSLCertVerificationError) -> errors.LoginRefused:

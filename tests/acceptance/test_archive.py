@@ -96,7 +96,11 @@ def test_a_wrong_password_stops_it_cleanly(campaign: Campaign, server: hostile_f
     assert server.count("PASS") == 2
     errors = [line for line in result.err.splitlines() if " ERROR " in line]
     assert len(errors) == 1
-    assert "login" in errors[0]
+    refusal = rf"{re.escape(server.url().rstrip('/'))} refuses the login of {re.escape(ftp.USER)}: 530 [^;]*"
+    assert re.search(rf"{refusal} \(2 times; look at the user and password in .*netrc\)", errors[0])
+    told = [line for line in result.messages if "tries again" in line]
+    assert len(told) == 1
+    assert re.fullmatch(rf"{refusal}; tries again in 1 s \(1 of 2\)", told[0])
     assert "netrc" in errors[0]
     assert ftp.PASSWORD not in result.err
     assert campaign.letters("sim_v1") == "NNN"
@@ -138,6 +142,33 @@ def test_a_missing_file_is_held_with_the_servers_words(campaign: Campaign, serve
     assert campaign.letters("sim_v1") == "FHF"
     assert "550" in str(campaign.one("SELECT message FROM attempt WHERE run = 2"))
     assert result.said("Held run: 2 (")
+
+
+@pytest.mark.feature("AC-12")
+@pytest.mark.parametrize("behind", ["ftp", "directory"])
+def test_a_file_that_somebody_put_there_is_compared_with_the_archive(
+    campaign: Campaign, server: hostile_ftp.Server, behind: str
+) -> None:
+    use(campaign, server.url())
+    if behind == "directory":
+        campaign.settings(SIM)
+    campaign.raw(range(1, 5))
+    raw = campaign.data / "raw"
+    raw.mkdir(parents=True)
+    (raw / "run00001.mid").write_bytes((campaign.archive / "run00001.mid").read_bytes())
+    (raw / "run00002.mid").write_text("half of")
+    (raw / "run00003.mid").write_text("of a run that the archive has lost")
+    (campaign.archive / "run00003.mid").unlink()
+    campaign.begin("1-4")
+    result = campaign.run("--production=sim", "--new=v5")
+    assert campaign.letters("sim_v1") == "FHFF", str(result)
+    told = [line for line in result.messages if line.startswith(("Held run", "Input of run"))]
+    assert sorted(told) == [
+        f"Held run: 2 ({raw}/run00002.mid was there already and has 7 bytes, the archive's has 18; remove it or move it away)",
+        f"Input of run 3 was there and is used as it is, 34 bytes: {raw}/run00003.mid (the archive has no such file)",
+    ]
+    assert sorted(path.name for path in raw.iterdir()) == ["run00001.mid", "run00002.mid", "run00003.mid"]  # not ours
+    campaign.nothing_in_hands()
 
 
 def test_a_server_that_is_away_is_waited_for_and_told_once(campaign: Campaign, server: hostile_ftp.Server) -> None:
@@ -190,6 +221,35 @@ def test_a_server_without_tape_is_asked_once(campaign: Campaign, server: hostile
     assert campaign.run("--production=sim", "--new=v5").code == 0
     assert server.count("STAGE") <= 4  # as many as are asked at a time
     all_came(campaign, range(1, 31))
+
+
+@pytest.mark.feature("AC-12")
+def test_what_a_killed_manager_left_half_is_removed_by_the_next_and_by_none_beside_it(
+    campaign: Campaign, server: hostile_ftp.Server
+) -> None:
+    server.mood = hostile_ftp.Mood(cut=1 << 20, how="426")
+    use(campaign, server.url())
+    path = campaign.directory / "production.toml"
+    path.write_text(path.read_text().replace("pause = 0.2,", "pause = 300,"))
+    raw = campaign.archive / "run00001.mid"
+    raw.write_bytes(bytes(3 << 20))
+    os.utime(raw, (1e9, 1e9))
+    campaign.begin("1")
+    first = campaign.start("--production=sim", "--new=v5")
+    first.wait_for("Failed attempt of run: 1 (staging")
+    part = campaign.data / "raw/run00001.mid.part"
+    assert part.stat().st_size >= 1 << 20
+    assert campaign.rows("SELECT * FROM transfer") == [], "it goes on with it when the run is tried again"
+    beside = campaign.start("--production=sim")
+    beside.wait_for(": 1 new")
+    assert beside.stop().code == 130
+    assert part.exists()
+    (part.parent / "mine.mid.part").touch()
+    first.kill()
+    second = campaign.start("--production=sim")
+    second.wait_for(f"Removed {part}, left half by a manager that is gone")
+    assert second.stop().code == 130
+    assert [path.name for path in part.parent.iterdir()] == ["mine.mid.part"]
 
 
 @pytest.mark.feature("AC-12")
@@ -274,6 +334,19 @@ def test_what_was_there_stays(campaign: Campaign, server: hostile_ftp.Server) ->
     assert "run00002.mid: File exists (it is there already" in got.err
     assert (campaign.directory / "run00002.mid").read_text() == "mine"
     assert not (campaign.directory / "run00002.mid.part").exists()
+
+
+def test_a_refused_login_is_said_at_once(campaign: Campaign, server: hostile_ftp.Server) -> None:
+    use(campaign, server.url())
+    server.mood = hostile_ftp.Mood(login=lambda _user, _password: "530 Login incorrect.")
+    result = campaign.product("archive", "check")
+    assert result.code == 1
+    refusal = f"production: {server.url().rstrip('/')} refuses the login of {ftp.USER}: 530 Login incorrect."
+    assert result.err.splitlines() == [
+        f"{refusal}; tries again in 1 s (1 of 3)",
+        f"{refusal}; tries again in 2 s (2 of 3)",
+        f"{refusal} (3 times; look at the user and password in {campaign.directory}/netrc)",
+    ]
 
 
 @pytest.mark.parametrize("command", [["check"], ["list"], ["get", "1", "--production=sim"]])

@@ -108,6 +108,7 @@ def test_two_productions_of_one_program_side_by_side_private_homes(campaign: Cam
         arguments = ["{run}"]
         input = "run{run}.mid"
         home = "private"
+        link = ["data/odb"]
         [programs.old.outputs.tree]
         path = "tree/v{version}/t{run}"
         written = "data/tree/t{run}"
@@ -122,6 +123,8 @@ def test_two_productions_of_one_program_side_by_side_private_homes(campaign: Cam
     for manager in managers:
         result = manager.wait()
         assert result.code == 0, str(result)
+        missing = f"{campaign.home}/data/odb is not there, and the jobs of old miss it (programs.old.link)"
+        assert result.messages.count(missing) == 1, "once for all runs"
     assert campaign.letters("old_v1") == campaign.letters("old_v2") == "FFFF"
     for version in (1, 2):
         assert (campaign.data / f"tree/v{version}/t3").read_text() == "raw data of run 3\n"
@@ -161,6 +164,32 @@ def test_two_productions_of_one_program_side_by_side_fixed_paths(campaign: Campa
         assert wrong == {}, f"version {version} has files of the other version"
     attempts = campaign.rows("SELECT production, run, attempt, cause, message FROM attempt WHERE cause IS NOT NULL")
     assert attempts == [], "nobody takes an output away before it has been put in place"
+
+
+@pytest.mark.feature("AC-26")
+def test_at_a_fixed_path_only_what_an_attempt_left_is_put_aside(campaign: Campaign) -> None:
+    campaign.script("old.sh", 'mkdir -p ~/data\necho "version $2" >~/data/t$1\ntest $1$3 != 11')
+    campaign.settings(
+        """
+        [programs.old]
+        script = "old.sh"
+        arguments = ["{run}", "{version}", "{attempt}"]
+        retry.pause = 0.1
+        [programs.old.outputs.tree]
+        path = "tree/v{version}/t{run}"
+        written = "data/t{run}"
+        """
+    )
+    campaign.begin("1-2")
+    first = campaign.run("--production=old", "--new=v1")
+    assert campaign.letters("old_v1") == "FF", str(first)
+    assert first.said(f"Put aside {campaign.home}/data/t1, left by an earlier attempt, as t1.left-1-1-1")
+    mine = campaign.home / "data/t2"
+    mine.write_text("made by hand\n")
+    second = campaign.run("--production=old", "--new=v2")
+    assert campaign.letters("old_v2") == "FH", str(second)
+    assert second.said(f"Held run: 2 ({mine} is in the way, and no attempt of ours left it so; move it away)")
+    assert mine.read_text() == "made by hand\n"
 
 
 def test_a_raw_file_wanted_by_two_productions_is_staged_once(campaign: Campaign) -> None:

@@ -101,8 +101,9 @@ def test_a_ctrl_c_half_way_and_again(campaign: Campaign) -> None:
     os.killpg(demo.pid, signal.SIGINT)
     stopped = demo.wait()
     assert stopped.code == 130, str(stopped)
+    goes_on = f"{sys.executable} -m demo '--directory={DIRECTORY}'"
     assert (
-        stopped.err.splitlines()[-1] == f"Interrupted; go on with: {sys.executable} -m demo '--directory={DIRECTORY}'"
+        stopped.err.splitlines()[-1] == f"Interrupted; the whole demo, its FTP server and all, goes on with: {goes_on}"
     )
     assert "Traceback" not in stopped.err
     assert set(states(campaign, "alcapana_v1")) == {"F", "N"}, "claims are given back"
@@ -124,7 +125,7 @@ def test_a_ctrl_c_half_way_and_again(campaign: Campaign) -> None:
 @pytest.mark.feature("AC-29")
 def test_killed_it_leaves_nobody_behind(campaign: Campaign) -> None:
     demo = begun(campaign)
-    demo.wait_for("Claimed run: 2091")
+    demo.wait_for("Submitting run: 2091")
     with contextlib.ExitStack() as stack:
         left = {pid: os.pidfd_open(pid) for pid in descendants(demo.pid)}
         for watch in left.values():
@@ -201,7 +202,7 @@ def test_a_colon_in_the_directory_is_told_at_once(campaign: Campaign) -> None:
 
 def test_a_second_demo_in_the_directory_says_who_is_there(campaign: Campaign) -> None:
     first = begun(campaign, runs=8)
-    first.wait_for("Claimed run: 2091")
+    first.wait_for("Submitting run: 2091")
     second = begun(campaign, runs=8).wait()
     assert (second.code, second.out) == (1, "")
     who = f"process {first.pid} on {os.uname().nodename}"
@@ -211,7 +212,7 @@ def test_a_second_demo_in_the_directory_says_who_is_there(campaign: Campaign) ->
 
 def test_without_its_server_it_ends_soon_and_goes_on_when_asked(campaign: Campaign) -> None:
     demo = begun(campaign, runs=8)
-    demo.wait_for("Claimed run: 2091")
+    demo.wait_for("Submitting run: 2091")
     [server] = [pid for pid in descendants(demo.pid) if "demo.server" in command_line(pid)]
     os.kill(server, signal.SIGKILL)
     stopped = demo.wait(20)

@@ -195,7 +195,7 @@ def test_a_manager_of_another_host_takes_over_after_the_lease(
     campaign.begin("1-5")
     manager = campaign.start("--production=gated", "--new=t", "--nproc=2", "--nprep=1")
     started.take(2)
-    manager.wait_for("Staged run: 3")
+    until(lambda: campaign.rows("SELECT 1 FROM input WHERE run = 3 AND come IS NOT NULL") == [(1,)], "run 3 is staged")
     manager.kill()
     at = time.monotonic()
     elsewhere = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]

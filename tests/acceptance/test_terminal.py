@@ -106,6 +106,18 @@ def test_a_bar_under_the_lines(campaign: Campaign, columns: int) -> None:
     assert any("sim_v1: 5 finished, 1 failed" in row for row in rows)
 
 
+@pytest.mark.feature("AC-35", "AC-41")
+def test_of_chosen_runs_only_these_are_counted(campaign: Campaign) -> None:
+    campaign.ok("datasets", "add", "11-12", "--dataset=Cu20")
+    terminal = Terminal(campaign, 120, [*COMMAND, "--dataset=Cu20"])
+    assert terminal.end() == 0, terminal.text
+    assert campaign.letters("sim_v1") == "NNNNNNFF"
+    assert set(re.findall(r"\d+/(\d+) finished", terminal.text)) == {"2"}
+    rows = terminal.screen()
+    assert any(row.endswith(" sim_v1, dataset Cu20: 2 new") for row in rows), rows
+    assert any(row.endswith(" sim_v1, dataset Cu20: 2 finished") for row in rows), rows
+
+
 @pytest.mark.feature("AC-35")
 def test_resized_meanwhile_and_stopped_with_ctrl_c(campaign: Campaign) -> None:
     started, gate = campaign.pipe("started"), campaign.pipe("gate")

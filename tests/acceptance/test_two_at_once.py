@@ -57,8 +57,8 @@ def each_run_once(campaign: Campaign, runs: int, results: list[Result], shares: 
         assert "locked" not in result.err + result.out
     assert campaign.rows("SELECT state, runs FROM tally WHERE runs > 0") == [("finished", runs + 1)]
     assert campaign.rows("SELECT count(*), max(attempt) FROM attempt") == [(runs + 1, 1)]
-    claimed = [line for result in results for line in result.messages if line.startswith("Claimed run: ")]
-    assert len(claimed) == len(set(claimed)) == runs
+    sent = [line for result in results for line in result.messages if line.startswith("Submitting run: ")]
+    assert len(sent) == len(set(sent)) == runs
     assert sum(shares) == runs
     assert sum(result.err.count("Finished production") for result in results) == 1
 
@@ -177,7 +177,7 @@ def test_one_is_killed_and_the_other_takes_over(shared: Campaign, users: tuple[U
     begin(shared, alice)
     first = shared.start("--production=ana", "--new=t", "--nproc=2", "--nprep=1", user=alice)
     assert sorted(started.take(2)) == ["1 rpalice", "2 rpalice"]
-    first.wait_for("Staged run: 3")
+    until(lambda: shared.rows("SELECT 1 FROM input WHERE run = 3 AND come IS NOT NULL") == [(1,)], "run 3 is staged")
     first.kill()
     at = time.monotonic()
     second = shared.start("--production=ana", "--nproc=2", "--nprep=1", user=bob)

@@ -1060,8 +1060,12 @@ class Exam:
             change.end(one, base.Ending(Cause.KILLED), desk.now)
             assert change.move(two, State.NEW, "", desk.now)
             assert change.path_use(path) == base.PathUse(production.id, 1, 1, busy=True)
+            assert change.taken_paths(one) == [path]
+            change.leave_path(one, path, "12 100 5")
+            change.leave_path(two, path, "not its own")
             assert change.move(one, State.NEW, "", desk.now)
-            assert change.path_use(path) == base.PathUse(production.id, 1, 1, busy=False)
+            assert change.path_use(path) == base.PathUse(production.id, 1, 1, busy=False, leftover="12 100 5")
+            assert change.taken_paths(one) == []
             change.take_path(two, path)
             assert change.path_use(path) == base.PathUse(production.id, 2, 1, busy=True)
 

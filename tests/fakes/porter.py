@@ -29,6 +29,7 @@ class Archive:
 class _Fetch:
     remote: str
     local: str
+    measured: bool = False
     inode: int = 0
     bytes: int = 0
     done: bool = False
@@ -50,6 +51,9 @@ class FakePorter:
             if most is not None and size > most:
                 self._failed(fetch, errors.TooLarge(f"{remote} has {size} bytes", size))
 
+    def measure(self, remote: str, local: str) -> None:
+        self._fetches[local] = _Fetch(remote, local, measured=True)
+
     def recall(self, remotes: Sequence[str]) -> None:
         """There is no tape."""
 
@@ -58,13 +62,18 @@ class FakePorter:
             if not fetch.done:
                 self._carry(fetch)
         return {
-            fetch.local: base.Progress(fetch.bytes, len(content(fetch.remote)), fetch.done, fetch.error)
+            fetch.local: base.Progress(
+                fetch.bytes, len(content(fetch.remote)), fetch.done, fetch.error, measured=fetch.measured
+            )
             for fetch in self._fetches.values()
         }
 
     def _carry(self, fetch: _Fetch) -> None:
         if fetch.remote in self._archive.missing:
             self._failed(fetch, errors.InputMissing(f"{fetch.remote} is missing in the archive"))
+            return
+        if fetch.measured:
+            fetch.done = True
             return
         text, part = content(fetch.remote), fetch.local + ".part"
         half = len(text) // 2

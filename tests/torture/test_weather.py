@@ -136,6 +136,8 @@ def test_disk_full_under_data(
         filler.unlink()
         code = manager.end()
     assert (code, manager.with_("Failed run")) == (0, []), manager.tail
+    assert len(manager.with_(" is full: ")) <= 1, "told once, however often a run that ends makes room"
+    assert len(manager.with_("It goes on")) == len(manager.with_(" is full: "))
     assert _but_failed_attempts(check.finished(one)) == []
 
 

@@ -1,0 +1,58 @@
+"""How far long transfers are: a line a minute, with what the shift wants to know."""
+
+from __future__ import annotations
+
+import pytest
+
+from production import pace
+from production.transfer import base
+
+GB, MB = 10**9, 10**6
+
+
+def test_short_transfers_are_no_line() -> None:
+    lines = pace.Pace()
+    for second in range(0, 600, 5):
+        far = base.Progress(second % 50 * MB, 50 * MB, False)
+        assert lines.line({f"run {second // 50}": far}, float(second)) == ""
+    assert lines.line({}, 600.0) == ""
+
+
+@pytest.mark.feature("AC-11")
+def test_long_ones_are_told_once_a_minute_all_in_one_line() -> None:
+    lines, told = pace.Pace(), []
+    for second in range(0, 185, 5):
+        under_way = {
+            "run 2091": base.Progress(second * 4 * MB, 1200 * MB, False),
+            "run 2092": base.Progress(min(second, 80) * MB, None, False),
+            "run 2093": base.Progress(0, 2 * GB, False),
+            "run 2094": base.Progress(0, None, False),  # it has no seat yet
+            "run 2095": base.Progress(0, 2 * GB, False, waits="the archive is away"),
+        }
+        if second >= 60:
+            under_way["run 2096"] = base.Progress((second - 60) * MB, GB, False)
+        if line := lines.line(under_way, float(second)):
+            told.append((second, line))
+    assert told == [
+        (
+            60,
+            (
+                "run 2091 20 % of 1.2 GB, 4.0 MB/s; run 2092 60.0 MB, 1.0 MB/s;"
+                " run 2093 0 % of 2.0 GB, no byte for 60 s (a tape?); run 2096 0 % of 1.0 GB, has just begun"
+            ),
+        ),
+        (
+            120,
+            (
+                "run 2091 40 % of 1.2 GB, 4.0 MB/s; run 2092 80.0 MB, no byte for 40 s;"
+                " run 2093 0 % of 2.0 GB, no byte for 2 min (a tape?); run 2096 6 % of 1.0 GB, 1.0 MB/s"
+            ),
+        ),
+        (
+            180,
+            (
+                "run 2091 60 % of 1.2 GB, 4.0 MB/s; run 2092 80.0 MB, no byte for 100 s;"
+                " run 2093 0 % of 2.0 GB, no byte for 3 min (a tape?); run 2096 12 % of 1.0 GB, 1.0 MB/s"
+            ),
+        ),
+    ]
