@@ -46,6 +46,7 @@ class Demo:
     directory: pathlib.Path
     runs: int
     decays: int
+    batch: str
 
     @property
     def python(self) -> str:
@@ -60,11 +61,11 @@ class Demo:
     def again(self) -> str:
         """The command for this demo, as it was given: by make, which tells its level, or without."""
         default = self.directory == pathlib.Path("demo-data").resolve()
-        if default and "MAKELEVEL" in os.environ:
+        words = [] if default else [f"--directory={command.near(self.directory)}"]
+        words += [] if self.batch == "local" else [f"--batch={self.batch}"]
+        if not words and "MAKELEVEL" in os.environ:
             return "make demo"
-        return shlex.join(
-            [self.python, "-m", "demo", *([] if default else [f"--directory={command.near(self.directory)}"])]
-        )
+        return shlex.join([self.python, "-m", "demo", *words])
 
     @property
     def datasets(self) -> dict[str, str]:
@@ -264,7 +265,7 @@ def show(demo: Demo) -> None:
     laboratory.furnish(demo.directory)
     simulate(demo)
     with archive(demo) as (url, server):
-        laboratory.write_settings(demo.directory, url)
+        laboratory.write_settings(demo.directory, url, demo.batch)
         set_up(demo)
         first = alcapana(demo, server)
         second = rootana(demo, first, server)
@@ -285,8 +286,11 @@ def asked() -> Demo:
     parser.add_argument(
         "--decays", type=int, default=500_000, metavar="N", help="of muons in each new run (%(default)s)"
     )
+    parser.add_argument(
+        "--batch", default="local", choices=["local", "sge", "slurm"], help="who computes (%(default)s)"
+    )
     options = parser.parse_args()
-    return Demo(options.directory.resolve(), options.runs, options.decays)
+    return Demo(options.directory.resolve(), options.runs, options.decays, options.batch)
 
 
 def main() -> int:
