@@ -92,7 +92,9 @@ def write_settings(directory: pathlib.Path, archive: str, batch: str) -> None:
     """Write production.toml."""
     daq = json.dumps(str(directory / "DAQ"), ensure_ascii=False)
     nproc = max(2, os.cpu_count() or 2)
-    (directory / "production.toml").write_text(SETTINGS.format(archive=archive, batch=batch, daq=daq, nproc=nproc), "utf-8")
+    (directory / "production.toml").write_text(
+        SETTINGS.format(archive=archive, batch=batch, daq=daq, nproc=nproc), "utf-8"
+    )
 
 
 def _install_software(daq: pathlib.Path, directory: pathlib.Path) -> None:

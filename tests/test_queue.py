@@ -125,6 +125,26 @@ def test_a_refusal_leaves_nothing(bench: Bench) -> None:
     assert not list(pathlib.Path(task.ticket).parent.glob("*.manifest"))
 
 
+@pytest.mark.feature("AC-23", "AC-33")
+def test_a_site_that_lets_no_more_in(bench: Bench) -> None:
+    """Slurm counts the jobs of an array, so half of them may fit; Grid Engine counts arrays."""
+    bench.cluster.set(most=3 if bench.slurm else 1)
+    script = bench.ground.script("exit 0")
+    tasks = [bench.ground.task_of((script,)) for _ in range(8)]
+    asked, started = bench.queue(), dict[str, str]()
+    for number in range(6):
+        waiting = [task for task in tasks if task.mark not in started]
+        if waiting and not asked.full():
+            started |= asked.submit(base.Submission(f"sim-v1-c0ffee-s{number:06}", tuple(waiting)))
+        bench.clock.advance(16)
+    assert len(started) == (3 if bench.slurm else 8)
+    if bench.slurm:
+        asked.submit(bench.ground.submission(*(task for task in tasks if task.mark not in started)))
+        assert "MaxSubmitJobLimit" in asked.full()
+        assert not (asked.query(started).keys() - started.keys())
+    assert len(list(pathlib.Path(tasks[0].ticket).parent.glob("*.manifest"))) <= len(started)
+
+
 @pytest.mark.parametrize("how", ["down", "lost"])
 def test_nobody_can_tell(bench: Bench, how: str) -> None:
     bench.cluster.lie(bench.programs[0], how)

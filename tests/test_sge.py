@@ -52,6 +52,12 @@ def test_the_reply_to_a_submission(said: str, array: str) -> None:
     assert SGE.parse_submit(said) == array
 
 
+@pytest.mark.parametrize("name", ["qsub-too-many-jobs", "qsub-too-many-jobs-of-cluster"])
+def test_too_many_jobs_is_a_refusal_that_passes(name: str) -> None:
+    assert SGE.full(SGE.refusal(failed(recorded(f"{name}.err.txt"))))
+    assert not SGE.full(SGE.refusal(failed(recorded("qsub-array-too-large.err.txt"))))
+
+
 @pytest.mark.parametrize("said", ["", "\n", 'Your job 1 ("myjob") has been submitted\n', "215.1-", "x\n"])
 def test_a_reply_that_is_none(said: str) -> None:
     with pytest.raises(errors.BatchUnanswered, match="qsub answered"):

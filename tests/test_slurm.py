@@ -58,6 +58,13 @@ def test_a_reply_that_is_none(said: str) -> None:
         SLURM.parse_submit(said)
 
 
+@pytest.mark.parametrize("name", ["sbatch-too-many-jobs", "sbatch-too-many-jobs-of-account"])
+def test_too_many_jobs_is_a_refusal_that_passes(name: str) -> None:
+    refusal = SLURM.refusal(failed(said(name)))
+    assert SLURM.full(refusal)
+    assert not SLURM.full(SLURM.refusal(failed(said("sbatch-bad-partition"))))
+
+
 @pytest.mark.feature("AC-19")
 @pytest.mark.parametrize(
     ("stderr", "refusal"),

@@ -108,6 +108,8 @@ class Queue:
         self._full = ""
         """Why the last submission was refused, if there were only too many jobs."""
         self._full_until = -math.inf
+        self._most = dialect.tasks if self._policy.tasks is None else self._policy.tasks
+        """Indices of the next arrays: fewer, where the site lets no more in."""
         self._sought: dict[str, float] = {}
         """{name of an array: when the accounting was last asked for it}."""
 
@@ -129,10 +131,13 @@ class Queue:
                 with contextlib.suppress(OSError):
                     os.unlink(manifest)
                 if self.full():
+                    self._most = max(1, len(tasks) // 2)  # half of it may fit
                     break
                 refusals.append(str(refused))
                 continue
             self._manifests[job] = manifest
+            if len(tasks) == self._most:
+                self._most = min(2 * self._most, self._policy.tasks or self._dialect.tasks)
             started |= {task.mark: self._dialect.job(job, index) for index, task in enumerate(tasks, 1)}
         if refusals and not started and not self.full():
             raise errors.SubmitRefused(f"no job was started: {refusals[0]}")
@@ -195,9 +200,11 @@ class Queue:
                     options[script] = array.options_of(script, self._dialect)
                 groups.setdefault((options[script], task.resources, task.excluded), []).append(task)
         for (wanted, _, _), tasks in groups.items():
-            most = self._policy.tasks or self._dialect.tasks
-            for first in range(0, len(tasks), most):
-                yield wanted, tasks[first : first + most]
+            left = tasks
+            while left:
+                most = self._most
+                yield wanted, left[:most]
+                left = left[most:]
 
     # --- query ----------------------------------------------------------------------------------------------------
 

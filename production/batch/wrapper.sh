@@ -78,10 +78,17 @@ elif [ "$rp_status" = 0 ]; then
     if env --default-signal=INT,QUIT true 2>/dev/null; then
         set -- env --default-signal=INT,QUIT sh -c 'exec "$@"' sh "$@"
     fi
+    rp_early=
+    for rp_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
+        trap "rp_early=\"\$rp_early $rp_signal\"" "$rp_signal"
+    done
     "$@" &
     rp_child=$!
     for rp_signal in HUP INT QUIT USR1 USR2 TERM XCPU; do
         trap "rp_again=1; kill -$rp_signal $rp_child" "$rp_signal"
+    done
+    for rp_signal in $rp_early; do # came before there was anybody to hand it to
+        kill "-$rp_signal" "$rp_child"
     done
     rp_before=
     while :; do # a signal ends the wait, not the script; 127: that wait was the last after all
