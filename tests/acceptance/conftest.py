@@ -71,11 +71,12 @@ def house(users: tuple[User, User], need: Need) -> Iterator[tuple[str, pathlib.P
         shutil.copy(ROOT / "run_production.py", directory)
         for name in ("production", "sge_scripts"):
             shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-        # psutil is built for every Python 3; nothing else is imported on the way of a run
-        spec = importlib.util.find_spec("psutil")
-        assert spec
-        assert spec.submodule_search_locations
-        shutil.copytree(spec.submodule_search_locations[0], directory / "psutil")
+        # psutil is built for every Python 3, humanize is plain; nothing else is imported on the way of a run
+        for name in ("psutil", "humanize"):
+            spec = importlib.util.find_spec(name)
+            assert spec
+            assert spec.submodule_search_locations
+            shutil.copytree(spec.submodule_search_locations[0], directory / name)
         subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
         found = [one for one in candidates() if runs_for(users[1], one, directory)]
         yield str(need("a Python 3.11 or later that other users may run", found and found[0])), directory

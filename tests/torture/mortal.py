@@ -132,7 +132,7 @@ class Fate:
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         """The audit hook."""
         thread = threading.get_ident()
-        if event == "fcntl.flock":
+        if event == "fcntl.flock" and thread == threading.main_thread().ident:  # others lock what they bring
             self._locked = arguments[1] & fcntl.LOCK_UN == 0
         if event in _QUIET or thread in self._busy:
             return
