@@ -293,6 +293,29 @@ def test_absence_is_no_answer_until_the_accounting_speaks(bench: Bench) -> None:
     assert len(bench.cluster.calls()) == calls  # nothing more will be known
 
 
+@pytest.mark.feature("AC-22")
+def test_what_was_waiting_and_is_there_no_more_was_deleted(bench: Bench) -> None:
+    """Neither cluster writes down the end of what never began."""
+    asked, jobs, _ = one(bench)
+    assert bench.later(asked, jobs).phase is Phase.PENDING
+    with bench.cluster.state() as known:
+        known["jobs"].clear()
+    report = [bench.later(asked, jobs) for _ in range(12)][-1]
+    assert (report.phase, report.cause, report.began) == (Phase.GONE, Cause.CANCELLED, False)
+
+
+@pytest.mark.feature("AC-22")
+@pytest.mark.parametrize("bench", ["slurm"], indirect=True)
+def test_slurm_has_one_record_for_all_of_an_array_that_never_began(bench: Bench) -> None:
+    bench.cluster.set(ledger="none")
+    asked, jobs, _ = one(bench)
+    with bench.cluster.state() as known:
+        for job in known["jobs"]:
+            job.update(state="CANCELLED", reason="None", whole=True)
+    reports = [bench.later(asked, jobs) for _ in range(2)]
+    assert (reports[-1].cause, reports[-1].began) == (Cause.CANCELLED, False)
+
+
 @pytest.mark.feature("AC-21")
 def test_what_nobody_speaks_of_is_lost_after_the_grace(bench: Bench) -> None:
     asked, jobs, _ = one(bench)

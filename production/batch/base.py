@@ -91,6 +91,8 @@ class Report:
     """The batch system's own words."""
     cause: runs.Cause | None = None
     """Why it ended, where the batch system itself says so."""
+    began: bool = True
+    """False: it is gone without having run, for all that the batch system knows; its witness would know better."""
 
 
 class BatchSystem(Protocol):

@@ -33,6 +33,14 @@ HURRY = 0.5
 _Needs = tuple[tuple[str, ...], object, tuple[str, ...]]
 
 
+_LOST = base.Report(
+    base.Phase.GONE, reason="it left the queue, and no accounting knows of it", cause=runs.Cause.LOST
+)  # fmt: skip
+_NEVER_BEGAN = base.Report(
+    base.Phase.GONE, reason="it left the queue before it began: deleted", cause=runs.Cause.CANCELLED, began=False
+)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     """How often, how long, how many."""
@@ -44,7 +52,7 @@ class Policy:
     timeout: float = 30.0
     """Seconds that one command may take."""
     share: float = 20.0
-    """A look that took a second isn't repeated for so many: the controller has others to serve."""
+    """A look that took a second isn't repeated for so many, or ``SLOWEST`` polls: the controller has others to serve."""
     tasks: int | None = None
     """Indices of one array go up to this; None: the dialect's."""
 
@@ -60,6 +68,8 @@ class _Job:
     """Somebody has asked for it."""
     absent: float | None = None
     """When a listing first lacked it."""
+    waited: bool | None = None
+    """Whether it hadn't begun when it was last listed; None: it never was."""
     ask_at: float = -math.inf
     """When the accounting is asked (again)."""
     pause: float = 0.0
@@ -266,8 +276,8 @@ class Queue:
     def _list(self) -> dict[str, base.Seen]:
         command = self._dialect.query_command(self._user)
         reply = self._shell.run(command, timeout=self._policy.timeout)
-        # Whoever says nothing but a complaint has no empty queue: squeue ends with 0 if it doesn't know the user.
-        if reply.returncode != 0 or (reply.stderr.strip() and not reply.stdout.strip()):
+        # Whoever says nothing but an error has no empty queue: squeue ends with 0 if it doesn't know the user.
+        if reply.returncode != 0 or ("error" in reply.stderr.lower() and not reply.stdout.strip()):
             raise errors.BatchUnanswered(_problem(command, reply))
         return self._dialect.parse_query(reply.stdout)
 
@@ -281,8 +291,9 @@ class Queue:
 
     def _rest(self, began: float, seconds: float) -> None:
         now = self._clock.boottime()
+        share = min(self._policy.share * (now - began), SLOWEST * self._policy.poll)
         # so that a hundred managers that were started together don't ask together
-        self._next = now + max(seconds, self._policy.share * (now - began)) * random.uniform(0.9, 1.1)  # noqa: S311
+        self._next = now + max(seconds, share) * random.uniform(0.9, 1.1)  # noqa: S311
 
     def _see(self, job: _Job, now: float) -> None:
         """What the listing says of a job."""
@@ -296,6 +307,7 @@ class Queue:
                 job.report = base.Report(base.Phase.UNKNOWN, host=job.report.host, reason="it isn't listed any more")
             return
         job.absent, job.settled, job.report, job.alias = None, False, seen.report, seen.alias
+        job.waited = seen.report.phase is base.Phase.PENDING
         job.looks = job.looks + 1 if seen.hopeless else 0
         if job.gone:
             job.ask_at = now
@@ -351,11 +363,17 @@ class Queue:
                 job.report = base.Report(base.Phase.GONE, reason=job.why, cause=runs.Cause.LAUNCH)
             elif job.cancelled:
                 job.report = base.Report(base.Phase.GONE, reason="cancelled", cause=runs.Cause.CANCELLED)
+            elif job.waited is not False and (rest := self._rest_of(job.id)) is not None:
+                job.report = dataclasses.replace(rest, began=False)
             elif now - job.absent >= self._policy.grace:
-                job.report = base.Report(
-                    base.Phase.GONE, reason="it left the queue, and no accounting knows of it", cause=runs.Cause.LOST
-                )
+                job.report = _NEVER_BEGAN if job.waited else _LOST
             job.settled = job.gone
+
+    def _rest_of(self, id: str) -> base.Report | None:
+        """How the jobs of its array ended that hadn't begun, where the scheduler has one record for all of them."""
+        split = self._dialect.split(id)
+        seen = self._listing.get(split[0]) if split else None
+        return seen.report if seen is not None and seen.report.phase is base.Phase.GONE else None
 
     def _delete_hopeless(self) -> None:
         """Jobs that wait for what will never be; their reason is kept."""
@@ -467,4 +485,5 @@ def _merged(job: _Job, accounted: base.Report) -> base.Report:
 def _problem(command: Sequence[str], reply: base.Completed) -> str:
     """What a client said when it failed, in one line."""
     lines = [line.strip() for line in (reply.stderr or reply.stdout).splitlines() if line.strip()]
-    return f"{command[0]}: {lines[-1][:300]}" if lines else f"{command[0]}: exit {reply.returncode}"
+    told = lines[-1].removeprefix(f"{command[0]}: ").removeprefix("error: ")[:300] if lines else ""
+    return f"{command[0]}: {told}" if told else f"{command[0]}: exit {reply.returncode}"

@@ -103,7 +103,7 @@ def _cause(
     """Why it ended, as the shift is told; no cause for exit 0. What the batch system itself says comes first."""
     if witness is not None and witness.revoked:
         return Cause.RELEASED, "its ticket had been taken back"
-    if report.cause is not None and not _overruled(report.cause, witness):
+    if report.cause is not None and not _overruled(report, witness):
         return report.cause, report.reason or f"says the batch system: {report.cause}"
     if witness is None:
         return _never_ran(report, signal_)
@@ -127,14 +127,16 @@ def _exited(exit_: int, said: bool) -> tuple[Cause | None, str]:
     return (Cause.PROGRAM, f"exit {exit_}") if exit_ else (None, "")
 
 
-def _overruled(cause: Cause, witness: witness_.Witness | None) -> bool:
+def _overruled(report: batch.Report, witness: witness_.Witness | None) -> bool:
     """Whether the script had ended by itself before the batch system found its record, or its node, gone.
 
     What met the script itself (time, memory, a cancelling) it may have answered with 0: there the batch system is right.
     """
     if witness is None or not witness.ended:
         return False
-    return cause in (Cause.LOST, Cause.LAUNCH) or (cause is Cause.NODE and witness.exit == 0)
+    if report.cause in (Cause.LOST, Cause.LAUNCH) or not report.began:
+        return True
+    return report.cause is Cause.NODE and witness.exit == 0
 
 
 def _write_down(

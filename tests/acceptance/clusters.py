@@ -19,7 +19,7 @@ CLIENTS = {
 CLIENT = """#!/bin/sh
 # counts, then is the real one; or goes wrong as the file beside it says, once
 echo {name} >>{calls}
-if read -r fault <{fault} 2>/dev/null && rm {fault}; then
+if [ -e {fault} ] && read -r fault <{fault} && rm {fault}; then
     case $fault in
         before) kill -9 $PPID; exit 1 ;;
         after) {real} "$@"; kill -9 $PPID; exit 1 ;;

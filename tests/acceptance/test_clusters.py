@@ -91,7 +91,7 @@ def test_a_job_that_somebody_deletes(ground: Ground, when: str) -> None:
     ground.delete(*ground.queue())
     until(lambda: len(ground.attempts("cause")) == 2, "it is tried again")
     [(cause, counted), _] = ground.attempts("cause, counted")
-    known = {"slurm": {"cancelled"}, "sge": {"lost"} if when == "pending" else {"killed", "program"}}
+    known = {"slurm": {"cancelled"}, "sge": {"cancelled", "lost"} if when == "pending" else {"killed", "program"}}
     assert cause in known[ground.system]
     assert counted == 1
     manager.stop(seconds=120)
