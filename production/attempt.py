@@ -271,7 +271,8 @@ def revoke(site: site_.Site, run: runs.Run) -> bool:
 
 def sought(site: site_.Site, run: runs.Run) -> batch.Sought:
     """What the batch system needs to find the job of a run that has one, or may have."""
-    return batch.Sought(run.submission or "", site.layout.witness(run))
+    foreign = run.user if run.user != site.lease.owner.user else None
+    return batch.Sought(run.submission or "", site.layout.witness(run), foreign or "")
 
 
 def followed(system: str) -> str:

@@ -45,6 +45,7 @@ class Layout:
         self._mark = f"{own}.{inode:x}-"
         self._jobs = self._under("jobs", own)
         self._work = self._under("work", own)
+        self._home = os.path.expanduser("~")
         self._log = self._under("log", f"v{production.version}", f"{production.program}.run")
 
     def _under(self, *parts: str) -> str:
@@ -80,7 +81,7 @@ class Layout:
 
     def home(self, run: runs.Run) -> str:
         """HOME of the attempt's job."""
-        return f"{self.work(run)}/home" if self.program.home == "private" else os.path.expanduser("~")
+        return f"{self.work(run)}/home" if self.program.home == "private" else self._home
 
     def directory(self, run: runs.Run) -> str:
         """Where the job starts."""

@@ -293,6 +293,27 @@ def test_absence_is_no_answer_until_the_accounting_speaks(bench: Bench) -> None:
     assert len(bench.cluster.calls()) == calls  # nothing more will be known
 
 
+@pytest.mark.feature("AC-30")
+def test_another_users_jobs_are_listed_with_ours(bench: Bench) -> None:
+    asked, jobs, task = one(bench)
+    asked.query(jobs, {task.mark: "bob"})
+    assert any("alice,bob" in call for call in bench.cluster.calls(bench.programs[1]))
+
+
+@pytest.mark.feature("AC-30")
+def test_another_users_job_that_is_hidden_from_us_is_not_lost(bench: Bench) -> None:
+    """It was never listed to us: sites hide the jobs of others."""
+    first, jobs, task = one(bench)
+    first.close()
+    with bench.cluster.state() as known:
+        known["jobs"].clear()
+    asked = bench.queue()
+    for _ in range(12):
+        (report,) = asked.query(jobs, {task.mark: "bob"}).values()
+        bench.clock.advance(17)
+        assert report.phase is Phase.UNKNOWN
+
+
 @pytest.mark.feature("AC-22")
 def test_what_was_waiting_and_is_there_no_more_was_deleted(bench: Bench) -> None:
     """Neither cluster writes down the end of what never began."""

@@ -100,7 +100,7 @@ def test_option_lines_that_would_hurt(line: str, unwanted: bool) -> None:
 
 
 def test_it_is_one_listing_of_all_jobs_in_columns() -> None:
-    command = SLURM.query_command("alice")
+    command = SLURM.query_command(["alice"])
     assert command[:6] == ["squeue", "-h", "-r", "-t", "all", "-u"]
     assert "alice" in command
     assert not [word for word in command if "json" in word]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
+import types
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -61,6 +62,8 @@ class Sought:
     """Name of the submission it is in."""
     witness: str
     """Path; the submission's manifests, if the batch system needs any, lie in the same directory."""
+    user: str = ""
+    """Whose job it is, if it isn't ours."""
 
 
 class Phase(enum.StrEnum):
@@ -95,6 +98,10 @@ class Report:
     """False: it is gone without having run, for all that the batch system knows; its witness would know better."""
 
 
+NOBODYS: Mapping[str, str] = types.MappingProxyType({})
+"""All jobs are our own."""
+
+
 class BatchSystem(Protocol):
     """Who computes: this machine, Grid Engine, Slurm."""
 
@@ -115,9 +122,10 @@ class BatchSystem(Protocol):
         """
         ...
 
-    def query(self, jobs: Mapping[str, str]) -> Mapping[str, Report]:
+    def query(self, jobs: Mapping[str, str], foreign: Mapping[str, str] = NOBODYS) -> Mapping[str, Report]:
         """One report for each {mark: job id}, asked for all at once; told again if asked again.
 
+        ``foreign`` is {mark: Unix user} of those that another user submitted: what isn't seen of theirs may be hidden.
         To be called once a cycle, even for no jobs: this is also where what ended jobs left behind is ended. Of a job
         that is gone nothing runs any more, but what left its process group may live a second longer (see ``local``).
 
@@ -252,8 +260,8 @@ class Dialect(Protocol):
         """The array and index of an id; None if it isn't one of ours."""
         ...
 
-    def query_command(self, user: str) -> list[str]:
-        """Lists all jobs of a user."""
+    def query_command(self, users: Sequence[str]) -> list[str]:
+        """Lists all jobs of these users."""
         ...
 
     def parse_query(self, text: str) -> dict[str, Seen]:

@@ -195,7 +195,7 @@ class Local:
     def full(self) -> str:
         return ""
 
-    def query(self, jobs: Mapping[str, str]) -> dict[str, base.Report]:
+    def query(self, jobs: Mapping[str, str], foreign: Mapping[str, str] = base.NOBODYS) -> dict[str, base.Report]:  # noqa: ARG002
         self._notice()
         now = time.monotonic()
         asked = {mark: self._job(mark, id) for mark, id in jobs.items()}

@@ -66,6 +66,8 @@ class _Job:
     alias: str = ""
     asked: bool = False
     """Somebody has asked for it."""
+    foreign: bool = False
+    """Another user's: a site may hide it from us, so only if we have seen it we can see it gone."""
     absent: float | None = None
     """When a listing first lacked it."""
     waited: bool | None = None
@@ -97,12 +99,14 @@ class Queue:
         ticking: clock.Clock,
         policy: Policy | None = None,
     ) -> None:
-        """``user`` is the Unix user whose jobs are listed."""
+        """``user`` is the Unix user whose jobs ours are."""
         self._dialect = dialect
         self._shell = shell
         self._user = user
         self._clock = ticking
         self._policy = policy or Policy()
+        self._users = {user}
+        """Whose jobs are listed."""
         self._jobs: dict[str, _Job] = {}
         self._listing: dict[str, base.Seen] = {}
         self._next = -math.inf
@@ -218,11 +222,14 @@ class Queue:
 
     # --- query ----------------------------------------------------------------------------------------------------
 
-    def query(self, jobs: Mapping[str, str]) -> dict[str, base.Report]:
+    def query(self, jobs: Mapping[str, str], foreign: Mapping[str, str] = base.NOBODYS) -> dict[str, base.Report]:
         asked = set(jobs.values())
+        self._users = {self._user, *foreign.values()}
         self._forget([id for id, job in self._jobs.items() if job.asked and id not in asked])
         for id in asked:
             self._job(id).asked = True
+        for mark in foreign:
+            self._jobs[jobs[mark]].foreign = True
         if any(not self._jobs[id].settled for id in asked):
             self._look()
         return {mark: self._jobs[id].report for mark, id in jobs.items()}
@@ -274,7 +281,7 @@ class Queue:
         self._rest(began, self._pause())
 
     def _list(self) -> dict[str, base.Seen]:
-        command = self._dialect.query_command(self._user)
+        command = self._dialect.query_command(sorted(self._users))
         reply = self._shell.run(command, timeout=self._policy.timeout)
         # Whoever says nothing but an error has no empty queue: squeue ends with 0 if it doesn't know the user.
         if reply.returncode != 0 or ("error" in reply.stderr.lower() and not reply.stdout.strip()):
@@ -331,6 +338,8 @@ class Queue:
                 job.report, job.settled = _merged(job, seen.report), True
             elif job.gone:
                 job.settled = True  # the listing has said enough
+            elif seen is not None and seen.report.phase is not base.Phase.UNKNOWN:
+                job.report, job.absent = seen.report, now  # it isn't over, whoever doesn't list it
 
     def _accounting(self, jobs: Mapping[str, str]) -> dict[str, base.Seen]:
         """What the accounting says of {job id: alias}; nothing if it can't be asked."""
@@ -357,7 +366,7 @@ class Queue:
     def _give_up(self, now: float) -> None:
         """Jobs that nobody will say anything of any more."""
         for job in self._jobs.values():
-            if job.settled or job.absent is None or job.ask_at <= now:
+            if job.settled or job.absent is None or job.ask_at <= now or (job.foreign and job.waited is None):
                 continue
             if job.why:
                 job.report = base.Report(base.Phase.GONE, reason=job.why, cause=runs.Cause.LAUNCH)
@@ -411,6 +420,7 @@ class Queue:
         missing = sought.keys() - found
         wanted = {name: marks for name, marks in wanted.items() if not missing.isdisjoint(marks)}
         if wanted:
+            self._users |= {each.user for each in sought.values() if each.user}
             self._look()
             found |= self._named(wanted, self._listing, missing)
         wanted = {name: marks for name, marks in wanted.items() if not (missing - found.keys()).isdisjoint(marks)}

@@ -107,8 +107,8 @@ class GridEngine:
         match = _JOB.fullmatch(job)
         return (match[1], int(match[2])) if match else None
 
-    def query_command(self, user: str) -> list[str]:
-        return ["qstat", "-xml", "-u", user]
+    def query_command(self, users: Sequence[str]) -> list[str]:
+        return ["qstat", "-xml", "-u", ",".join(users)]
 
     def parse_query(self, text: str) -> dict[str, base.Seen]:
         """Source: qstat(1) of 8.1.9, ``-xml``; tests/data/gridengine-8.1.9/qstat*.xml."""

@@ -117,8 +117,8 @@ class Slurm:
         match = _JOB.fullmatch(job)
         return (match[1], int(match[2])) if match else None
 
-    def query_command(self, user: str) -> list[str]:
-        return ["squeue", "-h", "-r", "-t", "all", "-u", user, "-o", "%i|%T|%r|%N|%A|%j"]
+    def query_command(self, users: Sequence[str]) -> list[str]:
+        return ["squeue", "-h", "-r", "-t", "all", "-u", ",".join(users), "-o", "%i|%T|%r|%N|%A|%j"]
 
     def parse_query(self, text: str) -> dict[str, base.Seen]:
         """Source: squeue(1) of 22.05.8; tests/data/slurm-22.05.8/squeue*.txt."""

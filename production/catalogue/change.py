@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -188,7 +189,7 @@ class Change:
                 _key(place.run)
                 | {"submission": number, "task": place.task, "user": owner.user, "now": at, "modules": place.modules}
                 | {"olog": place.stdout, "elog": place.stderr, "command": json.dumps(place.command)}
-                | {"resources": _resources(place)}
+                | {"resources": _resources(place.resources, place.avoided)}
                 for place in places
             ],
         )
@@ -311,9 +312,11 @@ class Change:
         self._execute(sql.SQL.keep_log, _key(run) | {"attempt": attempt, "olog": olog, "elog": elog})
 
 
-def _resources(place: base.Place) -> str:
-    asked = dataclasses.asdict(place.resources)
-    return json.dumps(asked | {"avoided": place.avoided} if place.avoided else asked)
+@functools.lru_cache(maxsize=256)
+def _resources(resources: runs.Resources, avoided: tuple[str, ...]) -> str:
+    """As ``reading.read_resources`` reads it; most attempts ask for the same, hence the cache."""
+    asked = dataclasses.asdict(resources)
+    return json.dumps(asked | {"avoided": avoided} if avoided else asked)
 
 
 def _key(run: runs.Run) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def step(site: site_.Site) -> None:
     _recover(site, site.catalogue.owned(site.lease.owner, State.SUBMITTING))
     submitted = site.catalogue.owned(site.lease.owner, State.SUBMITTED)
     # Asked for no jobs, too: a batch system may have to look after what ended ones left behind.
-    reports = site.batch.query({site.layout.mark(run): run.job or "" for run in submitted})
+    foreign = {site.layout.mark(run): run.user for run in submitted if run.user and run.user != site.lease.owner.user}
+    reports = site.batch.query({site.layout.mark(run): run.job or "" for run in submitted}, foreign)
     if not submitted:
         return
     quiet = [run for run in submitted if reports[site.layout.mark(run)].phase is not batch.Phase.RUNNING]

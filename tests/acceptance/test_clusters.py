@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+
 import pytest
 
-from tests.acceptance.campaign import until
+from tests.acceptance.campaign import User, until
 from tests.acceptance.clusters import Ground
 
 SIM = """
@@ -18,7 +21,7 @@ retry.limit = 2
 def campaign(ground: Ground, script: str, runs: str = "1", more: str = "", **words: float) -> None:
     """A production of one program, in a database of the jobs' user."""
     ground.campaign.script("sim.sh", script)
-    ground.campaign.settings(SIM + more, lease=60, **words)
+    ground.campaign.settings(SIM + more, **{"lease": 60, **words})
     ground.begin(runs)
 
 
@@ -230,3 +233,52 @@ def test_two_managers_and_one_is_killed(ground: Ground) -> None:
     began = ground.words()
     assert sorted(map(int, began)) == list(range(1, 21))
     assert ground.campaign.letters("sim_v1") == "F" * 20
+
+
+@pytest.mark.feature("AC-30", "AC-33")
+def test_two_unix_users_and_one_is_killed(ground: Ground, users: tuple[User, User]) -> None:
+    """Bob follows Alice's jobs to their end, sends none of them again, and leaves them alone when he is interrupted."""
+    alice, bob = (dataclasses.replace(one, umask=0) for one in (ground.user, users[1]))
+    ground.campaign.directory.chmod(0o777)
+    (ground.campaign.home / bob.name).mkdir()
+    os.chown(ground.campaign.home / bob.name, bob.uid, bob.gid)
+    ground.user = alice
+    campaign(ground, "echo $1 $(id -un) >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-12", lease=10)
+    for path in ground.campaign.directory.glob("production.db*"):
+        path.chmod(0o666)
+    first = ground.start("--new=t", "--nproc=3", "--nprep=0")
+    ground.submitted(3)
+    until(lambda: ground.began.exists() and len(ground.words()) == 6, "Alice's jobs run")
+    first.kill()
+    second = ground.start("--nproc=5", "--nprep=0", user=bob)
+    second.wait_for("Following 3 runs of manager 1")
+    ground.submitted(8)
+    result = second.stop(seconds=120)
+    assert result.code == 130, str(result)
+    assert len(ground.queue()) == 3, "Alice's"
+    third = ground.start("--nproc=5", user=bob)
+    third.wait_for("Following 3 runs of manager 2")
+    (ground.campaign.directory / "go").touch()
+    result = third.wait(200)
+    assert ground.campaign.letters("sim_v1") == "F" * 12, str(result)
+    words = ground.words()
+    assert words[::2].count("1") == words[::2].count("2") == words[::2].count("3") == 1
+    assert {words[at + 1] for at in range(0, len(words), 2) if words[at] in {"1", "2", "3"}} == {alice.name}
+    assert ground.campaign.rows("SELECT count(*) FROM attempt WHERE run <= 3") == [(3,)]
+
+
+@pytest.mark.torture
+@pytest.mark.feature("AC-29", "AC-33")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_killed_a_hundred_times_while_submitting(ground: Ground, when: str) -> None:
+    campaign(ground, "echo $1 >>@/began", "1-250", grace=1)
+    for number in range(100):
+        ground.fault(ground.submit, when)
+        killed = ground.start("--nproc=2", *(["--new=t"] if number == 0 else []), pause=0.2).wait(120)
+        assert killed.code == -9, str(killed)
+    result = ground.run("--nproc=50", "--nprep=50", seconds=300)
+    assert result.code == 0, str(result)
+    assert ground.campaign.letters("sim_v1") == "F" * 250
+    assert sorted(map(int, ground.words())) == list(range(1, 251)), "each was computed once"
+    assert not ground.queue()
+    ground.campaign.nothing_in_hands()

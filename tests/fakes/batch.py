@@ -206,7 +206,7 @@ class FakeBatch:
             raise errors.BatchUnanswered("connection lost")
         return started
 
-    def query(self, jobs: Mapping[str, str]) -> Mapping[str, base.Report]:
+    def query(self, jobs: Mapping[str, str], foreign: Mapping[str, str] = base.NOBODYS) -> Mapping[str, base.Report]:
         if self._world.lies.pop("query", ""):
             raise errors.BatchUnanswered("slurm_load_jobs error: Unable to contact slurm controller")
         there = {job.id: job for job in self._world.jobs}
