@@ -14,15 +14,15 @@ import pytest
 
 from production import errors
 from production import run as runs
-from production.batch import array, base, queue, sge, shell, slurm, witness
+from production.batch import array, base, queue, scheduler, sge, shell, slurm, witness
 from tests.exams import batch as exam
 from tests.fakes import clock as clocks
 from tests.fakes import cluster as clusters
 
 Cause, Phase = runs.Cause, base.Phase
 
-POLICY = queue.Policy(poll=15.0, grace=90.0)
-DIALECTS: dict[str, Callable[[], base.Dialect]] = {"slurm": slurm.Slurm, "sge": sge.GridEngine}
+POLICY = scheduler.Policy(poll=15.0, grace=90.0)
+DIALECTS: dict[str, Callable[[], scheduler.Dialect]] = {"slurm": slurm.Slurm, "sge": sge.GridEngine}
 
 
 @dataclasses.dataclass
@@ -32,9 +32,9 @@ class Bench:
     ground: exam.Ground
     cluster: clusters.Cluster
     clock: clocks.FakeClock
-    dialect: base.Dialect
+    dialect: scheduler.Dialect
 
-    def queue(self, policy: queue.Policy = POLICY) -> queue.Queue:
+    def queue(self, policy: scheduler.Policy = POLICY) -> queue.Queue:
         return queue.Queue(self.dialect, self.cluster, "alice", self.clock, policy)
 
     @property

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from production import errors
 from production import run as runs
-from production.batch import base, sge
+from production.batch import base, scheduler, sge
 
 DATA = pathlib.Path(__file__).parent / "data" / "gridengine-8.1.9"
 SGE = sge.GridEngine()
@@ -27,21 +27,21 @@ def recorded(name: str) -> str:
     return (DATA / name).read_text()
 
 
-def failed(stderr: str, code: int = 1, stdout: str = "") -> base.Completed:
-    return base.Completed(stdout, stderr, code)
+def failed(stderr: str, code: int = 1, stdout: str = "") -> scheduler.Completed:
+    return scheduler.Completed(stdout, stderr, code)
 
 
 # ── submit ──
 
 
 def test_what_is_asked_for_is_on_the_command_line() -> None:
-    array = base.Array("alcapana_v4-c0ffee-s000001", 1000, runs.Resources(5400.5, 2**31, 4), ("n01", "n02"), 7)
+    array = scheduler.Array("alcapana_v4-c0ffee-s000001", 1000, runs.Resources(5400.5, 2**31, 4), ("n01", "n02"), 7)
     line = " ".join(sge.GridEngine("mp").submit_command(array))
     assert line.startswith("qsub -terse -N alcapana_v4-c0ffee-s000001 -t 1-1000 -r n -S /bin/sh -wd / -o /dev/null ")
     assert "-l h_rt=5401,h_vmem=536870912 -soft -l h=!(n01|n02) -hard" in line  # memory is counted by slot
     assert "-pe mp 4" in line
     assert "-p -7" in line
-    bare = SGE.submit_command(base.Array("name", 1))
+    bare = SGE.submit_command(scheduler.Array("name", 1))
     assert not {"-l", "-pe", "-p"} & set(bare)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from production import errors
 from production import run as runs
-from production.batch import base, ranges, slurm
+from production.batch import base, ranges, scheduler, slurm
 
 DATA = pathlib.Path(__file__).parent / "data" / "slurm-22.05.8"
 SLURM = slurm.Slurm()
@@ -26,15 +26,15 @@ def said(name: str) -> str:
     return recorded(f"{name}.err.txt")
 
 
-def failed(stderr: str, code: int = 1) -> base.Completed:
-    return base.Completed("", stderr, code)
+def failed(stderr: str, code: int = 1) -> scheduler.Completed:
+    return scheduler.Completed("", stderr, code)
 
 
 # ── submit ──
 
 
 def test_what_is_asked_for_is_on_the_command_line() -> None:
-    array = base.Array(
+    array = scheduler.Array(
         "alcapana_v4-c0ffee-s000001", 1000, runs.Resources(5400.5, 2_000_000_001, 4), ("n01", "n02"), niceness=7
     )
     command = SLURM.submit_command(array)
@@ -43,7 +43,7 @@ def test_what_is_asked_for_is_on_the_command_line() -> None:
         "--array=1-1000", "--no-requeue", "--output=/dev/null", "--error=/dev/null", "--chdir=/", "--mail-type=NONE",
         "--time=91", "--mem=1953126K", "--cpus-per-task=4", "--exclude=n01,n02", "--nice=7",
     } <= set(command)  # fmt: skip
-    bare = SLURM.submit_command(base.Array("name", 1))
+    bare = SLURM.submit_command(scheduler.Array("name", 1))
     assert not [word for word in bare if word.startswith(("--time", "--mem", "--cpus", "--exclude", "--nice"))]
 
 

@@ -16,7 +16,7 @@ import shlex
 from collections.abc import Collection, Iterable
 
 from production import disk, errors
-from production.batch import base
+from production.batch import base, scheduler
 
 LONGEST = 1 << 16
 """Bytes at the beginning of a job script in which option lines are looked for."""
@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[\w.@%+=:,-]+", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def script(manifest: str, options: Iterable[str], dialect: base.Dialect) -> bytes:
+def script(manifest: str, options: Iterable[str], dialect: scheduler.Dialect) -> bytes:
     """What is submitted. ``options`` are lines of ``options_of``."""
     array, index = dialect.variables
     # An id is the array's, a sign and the index; which sign the dialect says.
@@ -36,7 +36,7 @@ def script(manifest: str, options: Iterable[str], dialect: base.Dialect) -> byte
     return os.fsencode("\n".join(lines))
 
 
-def options_of(script: str, dialect: base.Dialect) -> tuple[str, ...]:
+def options_of(script: str, dialect: scheduler.Dialect) -> tuple[str, ...]:
     """Lines of a user's job script that are options to the batch system, without those that would hurt.
 
     They stand in the comments that it begins with. A script that can't be read has none: its job will say so.

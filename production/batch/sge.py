@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 from production import errors
 from production import run as runs
-from production.batch import base, ranges
+from production.batch import base, ranges, scheduler
 from production.batch import witness as witness_
 
 Cause: TypeAlias = runs.Cause
@@ -70,7 +70,7 @@ class GridEngine:
     def unwanted(self, words: Sequence[str]) -> bool:
         return any(word in ("-sync", "-verify", "-help", "-cwd", "-now", "-b", "-@", "-t") for word in words)
 
-    def submit_command(self, array: base.Array) -> list[str]:
+    def submit_command(self, array: scheduler.Array) -> list[str]:
         command = [
             "qsub", "-terse", "-N", array.name, "-t", f"1-{array.size}", "-r", "n", "-S", "/bin/sh", "-wd", "/",
             "-o", "/dev/null", "-e", "/dev/null", "-j", "n", "-m", "n",
@@ -110,7 +110,7 @@ class GridEngine:
     def query_command(self, users: Sequence[str]) -> list[str]:
         return ["qstat", "-xml", "-u", ",".join(users)]
 
-    def parse_query(self, text: str) -> dict[str, base.Seen]:
+    def parse_query(self, text: str) -> dict[str, scheduler.Seen]:
         """Source: qstat(1) of 8.1.9, ``-xml``; tests/data/gridengine-8.1.9/qstat*.xml."""
         # It has no document type; one that has may be made to grow without bound.
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -121,7 +121,7 @@ class GridEngine:
             raise errors.BatchUnanswered(f"qstat's answer isn't XML: {cause}") from cause
         if root.tag != "job_info":
             raise errors.BatchUnanswered(f"qstat answered {root.tag[:60]!r}")
-        found: dict[str, base.Seen] = {}
+        found: dict[str, scheduler.Seen] = {}
         for job in root.iter("job_list"):
             for id, seen in _listed(job):
                 found[id] = seen
@@ -148,7 +148,7 @@ class GridEngine:
     def named_commands(self, names: Sequence[str], ledger: int) -> list[list[str]]:  # noqa: ARG002
         return [["qacct", "-j", name] for name in names]
 
-    def parse_accounting(self, text: str, ledger: int) -> dict[str, base.Seen]:  # noqa: ARG002
+    def parse_accounting(self, text: str, ledger: int) -> dict[str, scheduler.Seen]:  # noqa: ARG002
         """Source: qacct(1), accounting(5) and sge_status(5) of 8.1.9; tests/data/gridengine-8.1.9/qacct*.txt.
 
         A record for each task and each time it was started, oldest first.
@@ -165,10 +165,10 @@ class GridEngine:
             if not array.isdigit() or failed is None or "maxvmem" not in record:
                 raise errors.BatchUnanswered(f"qacct broke off in the record of job {array[:20]!r}")
             id = self.job(array, int(task)) if task.isdecimal() and len(task) < 10 else array
-            found[id] = base.Seen(_ended(record, int(failed[1]), failed[2] or ""), record.get("jobname", ""))
+            found[id] = scheduler.Seen(_ended(record, int(failed[1]), failed[2] or ""), record.get("jobname", ""))
         return found
 
-    def no_ledger(self, reply: base.Completed) -> bool:  # noqa: ARG002 (an accounting file may be made any moment)
+    def no_ledger(self, reply: scheduler.Completed) -> bool:  # noqa: ARG002 (an accounting file may be made any moment)
         return False
 
     def cancel_commands(self, jobs: Sequence[str]) -> list[list[str]]:
@@ -178,11 +178,11 @@ class GridEngine:
         words = [f"{array}.{part}" for array, indices in arrays.items() for part in ranges.text(indices)]
         return [["qdel", *group] for group in ranges.lines(words)]
 
-    def uncancelled(self, reply: base.Completed) -> bool:
+    def uncancelled(self, reply: scheduler.Completed) -> bool:
         said = (reply.stdout + reply.stderr).splitlines()
         return reply.returncode != 0 and not (said and all(map(_ARRIVED.search, said)))
 
-    def refusal(self, reply: base.Completed) -> str:
+    def refusal(self, reply: scheduler.Completed) -> str:
         said = [line.strip() for line in reply.stderr.splitlines() if line.strip() not in ("", "Exiting.")]
         if reply.returncode == 0 or not said or _UNSURE.search(reply.stderr):
             return ""
@@ -197,14 +197,14 @@ class GridEngine:
         return f"qdel {found[0]} -t {found[1]}" if found else f"qdel {job}"
 
 
-def _listed(job: ElementTree.Element) -> Iterator[tuple[str, base.Seen]]:
+def _listed(job: ElementTree.Element) -> Iterator[tuple[str, scheduler.Seen]]:
     """One element of the listing: a running job, or what is still pending of an array."""
     number, state = job.findtext("JB_job_number", "").strip(), job.findtext("state", "").strip()
     if not (number.isdecimal() and len(number) <= 12 and _STATE.fullmatch(state)):
         raise errors.BatchUnanswered(f"qstat tells of a job {number[:20]!r} in state {state[:20]!r}")
     host = job.findtext("queue_name", "").rpartition("@")[2].strip() or None
     report = base.Report(_phase(state), host=host, reason=state)
-    seen = base.Seen(report, job.findtext("JB_name", ""), hopeless=int("E" in state and "d" not in state))
+    seen = scheduler.Seen(report, job.findtext("JB_name", ""), hopeless=int("E" in state and "d" not in state))
     tasks = job.findtext("tasks", "").strip()
     if not tasks:
         yield number, seen

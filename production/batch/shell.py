@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from production import child, errors
-from production.batch import base
+from production.batch import scheduler
 
 LONGEST = 1 << 26
 """Bytes of a reply: a hundred thousand jobs in XML. Whoever says more isn't answering our question."""
@@ -16,7 +16,7 @@ _ENGLISH = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
 class Here:
     """The Shell of this machine."""
 
-    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> base.Completed:
+    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
         try:
             end = child.run(
                 argv, timeout, _never, apart=True, variables=_ENGLISH, read=input, kept=LONGEST + 1
@@ -33,7 +33,7 @@ class Here:
             raise errors.BatchUnanswered(f"{argv[0]} {child.problem(end, timeout, _never)}")
         if len(end.said) > LONGEST:
             raise errors.BatchUnanswered(f"{argv[0]} said more than {LONGEST >> 20} MB")
-        return base.Completed(
+        return scheduler.Completed(
             end.said.decode("utf-8", "replace"), end.complained.decode("utf-8", "replace"), end.status
         )
 

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from production import errors
 from production import run as runs
-from production.batch import base, ranges
+from production.batch import base, ranges, scheduler
 from production.batch import witness as witness_
 
 Cause: TypeAlias = runs.Cause
@@ -85,7 +85,7 @@ class Slurm:
     def unwanted(self, words: Sequence[str]) -> bool:
         return any(word in ("-W", "--wait", "--test-only", "hetjob", "packjob") for word in words)
 
-    def submit_command(self, array: base.Array) -> list[str]:
+    def submit_command(self, array: scheduler.Array) -> list[str]:
         command = [
             "sbatch", "--parsable", f"--job-name={array.name}", f"--array=1-{array.size}", "--no-requeue",
             "--output=/dev/null", "--error=/dev/null", "--input=/dev/null", "--chdir=/", "--mail-type=NONE",
@@ -120,17 +120,17 @@ class Slurm:
     def query_command(self, users: Sequence[str]) -> list[str]:
         return ["squeue", "-h", "-r", "-t", "all", "-u", ",".join(users), "-o", "%i|%T|%r|%N|%A|%j"]
 
-    def parse_query(self, text: str) -> dict[str, base.Seen]:
+    def parse_query(self, text: str) -> dict[str, scheduler.Seen]:
         """Source: squeue(1) of 22.05.8; tests/data/slurm-22.05.8/squeue*.txt."""
         if text and not text.endswith("\n"):
             raise errors.BatchUnanswered(f"squeue broke off: {text.splitlines()[-1][:100]!r}")
-        found: dict[str, base.Seen] = {}
+        found: dict[str, scheduler.Seen] = {}
         for line in text.split("\n")[:-1]:
             match = _ROW.fullmatch(line)
             if match is None:
                 raise errors.BatchUnanswered(f"squeue answered {line[:100]!r}")
             job, state, reason, host, alias, name = match.groups()
-            seen = base.Seen(_listed(state, reason, host), name, alias, _hopeless(state, reason))
+            seen = scheduler.Seen(_listed(state, reason, host), name, alias, _hopeless(state, reason))
             for each in _unfolded(job):
                 found[each] = seen
         return found
@@ -158,10 +158,10 @@ class Slurm:
             for group in ranges.lines(names)
         ]
 
-    def parse_accounting(self, text: str, ledger: int) -> dict[str, base.Seen]:
+    def parse_accounting(self, text: str, ledger: int) -> dict[str, scheduler.Seen]:
         """Source: sacct(1) of 22.05.8; tests/data/slurm-22.05.8/sacct*.txt. Steps stand behind their job."""
         width = (_FIELDS_OF_THE_LOG if ledger else _FIELDS).count(",")
-        found: dict[str, base.Seen] = {}
+        found: dict[str, scheduler.Seen] = {}
         for line in text.splitlines():
             fields = line.split("|", width)
             job, _, step = fields[0].partition(".")
@@ -173,7 +173,7 @@ class Slurm:
                 found[job] = _accounted(*fields[1:])
         return found
 
-    def no_ledger(self, reply: base.Completed) -> bool:
+    def no_ledger(self, reply: scheduler.Completed) -> bool:
         return reply.returncode != 0 and (
             "is disabled" in reply.stderr or "Permission denied" in reply.stderr or "No such file" in reply.stderr
         )
@@ -189,10 +189,10 @@ class Slurm:
         ]
         return [["scancel", *group] for group in ranges.lines(words)]
 
-    def uncancelled(self, reply: base.Completed) -> bool:
+    def uncancelled(self, reply: scheduler.Completed) -> bool:
         return reply.returncode != 0 and "Invalid job id" not in reply.stderr
 
-    def refusal(self, reply: base.Completed) -> str:
+    def refusal(self, reply: scheduler.Completed) -> str:
         said = [line for line in reply.stderr.splitlines() if line.strip()]
         if reply.returncode == 0 or not said or _UNSURE.search(reply.stderr):
             return ""
@@ -234,7 +234,7 @@ def _hopeless(state: str, reason: str) -> int:
     return LOOKS if state == "PENDING" and reason in _NEVER else 0
 
 
-def _accounted(state: str, code: str, *rest: str) -> base.Seen:
+def _accounted(state: str, code: str, *rest: str) -> scheduler.Seen:
     cpu, _, host, name = (*rest, "", "", "", "")[:4]
     state_ = state.partition(" ")[0].rstrip("+")
     phase, cause = _phase(state_), _CAUSES.get(state_)
@@ -245,7 +245,7 @@ def _accounted(state: str, code: str, *rest: str) -> base.Seen:
     reason = "" if state_ == "COMPLETED" else state
     where = None if host in ("", "None assigned") else host
     report = base.Report(phase, exit_, signal, where, _seconds(cpu), None, reason, cause)
-    return base.Seen(report, name)
+    return scheduler.Seen(report, name)
 
 
 def _ended(code: str) -> tuple[int | None, int | None]:
@@ -255,7 +255,7 @@ def _ended(code: str) -> tuple[int | None, int | None]:
     return (None, int(match[2])) if int(match[2]) else witness_.status(int(match[1]))
 
 
-def _add_step(found: dict[str, base.Seen], job: str, fields: Sequence[str]) -> None:
+def _add_step(found: dict[str, scheduler.Seen], job: str, fields: Sequence[str]) -> None:
     """A step's peak memory is the job's, if it is the largest."""
     seen = found.get(job)
     size = _bytes(fields[4]) if len(fields) > 4 else None

@@ -11,7 +11,7 @@ from production import clock, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
 from production.batch import base as batches
-from production.batch import local, queue, sge, shell, slurm
+from production.batch import local, queue, scheduler, sge, shell, slurm
 from production.catalogue import sqlite
 from production.cli import options
 from production.outputs import inspect
@@ -83,7 +83,7 @@ def _batch(stack: contextlib.ExitStack, chosen: settings.Settings, ticking: cloc
         ticking.watch(here.fileno())
         return here
     dialect = slurm.Slurm() if chosen.batch.system == "slurm" else sge.GridEngine(chosen.batch.parallel)
-    policy = queue.Policy(
+    policy = scheduler.Policy(
         poll=chosen.batch.poll,
         grace=chosen.grace,
         # shorter than what makes a manager seem gone

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from production import clock
-from production.batch import base, queue, shell
+from production.batch import base, queue, scheduler, shell
 from tests.exams import batch
 from tests.services import packages, service
 
-QUICK = queue.Policy(poll=0.2, grace=30.0, share=1.0)
+QUICK = scheduler.Policy(poll=0.2, grace=30.0, share=1.0)
 
 
 class Theirs:
@@ -30,14 +30,14 @@ class Theirs:
         ]  # fmt: skip
         self._here = shell.Here()
 
-    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> base.Completed:
+    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
         return self._here.run([*self._prefix, *argv], input=input, timeout=timeout)
 
     def close(self) -> None:
         self._here.close()
 
 
-def maker(cluster: service.Service, dialect: base.Dialect) -> Callable[[], base.BatchSystem]:
+def maker(cluster: service.Service, dialect: scheduler.Dialect) -> Callable[[], base.BatchSystem]:
     return lambda: queue.Queue(dialect, Theirs(cluster), cluster.user, clock.SystemClock(), QUICK)
 
 

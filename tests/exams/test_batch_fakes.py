@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from production import clock
-from production.batch import base, queue, sge, slurm
+from production.batch import base, queue, scheduler, sge, slurm
 from tests.exams import batch
 from tests.fakes import cluster as clusters
 
-QUICK = queue.Policy(poll=0.05, grace=5.0, share=0.5)
+QUICK = scheduler.Policy(poll=0.05, grace=5.0, share=0.5)
 
 
-def maker(dialect: base.Dialect, path: pathlib.Path, **how: object) -> Callable[[], base.BatchSystem]:
+def maker(dialect: scheduler.Dialect, path: pathlib.Path, **how: object) -> Callable[[], base.BatchSystem]:
     cluster = clusters.Cluster(path / "cluster.json", **how)
     return lambda: queue.Queue(dialect, cluster, "alice", clock.SystemClock(), QUICK)
 

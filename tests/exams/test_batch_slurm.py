@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from production.batch import base, slurm
+from production.batch import base, scheduler, slurm
 from tests.exams import real
 from tests.services import slurm as slurms
 
@@ -29,5 +29,5 @@ class TestSlurmWithAccounting(real.RealExam):
         return real.maker(slurm_accounting, dialect())
 
 
-def dialect() -> base.Dialect:
+def dialect() -> scheduler.Dialect:
     return slurm.Slurm()

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from production.batch import base, shell
+from production.batch import scheduler, shell
 
 BIN = pathlib.Path(__file__).parent / "bin"
 
@@ -23,7 +23,7 @@ class Cluster:
         path.write_text(json.dumps({"number": 10, "jobs": [], "lies": {}, **how}))
         self._here = shell.Here()
 
-    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> base.Completed:
+    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
         command = ["env", f"FAKE_CLUSTER={self.path}", str(BIN / argv[0]), *argv[1:]]
         return self._here.run(command, input=input, timeout=timeout)
 
