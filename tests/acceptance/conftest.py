@@ -104,7 +104,8 @@ CLUSTERS = {"slurm": "slurm", "slurm_accounting": "slurm", "gridengine": "sge"}
 """{fixture of the service: what --batch calls it}."""
 
 
-@pytest.fixture(params=CLUSTERS)
+# Without accounting Slurm sits the exam, and all of this in the torture.
+@pytest.fixture(params=[pytest.param("slurm", marks=pytest.mark.torture), "slurm_accounting", "gridengine"])
 def ground(
     request: pytest.FixtureRequest,
     new_campaign: Callable[[pathlib.Path], campaigns.Campaign],

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 
 import pytest
 
 from tests.acceptance.campaign import User, until
 from tests.acceptance.clusters import Ground
+
+OUTAGE = 120.0
+"""Seconds that a controller stays away after that was noticed."""
+
+SLURMS = ("slurm", "slurm_accounting")
 
 SIM = """
 [programs.sim]
@@ -70,6 +76,9 @@ def test_too_little_memory_is_asked_for_once_more_with_more(ground: Ground) -> N
 
 
 @pytest.mark.feature("AC-20")
+@pytest.mark.parametrize(
+    "ground", [*(pytest.param(name, marks=pytest.mark.torture) for name in SLURMS), "gridengine"], indirect=True
+)
 def test_who_takes_too_long_is_ended_by_the_cluster(ground: Ground) -> None:
     """Slurm counts in minutes and looks every thirty seconds."""
     time = "1s" if ground.system == "sge" else "1m"
@@ -103,10 +112,11 @@ def test_a_job_that_somebody_deletes(ground: Ground, when: str) -> None:
 
 
 @pytest.mark.feature("AC-21")
+@pytest.mark.parametrize(
+    "ground", [pytest.param("slurm", marks=pytest.mark.torture), "slurm_accounting"], indirect=True
+)
 def test_a_node_that_dies(ground: Ground) -> None:
-    """The run goes elsewhere, and it isn't held against it; where there is no other host it waits for this one."""
-    if ground.system == "sge":
-        pytest.skip("its one execution host comes back, and goes on")
+    """The run goes elsewhere, and it isn't held against it."""
     campaign(ground, "hostname >>@/began; test -e @/go || sleep 600", grace=20)
     manager = ground.start("--new=t")
     until(ground.began.exists, "the job runs")
@@ -124,6 +134,7 @@ def test_a_node_that_dies(ground: Ground) -> None:
     assert second[2] != host
 
 
+@pytest.mark.torture
 @pytest.mark.feature("AC-19", "AC-29")
 @pytest.mark.parametrize("when", ["submitting", "following"])
 def test_a_controller_that_is_away(ground: Ground, when: str) -> None:
@@ -136,6 +147,7 @@ def test_a_controller_that_is_away(ground: Ground, when: str) -> None:
             ground.submitted(4)
             ground.cluster.stop_controller()
         manager.wait_for("waiting", seconds=90)
+        threading.Event().wait(OUTAGE)
     finally:
         ground.cluster.start_controller()
     result = manager.wait(200)
