@@ -282,12 +282,31 @@ def test_tables_that_are_not_ours_do_no_harm(path: str) -> None:
 
 
 def test_a_newer_schema_is_left_alone(path: str, tmp_path: pathlib.Path) -> None:
-    script(pathlib.Path(path), "PRAGMA user_version = 2;")
+    script(pathlib.Path(path), "PRAGMA user_version = 3;")
     before = tree(tmp_path)
-    with pytest.raises(errors.UsageError, match="has schema version 2, this program knows 1") as error:
+    with pytest.raises(errors.UsageError, match="has schema version 3, this program knows 1 to 2") as error:
         sqlite.Database(path)
     one_line(error)
     assert tree(tmp_path) == before
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_this_one(path: str) -> None:
+    """By whoever writes first; who only looks changes nothing."""
+    with opened(path) as database:
+        add(database, 1)
+    schema = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        columns = connection.execute("PRAGMA table_info(fixed_path)").fetchall()
+    script(pathlib.Path(path), "ALTER TABLE fixed_path DROP COLUMN leftover; PRAGMA user_version = 1;")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        before = connection.execute(schema).fetchall()
+        with opened(path) as database:
+            assert database.selections()[0] == {"Al50"}
+            assert connection.execute(schema).fetchall() == before
+            assert add(database, 2) == 1
+            assert add(database, 3) == 1
+        assert connection.execute("PRAGMA table_info(fixed_path)").fetchall() == columns
+        assert connection.execute("PRAGMA user_version").fetchone() == (sqlite.VERSION,)
 
 
 def use(path: str) -> None:

@@ -1,4 +1,4 @@
--- The whole truth about a production database. Version 1.
+-- The whole truth about a production database. Version 2; databases of earlier ones: migrations.sql.
 --
 -- A run's way through one production (production_run.state; the same as production/run.py):
 --
@@ -11,7 +11,7 @@
 -- Triggers have no clock of their own: who moves a run says when, who and why, and the triggers copy it.
 
 PRAGMA application_id = 1919971430;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- One row: which database this is. The id makes submission names unique between databases.
 CREATE TABLE catalogue (

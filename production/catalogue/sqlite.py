@@ -24,6 +24,9 @@ from production.catalogue import change, line, place, reading, sql
 APPLICATION_ID = 1919971430
 """Marks our files (SQLite file format 1.3.14); also in schema.sql."""
 
+VERSION = 2
+"""Of schema.sql; earlier ones are brought up to it."""
+
 PATIENCE = 20.0
 """Seconds that one transaction waits for its turn, below a quarter of any sensible lease."""
 _SHORT = 0.5
@@ -62,6 +65,9 @@ def create(path: str, now: datetime.datetime) -> None:
             os.unlink(making)
 
 
+_MIGRATIONS = sql.load(sql.read("migrations.sql"))
+
+
 class Database(reading.Reading):
     """An open database; see ``base.Catalogue``."""
 
@@ -82,6 +88,8 @@ class Database(reading.Reading):
         self._patience = patience
         self._line: line.Line | None = None
         self._ready = False
+        self._current = False
+        """Whether the database has our schema, as far as we have looked."""
         self._connection = _open_patiently(self.place, read_only, min(patience, opening))
         # While it works, it waits in line, or with jitter.
         self._connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
@@ -100,6 +108,7 @@ class Database(reading.Reading):
             with self._line.turn(self._patience) if self._line else contextlib.nullcontext():
                 self._begin(end)
                 try:
+                    self._bring_up_to_date()
                     self._check_lease(owner)
                     yield change.Change(self._connection)
                     self._connection.execute("COMMIT")
@@ -143,6 +152,14 @@ class Database(reading.Reading):
                 if not _is(cause, sqlite3.SQLITE_BUSY) or time.monotonic() > end:
                     raise
                 time.sleep(random.uniform(0.001, 0.02))  # noqa: S311  jitter, not a secret
+
+    def _bring_up_to_date(self) -> None:
+        """Once, at the first write; see migrations.sql."""
+        while not self._current:
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            self._current = version >= VERSION
+            for statement in [] if self._current else getattr(_MIGRATIONS, f"from_{version}").split(";"):
+                self._connection.execute(statement)
 
     def _check_lease(self, owner: runs.Owner | None) -> None:
         if owner is not None and self._first(sql.SQL.alive, owner=owner.id) is None:
@@ -226,8 +243,10 @@ def _check(path: str, connection: sqlite3.Connection) -> None:
                 f"{path} is a database of the old scripts; bring it over with: production import {path} NEW.db"
             )
         raise errors.UsageError(f"{path} is not a production database; make one with: production init FILE")
-    if version != 1:
-        raise errors.UsageError(f"{path} has schema version {version}, this program knows 1; update run_production")
+    if not 1 <= version <= VERSION:
+        raise errors.UsageError(
+            f"{path} has schema version {version}, this program knows 1 to {VERSION}; update run_production"
+        )
 
 
 def _is(cause: sqlite3.Error, code: int) -> bool:
