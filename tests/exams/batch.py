@@ -150,6 +150,8 @@ class BatchExam:
 
     together = 21
     """So many jobs run at a time."""
+    rounds = 40
+    """Jobs that are raced with, one after the other."""
     many = 200
     """So many short jobs end before our patience does."""
     contains = False
@@ -331,7 +333,7 @@ class BatchExam:
         """Whoever renames the ticket and then sees no witness can be sure that the script never runs."""
         batch = ground.batch()
         outcomes = set()
-        for attempt in range(1, 41):
+        for attempt in range(1, self.rounds + 1):
             task = ground.task("echo ran", run=1, attempt=attempt)
             jobs = batch.submit(ground.submission(task))
             latest = time.monotonic() + 0.0002 * (attempt % 10)

@@ -44,6 +44,8 @@ def maker(cluster: service.Service, dialect: scheduler.Dialect) -> Callable[[], 
 class RealExam(batch.ClusterExam):
     """On a ground that the jobs' user may write to."""
 
+    rounds = 5
+
     @pytest.fixture
     def ground(self, make: Callable[[], base.BatchSystem]) -> Iterator[batch.Ground]:
         before = os.umask(0)
