@@ -11,7 +11,7 @@ from production import clock, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
 from production.batch import base as batches
-from production.batch import local, queue, scheduler, sge, shell, slurm
+from production.batch import local
 from production.catalogue import sqlite
 from production.cli import options
 from production.outputs import inspect
@@ -82,6 +82,8 @@ def _batch(stack: contextlib.ExitStack, chosen: settings.Settings, ticking: cloc
         stack.callback(here.close)
         ticking.watch(here.fileno())
         return here
+    from production.batch import queue, scheduler, sge, shell, slurm  # cost 20 ms, and few need them
+
     dialect = slurm.Slurm() if chosen.batch.system == "slurm" else sge.GridEngine(chosen.batch.parallel)
     policy = scheduler.Policy(
         poll=chosen.batch.poll,
