@@ -712,7 +712,10 @@ class Journey(RuleBasedStateMachine):
 
     @rule(
         lie=st.sampled_from(
-            [("submit", how) for how in ("refused", "before", "after", "half", "partial", "late")]
+            [
+                ("submit", how)
+                for how in ("refused", "before", "after", "half", "partial", "late", "full", "nearly full")
+            ]
             + [("query", "x"), ("find", "x"), ("cancel", "x")]
         )
     )

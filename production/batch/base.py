@@ -98,6 +98,9 @@ class Report:
     """False: it is gone without having run, for all that the batch system knows; its witness would know better."""
 
 
+ANY_NUMBER = 1 << 30
+"""Of tasks; there is no limit that we know of."""
+
 NOBODYS: Mapping[str, str] = types.MappingProxyType({})
 """All jobs are our own."""
 
@@ -115,8 +118,12 @@ class BatchSystem(Protocol):
         """
         ...
 
+    def takes(self) -> int:
+        """How many tasks one submission may have now; 0 while there are too many jobs of ours."""
+        ...
+
     def full(self) -> str:
-        """Why it takes no more jobs of ours for now, in its words; empty if it does, or may.
+        """Why it takes none, in its words; empty if it does, or may.
 
         After a ``submit`` that wasn't refused, the tasks that it left out may be submitted again when this is over.
         """

@@ -192,6 +192,9 @@ class Local:
 
     # --- query ----------------------------------------------------------------------------------------------------
 
+    def takes(self) -> int:
+        return base.ANY_NUMBER
+
     def full(self) -> str:
         return ""
 

@@ -45,7 +45,10 @@ class Queue:
         self._full = ""
         """Why the last submission was refused, if there were only too many jobs."""
         self._full_until = -math.inf
-        self._most = dialect.tasks if self._policy.tasks is None else self._policy.tasks
+        self._refused = 0
+        """So many times in a row."""
+        self._limit = dialect.tasks if self._policy.tasks is None else self._policy.tasks
+        self._most = self._limit
         """Indices of the next arrays: fewer, where the site lets no more in."""
         self._sought: dict[str, float] = {}
         """{name of an array: when the accounting was last asked for it}."""
@@ -74,12 +77,17 @@ class Queue:
                 continue
             self._manifests[job] = manifest
             if len(tasks) == self._most:
-                self._most = min(2 * self._most, self._policy.tasks or self._dialect.tasks)
+                self._most = min(2 * self._most, self._limit)
             started |= {task.mark: self._dialect.job(job, index) for index, task in enumerate(tasks, 1)}
         if refusals and not started and not self.full():
             raise errors.SubmitRefused(f"no job was started: {refusals[0]}")
         self._watch.begin(started.values())
         return started
+
+    def takes(self) -> int:
+        if self.full():
+            return 0
+        return self._most if self._most < self._limit else base.ANY_NUMBER
 
     def full(self) -> str:
         return self._full if self._clock.boottime() < self._full_until else ""
@@ -94,13 +102,17 @@ class Queue:
         return self._submit(dataclasses.replace(asked, excluded=()), script)
 
     def _submit(self, asked: scheduler.Array, script: bytes) -> str:
-        """The array's id; whether there are too many jobs is remembered for a poll."""
+        """The array's id; if there are too many jobs, that is remembered for a poll, or for more and more."""
         try:
-            return self._client.submit(asked, script)
+            job = self._client.submit(asked, script)
         except errors.SubmitRefused as refused:
             if self._dialect.full(str(refused)):
-                self._full, self._full_until = str(refused), self._clock.boottime() + self._policy.poll
+                pause = self._policy.poll * min(scheduler.SLOWEST, 2**self._refused)
+                self._full, self._full_until = str(refused), self._clock.boottime() + pause
+                self._refused += 1
             raise
+        self._refused = 0
+        return job
 
     def _lines(self, tasks: Iterable[base.Task], refusals: list[str]) -> dict[str, str]:
         """{mark: line of the manifest} of the tasks that can be run."""

@@ -24,7 +24,8 @@ def step(site: site_.Site) -> None:
     """staged → submitting → submitted; or staged again, if there are too many jobs; or failed for cause ``launch``; or held."""
     hands = site.catalogue.in_flight(site.lease.owner)
     slots = site.settings.nproc - hands.get(State.SUBMITTING, 0) - hands.get(State.SUBMITTED, 0)
-    if slots <= 0 or not hands.get(State.STAGED) or site.batch.full():
+    slots = min(slots, site.batch.takes())
+    if slots <= 0 or not hands.get(State.STAGED):
         return
     if site.layout.program.outputs and site.room.full():
         return

@@ -189,6 +189,15 @@ class FakeBatch:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._full = ""
+
+    def takes(self) -> int:
+        """None after a submission that was one too many; when it is asked the next time it takes them again."""
+        full, self._full = self._full, ""
+        return 0 if full else base.ANY_NUMBER
+
+    def full(self) -> str:
+        return self._full
 
     def submit(self, submission: base.Submission) -> Mapping[str, str]:
         lie = self._world.lies.pop("submit", "")
@@ -196,9 +205,11 @@ class FakeBatch:
             raise errors.SubmitRefused("no more jobs for you")
         if lie == "before":
             raise errors.BatchUnanswered("connection refused")
+        if lie in ("full", "nearly full"):
+            self._full = "only 2 jobs are allowed per user"
         started = {}
         for number, task in enumerate(submission.tasks):
-            if (lie == "partial" and number % 2 == 0) or (lie == "half" and number):
+            if (lie == "partial" and number % 2 == 0) or (lie in ("half", "nearly full") and number) or lie == "full":
                 continue
             job = self._world.add(task, hidden=lie == "late")
             started[task.mark] = job.id
