@@ -16,12 +16,12 @@ CALM = 30.0
 """Seconds that bad weather has to be over before that is told: a full disk has room for a moment whenever a run ends."""
 
 
-def once(topic: str, text: str) -> None:
+def once(topic: str, text: str, level: int = logging.WARNING) -> None:
     """Tell a state of affairs, unless it is what was told last under this topic."""
     _calm.pop(topic, None)
     if _told.get(topic) != text:
         _told[topic] = text
-        log.warning(text)
+        log.log(level, text)
 
 
 def calm(topic: str, text: str, now: float) -> None:

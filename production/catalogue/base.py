@@ -75,6 +75,18 @@ class Ending:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt of a run ended."""
+
+    run: int
+    cause: str | None
+    """None: it succeeded."""
+    message: str = ""
+    log: str = ""
+    """What its job said on stderr; empty: there was no job."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Outlook:
     """What is left for a manager that has nothing in its hands."""
 
@@ -182,6 +194,10 @@ class Catalogue(Protocol):
         """Failed and held runs by cause, the most frequent first."""
         ...
 
+    def last_words(self, production: int) -> str:
+        """What the manager that was started last said when it ended; empty if it has not."""
+        ...
+
     def in_vain(self, production: int) -> tuple[int, int | None]:
         """How many runs wait for a base run that failed or is held, and the lowest of them."""
         ...
@@ -224,8 +240,8 @@ class Catalogue(Protocol):
         """(path, bytes) of the base run's output."""
         ...
 
-    def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
-        """(run, cause) of a manager's last ended attempts, newest first."""
+    def last_ends(self, owner: runs.Owner, number: int) -> list[End]:
+        """Of a manager's last ended attempts, newest first."""
         ...
 
     def earlier(self, run: runs.Run) -> list[runs.Earlier]:

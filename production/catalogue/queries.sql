@@ -132,6 +132,10 @@ UPDATE manager SET lapsed = :now WHERE id = :owner AND beat = :beat AND stop IS 
 -- A manager ends.
 UPDATE manager SET stop = :now, message = :message WHERE id = :owner AND stop IS NULL
 
+-- last_words --
+-- What the manager of a production that was started last said when it ended.
+SELECT message FROM manager WHERE id = (SELECT max(id) FROM manager WHERE production = :production) AND stop IS NOT NULL
+
 -- orphans --
 -- Managers that are gone and still own something that keeps us: runs of our production, or files on their way. A job
 -- can only be followed through the batch system that has it.
@@ -269,7 +273,7 @@ SELECT count(*), min(p.run) FROM production_run AS p JOIN productions AS me ON m
 
 -- last_ends --
 -- How a manager's last attempts ended, newest first.
-SELECT run, cause FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL AND cause IS NOT 'released'
+SELECT run, cause, coalesce(message, ''), coalesce(elog, '') FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL AND cause IS NOT 'released'
   ORDER BY ended_at DESC LIMIT :number
 
 -- causes --

@@ -100,6 +100,10 @@ class Reading:
     def causes(self, production: int) -> list[base.Stuck]:
         return [base.Stuck(*row) for row in self._all(sql.SQL.causes, production=production)]
 
+    def last_words(self, production: int) -> str:
+        row = self._first(sql.SQL.last_words, production=production)
+        return row[0] if row else ""
+
     def in_vain(self, production: int) -> tuple[int, int | None]:
         row = self._all(sql.SQL.in_vain, production=production)[0]
         return row[0], row[1]
@@ -142,8 +146,8 @@ class Reading:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)
         return (row[0], row[1]) if row else None
 
-    def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
-        return [(row[0], row[1]) for row in self._all(sql.SQL.last_ends, owner=owner.id, number=number)]
+    def last_ends(self, owner: runs.Owner, number: int) -> list[base.End]:
+        return [base.End(*row) for row in self._all(sql.SQL.last_ends, owner=owner.id, number=number)]
 
     def earlier(self, run: runs.Run) -> list[runs.Earlier]:
         rows = self._all(sql.SQL.earlier, production=run.production, run=run.run, attempt=run.attempt)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, clock, disk, errors, layout, manager, process, settings, site
+from production import attempt, brake, clock, disk, errors, layout, manager, process, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
 from production.cli import data, door, farewell, options, terminal, wiring
@@ -253,7 +253,7 @@ def _work(here: site.Site, stop: Stop, again: str) -> int:
         attempt.sweep(here)
         manager.run(here, stop.wanted)
         if not stop.wanted():
-            patiently(lambda: _end(here, "done"), stop.wanted)
+            patiently(lambda: _end(here, brake.why(here) or "done"), stop.wanted)
             return farewell.done(here)
     except errors.LostLease as lost:
         log.error("%s", lost)

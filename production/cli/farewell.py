@@ -30,7 +30,10 @@ def done(here: site.Site) -> int:
         log.warning("%d waiting for a base run that failed or is held, e.g. run %d", vain, first_in_vain)
     if counts[State.WAITING] > vain:
         log.info("%d waiting for their base run", counts[State.WAITING] - vain)
-    return 3 if causes or vain or elsewhere or brake.on(here) else 0
+    braked = brake.why(here)
+    if braked:
+        log.error("%s", braked)
+    return 3 if causes or vain or elsewhere or braked else 0
 
 
 def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: str) -> None:

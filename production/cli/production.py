@@ -234,6 +234,9 @@ def _status(given: argparse.Namespace) -> int:
             options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
             for stuck in catalogue.causes(production.id):
                 options.say(f"  {disk.printable(str(stuck))}")
+            words = "" if production.stop else catalogue.last_words(production.id)
+            if words not in ("", "done", "stopped"):
+                options.say(f"  its last manager stopped: {disk.printable(words)}")
     finally:
         catalogue.close()
     return 0

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from production import attempt, brake
+from production import run as runs
 from production import site as site_
 from production.catalogue import base
 
 
 def step(site: site_.Site) -> None:
-    """new → claimed. At most ``nproc`` + ``nprep`` runs are in our hands."""
+    """new → claimed. At most ``nproc`` + ``nprep`` runs are in our hands. With the brake on, back again."""
+    if brake.on(site):
+        _give_back(site)
+        return
     number = site.settings.nproc + site.settings.nprep - sum(site.catalogue.in_flight(site.lease.owner).values())
     now, production = site.clock.now(), site.layout.production.id
-    if number <= 0 or not site.catalogue.next_runs(production, 1, site.wanted, now) or brake.on(site):
+    if number <= 0 or not site.catalogue.next_runs(production, 1, site.wanted, now):
         return
     with attempt.writing(site) as change:
         number = _that_fit(site, change, number)
         if number:
             change.claim(production, number, site.lease.owner, site.wanted, now)
+
+
+def _give_back(site: site_.Site) -> None:
+    """What has no job yet is new again, and nobody brings its input."""
+    waiting = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED)
+    if not waiting:
+        return
+    site.porter.stop()
+    now = site.clock.now()
+    with attempt.writing(site) as change:
+        for run in waiting:
+            if site.layout.program.input:
+                change.end_transfer(site.layout.staged(run), site.lease.owner)
+            attempt.give_back(change, run, runs.Cause.RELEASED, "too many failed before it", now)
+    for run in waiting:
+        attempt.clear(site, run)
 
 
 def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:

@@ -9,7 +9,7 @@ from production.journal import count, once
 
 def done(site: site_.Site) -> bool:
     """Nothing in our hands, nothing new or waiting that we may take, and all others that hold runs are seen alive."""
-    if site.settings.follow or attempt.in_hand(site):
+    if attempt.in_hand(site) or (site.settings.follow and not brake.on(site)):
         return False
     if site.catalogue.intake_due(site.layout.production.id) or site.catalogue.orphans(
         site.layout.production.id, site.lease.owner
