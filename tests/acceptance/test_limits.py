@@ -83,7 +83,11 @@ def test_a_run_that_always_fails_is_tried_so_many_times(campaign: Campaign) -> N
     tried = (campaign.directory / "tried").read_text().splitlines()
     assert [line for line in tried if line.startswith("7 ")] == ["7 1", "7 2", "7 3", "7 4"]
     assert len(tried) == 11 + 4
-    assert result.said("Failed run: 7 (program: exit 9: bad magic)")
+    log = "log: log/v1/sim.run00007.err)"
+    assert f"Failed run: 7 (program: exit 9: bad magic; after 4 attempts; {log}" in result.messages
+    tries = [message for message in result.messages if message.startswith("Failed attempt of run: 7 (program: exit 9")]
+    assert len(tries) == 3
+    assert all(message.endswith(log) for message in tries), tries
     assert campaign.one("SELECT stop FROM productions") is None, "it is not finished"
     again = campaign.run("--production=sim")
     assert again.code == 3
