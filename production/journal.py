@@ -67,11 +67,16 @@ def held() -> Iterator[None]:
         log.handle(record)
 
 
-def some(runs: Sequence[object], most: int = 10) -> str:
-    """``runs 1, 2, 3``; of many the first, and how many more there are."""
-    told = ", ".join(str(run) for run in runs[:most])
-    more = f" and {len(runs) - most} more" if len(runs) > most else ""
-    return f"{'run' if len(runs) == 1 else 'runs'} {told}{more}"
+def some(runs: Sequence[object]) -> str:
+    """``runs 1, 2 and 3``; of many the first, and how many more there are."""
+    return f"{'run' if len(runs) == 1 else 'runs'} {numbers(runs, len(runs))}"
+
+
+def numbers(runs: Sequence[object], number: int, most: int = 10) -> str:
+    """``1, 2 and 3``, of so many; of many the first, and how many more there are."""
+    told = [str(run) for run in runs[: min(most, number)]]
+    last = [f"{number - len(told)} more"] if number > len(told) else [told.pop()]
+    return " and ".join([", ".join(told), *last]) if told else last[0]
 
 
 def span(seconds: float) -> str:

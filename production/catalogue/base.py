@@ -136,6 +136,10 @@ class Promised:
     """Inputs that nobody has ordered yet, and the outputs of these runs."""
 
 
+LISTED = 10
+EXAMPLES = 3
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stuck:
     """Runs that failed or are held for one cause."""
@@ -144,14 +148,10 @@ class Stuck:
     cause: str
     """Empty: nobody said."""
     runs: int
-    first: int
-    """The lowest of them."""
-    why: str
-    """Of that one."""
-
-    def __str__(self) -> str:
-        why = f" ({self.why})" if self.why else ""
-        return f"{self.state}: {self.runs} for cause {self.cause or 'unknown'}, e.g. run {self.first}{why}"
+    first: tuple[int, ...]
+    """The lowest of them, ``LISTED`` at most."""
+    examples: tuple[tuple[int, str], ...]
+    """(run, why) of the first that say different things, ``EXAMPLES`` at most."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

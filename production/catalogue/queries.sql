@@ -285,6 +285,12 @@ SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
   JOIN production_run AS p ON p.production = :production AND p.run = c.first
   ORDER BY c.state, c.runs DESC, c.cause
 
+-- stuck --
+-- The first failed or held runs, with cause and why. By the index of both: with the "+" SQLite doesn't think of another.
+SELECT p.run, coalesce(a.cause, ''), p.why FROM production_run AS p
+  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  WHERE p.production = :production AND p.state IN ('failed', 'held') AND +p.state = :state ORDER BY p.state, p.run LIMIT :look
+
 -- history --
 -- What has happened to a run.
 SELECT e.at, e.attempt, e.from_state, e.to_state, e.why, m.user, m.host, m.pid FROM event AS e

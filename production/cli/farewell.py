@@ -17,8 +17,8 @@ def done(here: site.Site) -> int:
     counts = here.catalogue.counts(here.layout.production.id)
     _sum_up(here)
     causes = here.catalogue.causes(here.layout.production.id)
-    for stuck in causes:
-        log.warning("%s", stuck)
+    for line in (line for stuck in causes for line in terminal.stuck(stuck)):
+        log.warning("%s", line)
     outlook = here.catalogue.outlook(here.layout.production.id, here.lease.owner, here.wanted)
     for other, number in outlook.others:
         log.info("%s@%s (pid %d) is working on %s", other.user, other.host, other.pid, count(number))

@@ -233,7 +233,8 @@ def _status(given: argparse.Namespace) -> int:
             counts = terminal.summary(catalogue.counts(production.id))
             options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
             for stuck in catalogue.causes(production.id):
-                options.say(f"  {disk.printable(str(stuck))}")
+                for line in terminal.stuck(stuck):
+                    options.say(f"  {line}")
             words = "" if production.stop else catalogue.last_words(production.id)
             if words not in ("", "done", "stopped"):
                 options.say(f"  its last manager stopped: {disk.printable(words)}")

@@ -755,11 +755,22 @@ class Exam:
         desk.move(held, State.HELD)
         desk.subject.shell("UPDATE production_run SET why = 'run ' || run WHERE run IN (1, 2, 5)")
         assert desk.catalogue.causes(production.id) == [
-            base.Stuck("failed", "program", 2, 1, "run 1"),
-            base.Stuck("failed", "time", 1, 3, ""),
-            base.Stuck("held", "", 1, 5, "run 5"),
-            base.Stuck("held", "output", 1, 4, ""),
+            base.Stuck("failed", "program", 2, (1, 2), ((1, "run 1"),)),
+            base.Stuck("failed", "time", 1, (3,), ()),
+            base.Stuck("held", "", 1, (5,), ((5, "run 5"),)),
+            base.Stuck("held", "output", 1, (4,), ()),
         ]
+
+    def test_of_many_stuck_runs_the_first_and_what_differs(self, desk: Desk) -> None:
+        desk.add(*range(1, 31))
+        production = desk.open()
+        for run in desk.claim(production, desk.enter(production), 30):
+            desk.end(run, Cause.PROGRAM)
+            desk.move(run, State.FAILED)
+        desk.subject.shell("UPDATE production_run SET why = 'exit ' || (90 + run / 6)")
+        examples = ((1, "exit 90"), (6, "exit 91"), (12, "exit 92"))
+        stuck = base.Stuck("failed", "program", 30, tuple(range(1, 11)), examples)
+        assert desk.catalogue.causes(production.id) == [stuck]
 
     def test_an_ending_is_kept_with_all_that_is_known(self, desk: Desk) -> None:
         desk.add(1)
