@@ -12,16 +12,35 @@ _told: dict[str, str] = {}
 _calm: dict[str, float] = {}
 """Since when what was told has not been seen any more."""
 
+_since: dict[str, tuple[float, float]] = {}
+"""Of what is waited for: since when, and when it was told last; boottime."""
+
 CALM = 30.0
 """Seconds that bad weather has to be over before that is told: a full disk has room for a moment whenever a run ends."""
+REMIND = 1800.0
+"""Seconds after which what is waited for is told again."""
 
 
-def once(topic: str, text: str, level: int = logging.WARNING) -> None:
-    """Tell a state of affairs, unless it is what was told last under this topic."""
+def once(topic: str, text: str, level: int = logging.WARNING, figures: str = "") -> bool:
+    """Tell a state of affairs, unless it is what was told last under this topic; other figures are no news."""
     _calm.pop(topic, None)
-    if _told.get(topic) != text:
+    news = _told.get(topic) != text
+    if news:
         _told[topic] = text
-        log.log(level, text)
+        log.log(level, "%s%s", text, figures)
+    return news
+
+
+def waiting(topic: str, text: str, now: float, figures: str = "") -> None:
+    """Tell once what is waited for, and again every half an hour. ``now``: boottime."""
+    if once(topic, text, figures=figures):
+        _since[topic] = now, now
+        return
+    since, last = _since.get(topic, (now, now))
+    if now - last >= REMIND:
+        log.warning("Still, for %s: %s%s", span(now - since), text, figures)
+        last = now
+    _since[topic] = since, last
 
 
 def calm(topic: str, text: str, now: float) -> None:

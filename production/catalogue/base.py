@@ -236,6 +236,10 @@ class Catalogue(Protocol):
         """The first wanted runs that may be claimed now."""
         ...
 
+    def computing(self, data: str) -> int:
+        """How many runs below a data directory have a job, or outputs to be looked at, whoever has them."""
+        ...
+
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         """(path, bytes) of the base run's output."""
         ...

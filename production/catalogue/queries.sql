@@ -403,6 +403,11 @@ SELECT p.id, sum(CASE t.state WHEN 'claimed' THEN t.runs ELSE 0 END), sum(t.runs
   WHERE p.data = :data AND t.state IN ('claimed', 'staged', 'submitting', 'submitted', 'ended')
   GROUP BY p.id HAVING sum(t.runs) > 0
 
+-- computing --
+-- How many runs of a data directory compute, or have just done so: they make room when they end.
+SELECT coalesce(sum(t.runs), 0) FROM productions AS p JOIN tally AS t ON t.production = p.id
+  WHERE p.data = :data AND t.state IN ('submitting', 'submitted', 'ended')
+
 -- typical_outputs --
 -- The median of what a run's outputs have in bytes, of its program's last runs that wrote some; of this version if it can be.
 WITH sums AS (

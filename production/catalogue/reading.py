@@ -164,6 +164,9 @@ class Reading:
     def next_runs(self, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime) -> list[runs.Run]:
         return [read_new(row) for row in next_rows(self._all, production, number, wanted, clock.text(now))]
 
+    def computing(self, data: str) -> int:
+        return int(self._all(sql.SQL.computing, data=data)[0][0])
+
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)
         return (row[0], row[1]) if row else None

@@ -16,7 +16,7 @@ from production import attempt, brake, clock, disk, errors, layout, manager, pro
 from production import run as runs
 from production.catalogue import base, sqlite
 from production.cli import data, door, farewell, options, terminal, wiring
-from production.journal import log, once, over
+from production.journal import log, over, waiting
 
 LONGEST_MODULES = 16 << 20
 """Bytes of a configuration that is kept in the database."""
@@ -115,7 +115,7 @@ def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False)
         except errors.ProductionError as trouble:
             if not trouble.transient or enough():
                 raise
-            once("door", f"{trouble}; waiting")
+            waiting("door", f"{trouble}; waiting", time.monotonic())
             time.sleep(1.0)
         else:
             over("door", "It goes on")

@@ -121,7 +121,7 @@ def site(
         catalogue=catalogue,
         batch=_batch(stack, chosen, ticking),
         porter=carrying,
-        room=room.Room(limit, plan.production.data, chosen.spacelim),
+        room=room.Room(limit, plan.production.data, chosen.spacelim, catalogue, ticking),
         inspector=looking,
         clock=ticking,
     )

@@ -53,6 +53,6 @@ def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:
         return number  # nothing is known yet; before a file is brought its size is
     fit = left.unpromised // each
     if fit < number:
-        site.room.short("room", "There is no room for more runs at a time; others are claimed as these finish")
+        site.room.few(each, left)
     alone = left.idle and left.unpromised == left.unordered
     return min(number, max(fit, int(alone)))

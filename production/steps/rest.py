@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from production import attempt, brake
 from production import site as site_
-from production.journal import count, once
+from production.journal import count, waiting
 
 
 def done(site: site_.Site) -> bool:
@@ -21,7 +21,6 @@ def done(site: site_.Site) -> bool:
     silent = [(other, number) for other, number in outlook.others if not site.lease.alive(other)]
     for other, number in silent:
         who = f"{other.user}@{other.host} (pid {other.pid})"
-        once(
-            "rest", f"Waiting for {who}, who has {count(number)}: taken over if silent for {site.settings.lease:.0f} s"
-        )
+        text = f"Waiting for {who}, who has {count(number)}: taken over if silent for {site.settings.lease:.0f} s"
+        waiting("rest", text, site.clock.boottime())
     return not silent
