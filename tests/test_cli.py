@@ -175,6 +175,19 @@ def test_a_cluster_that_is_not_here_is_one_line(
     assert f"--batch={system}: {client} is not on the PATH; load the cluster's environment first" in line
 
 
+@pytest.mark.feature("AC-15")
+@pytest.mark.parametrize("reader", ["mmlsquota", "lfs", "quota"])
+def test_a_quota_program_that_is_not_here_is_one_line(
+    running: Shift, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with (running.directory / "production.toml").open("a") as file:
+        file.write(f'[quota]\nreader = "{reader}"\n')
+    line = running.run_production("--production=plain", "--new=v5").error()
+    assert f'quota.reader = "{reader}": {reader} is not on the PATH' in line
+    assert "no productions yet" in running.good("status")
+
+
 @pytest.mark.feature("AC-41")
 @pytest.mark.parametrize(
     ("arguments", "words"),

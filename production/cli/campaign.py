@@ -66,7 +66,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         stack.callback(catalogue.close)
         data.check(directory, catalogue.id)
         wanted = patiently(lambda: _wanted(catalogue, order))
-        bringing = wiring.archive(stack, chosen, program)
+        bringing = wiring.archive(stack, chosen, program, greet=order.tag is not None)
         production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id, wanted)
         if catalogue.place.advice:
@@ -104,6 +104,7 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
                 f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
             )
     wiring.check_batch(chosen.batch)
+    wiring.check_quota(chosen.quota)
     return program
 
 

@@ -45,6 +45,8 @@ _LONGEST_LISTING = 64 << 20
 """Bytes; a directory of half a million files."""
 _LEAVES = 3
 """Times in a row that a server may leave at one file before that is the file's trouble."""
+_GREETING = 20.0
+"""Seconds that a first login may take while somebody waits at the door."""
 _UNSTAGE = 2.0
 """Seconds in which a server may answer that a recall is withdrawn."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
@@ -162,6 +164,13 @@ class Ftp:
             except BaseException:  # out of ``waiting``: nobody wants it any more
                 self._unstage(path)
                 raise
+
+    def greet(self) -> None:
+        """Log in once, before anything depends on it. Raises: TransferWaits: it is away; LoginRefused."""
+        try:
+            self._pool.greet(_patience(_GREETING))
+        except TimeoutError as late:
+            raise errors.TransferWaits(f"{self._pool.place.url} is away: no answer in {_GREETING:.0f} s") from late
 
     def listing(self, directory: str) -> list[base.Entry]:
         path = self._path(directory) if directory else self._root
