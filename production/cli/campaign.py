@@ -76,7 +76,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
-        data.mark(directory, catalogue.id)
+        data.mark(directory, catalogue.id, catalogue.place.path)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
         counts = patiently(lambda: catalogue.counts(production.id, wanted))
@@ -94,7 +94,10 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
     program = chosen.programs.get(order.program)
     if program is None:
         known = ", ".join(sorted(chosen.programs))
-        raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
+        lost = "" if chosen.files[1:] else "; no production.toml was found here: are you in the right directory?"
+        raise errors.UsageError(
+            f"--production={order.program}: no such program in the settings; there are: {known}{lost}"
+        )
     if not os.path.isfile(program.script):
         what = "is not a file" if os.path.exists(program.script) else "is not there"
         raise errors.UsageError(f"{program.said}: {program.script} {what}")
@@ -292,13 +295,15 @@ def _end(here: site.Site, message: str) -> None:
 
 def _leave(here: site.Site, stop: Stop, again: str, told: str = "") -> None:
     stop.begin_leaving()
+    before = farewell.left_over(here)
     try:
         survivors = manager.leave(here, stop.again)
         _end(here, "stopped")
     except Exception as error:  # noqa: BLE001  what is left has to be said, whatever it was
         _tell(error, told)
         survivors = None
-    farewell.interrupted(here, survivors, again)
+    jobs = bool(before.get(runs.State.SUBMITTING) or before.get(runs.State.SUBMITTED))
+    farewell.interrupted(here, survivors, again, jobs=jobs)
 
 
 class Stop:

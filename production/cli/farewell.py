@@ -36,14 +36,14 @@ def done(here: site.Site) -> int:
     return 3 if causes or vain or elsewhere or braked else 0
 
 
-def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: str) -> None:
+def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: str, *, jobs: bool) -> None:
     """Told to stop. ``survivors`` are runs whose jobs are still there; None: we left in the middle of it.
 
-    ``command`` is the one that goes on.
+    ``command`` is the one that goes on; ``jobs``: whether there were any.
     """
     again = f"go on with: {command}"
     if survivors is None:
-        left = {state: number for state, number in _left(here).items() if number}
+        left = {state: number for state, number in left_over(here).items() if number}
         what = ", ".join(f"{number} {state}" for state, number in left.items()) or "unknown"
         log.error("Left at once; still in our name: %s. The next manager takes them over; %s", what, again)
         return
@@ -57,7 +57,9 @@ def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: 
             log.error(
                 "The job of run %s, of %s, goes on; the next manager follows it; to end it: %s", run, run.user, by_hand
             )
-    what = f"all but {count(len(survivors))} given back" if survivors else "jobs cancelled, claims given back"
+    what = "jobs cancelled, claims given back" if jobs else "claims given back"
+    if survivors:
+        what = f"all but {count(len(survivors))} given back"
     log.info("Stopped: %s; %s", what, again)
     _sum_up(here)
 
@@ -68,7 +70,8 @@ def _sum_up(here: site.Site) -> None:
     log.info("%s: %s", terminal.named(here.layout.production, here.wanted), terminal.summary(counts))
 
 
-def _left(here: site.Site) -> dict[State, int]:
+def left_over(here: site.Site) -> dict[State, int]:
+    """How many runs are in our hands, by state; nothing if it can't be told."""
     try:
         return here.catalogue.in_flight(here.lease.owner)
     except errors.CatalogueError:

@@ -115,6 +115,8 @@ def test_a_wrong_password_stops_it_cleanly(campaign: Campaign, server: hostile_f
     assert "netrc" in errors[0]
     assert ftp.PASSWORD not in result.err
     assert campaign.letters("sim_v1") == "NNN"
+    assert result.said("Stopped: claims given back; go on with: ")
+    assert [message for message in result.messages if message.startswith("Released")] == ["Released 3 runs: 1, 2 and 3"]
     campaign.nothing_in_hands()
 
 

@@ -68,6 +68,7 @@ def test_exit_0_without_the_output_is_a_failure(campaign: Campaign) -> None:
     examples = [message for message in result.messages if message.startswith("e.g. run ")]
     assert len(examples) == 2, "one is missing, one is empty"
     assert examples[0].startswith("e.g. run 2: output: tree: ")
+    assert [example.endswith(" (what it wrote was removed)") for example in examples] == [False, True]
     assert "\n    ".join(["  failed for cause output: 2 and 3", *examples]) in campaign.ok("status").out
     assert [path.name for path in sorted((campaign.data / "tree/v1").iterdir())] == ["tree00001.txt", "tree00004.txt"]
     assert campaign.rows("SELECT DISTINCT exit, cause FROM attempt WHERE run = 2") == [(0, "output")]
