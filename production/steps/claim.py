@@ -29,13 +29,13 @@ def _give_back(site: site_.Site) -> None:
     if not waiting:
         return
     site.porter.stop()
-    now = site.clock.now()
+    now, why = site.clock.now(), "too many failed before it"
     with attempt.writing(site) as change:
-        for run in waiting:
-            if site.layout.program.input:
+        if site.layout.program.input:
+            for run in waiting:
                 change.end_transfer(site.layout.staged(run), site.lease.owner)
-            attempt.give_back(change, run, runs.Cause.RELEASED, "too many failed before it", now)
-    for run in waiting:
+        given_back = [run for run in waiting if attempt.give_back(change, run, runs.Cause.RELEASED, why, now)]
+    for run in given_back:
         attempt.clear(site, run)
 
 
