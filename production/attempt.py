@@ -163,10 +163,16 @@ def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Endi
     if following.not_before is not None:
         again += f", again in {(following.not_before - now).total_seconds():.0f} s"
     if following.state is runs.State.FAILED:
-        log.error("Failed run: %s (%s)", run, why)
+        log.error("Failed run: %s (%s; after %s%s)", run, why, journal.count(run.attempt, "attempt"), _log(site, run))
     elif ending.cause is not runs.Cause.RELEASED:
-        log.warning("Failed attempt of run: %s (%s; %s)", run, why, again)
+        log.warning("Failed attempt of run: %s (%s; %s%s)", run, why, again, _log(site, run))
     return True
+
+
+def _log(site: site_.Site, run: runs.Run) -> str:
+    """Where to read on, if it had a job."""
+    had = run.state in (runs.State.SUBMITTED, runs.State.ENDED)
+    return f"; log: {site.layout.below(site.layout.log(run, 'err'))}" if had else ""
 
 
 def hold(change: base.Change, run: runs.Run, cause: runs.Cause, why: str, now: datetime.datetime) -> bool:

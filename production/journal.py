@@ -12,16 +12,35 @@ _told: dict[str, str] = {}
 _calm: dict[str, float] = {}
 """Since when what was told has not been seen any more."""
 
+_since: dict[str, tuple[float, float]] = {}
+"""Of what is waited for: since when, and when it was told last; boottime."""
+
 CALM = 30.0
 """Seconds that bad weather has to be over before that is told: a full disk has room for a moment whenever a run ends."""
+REMIND = 1800.0
+"""Seconds after which what is waited for is told again."""
 
 
-def once(topic: str, text: str) -> None:
-    """Tell a state of affairs, unless it is what was told last under this topic."""
+def once(topic: str, text: str, level: int = logging.WARNING, figures: str = "") -> bool:
+    """Tell a state of affairs, unless it is what was told last under this topic; other figures are no news."""
     _calm.pop(topic, None)
-    if _told.get(topic) != text:
+    news = _told.get(topic) != text
+    if news:
         _told[topic] = text
-        log.warning(text)
+        log.log(level, "%s%s", text, figures)
+    return news
+
+
+def waiting(topic: str, text: str, now: float, figures: str = "") -> None:
+    """Tell once what is waited for, and again every half an hour. ``now``: boottime."""
+    if once(topic, text, figures=figures):
+        _since[topic] = now, now
+        return
+    since, last = _since.get(topic, (now, now))
+    if now - last >= REMIND:
+        log.warning("Still, for %s: %s%s", span(now - since), text, figures)
+        last = now
+    _since[topic] = since, last
 
 
 def calm(topic: str, text: str, now: float) -> None:
@@ -67,11 +86,16 @@ def held() -> Iterator[None]:
         log.handle(record)
 
 
-def some(runs: Sequence[object], most: int = 10) -> str:
-    """``runs 1, 2, 3``; of many the first, and how many more there are."""
-    told = ", ".join(str(run) for run in runs[:most])
-    more = f" and {len(runs) - most} more" if len(runs) > most else ""
-    return f"{'run' if len(runs) == 1 else 'runs'} {told}{more}"
+def some(runs: Sequence[object]) -> str:
+    """``runs 1, 2 and 3``; of many the first, and how many more there are."""
+    return f"{'run' if len(runs) == 1 else 'runs'} {numbers(runs, len(runs))}"
+
+
+def numbers(runs: Sequence[object], number: int, most: int = 10) -> str:
+    """``1, 2 and 3``, of so many; of many the first, and how many more there are."""
+    told = [str(run) for run in runs[: min(most, number)]]
+    last = [f"{number - len(told)} more"] if number > len(told) else [told.pop()]
+    return " and ".join([", ".join(told), *last]) if told else last[0]
 
 
 def span(seconds: float) -> str:

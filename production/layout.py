@@ -48,6 +48,10 @@ class Layout:
         self._home = os.path.expanduser("~")
         self._log = self._under("log", f"v{production.version}", f"{production.program}.run")
 
+    def below(self, path: str) -> str:
+        """The path as the shift is told it: below data, where it is."""
+        return path.removeprefix(os.path.join(self.settings.data, ""))
+
     def _under(self, *parts: str) -> str:
         return os.path.join(self.settings.data, *parts)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from production import attempt, errors
 from production import run as runs
 from production import site as site_
-from production.journal import calm, once, over
+from production.journal import calm, once, over, waiting
 from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
 
 CYCLE = (keep.step, intake.step, follow.step, finish.step, claim.step, stage.step, submit.step)
@@ -33,7 +33,7 @@ def _cycle(site: site_.Site) -> bool:
     except errors.ProductionError as trouble:
         if not trouble.transient:
             raise
-        once("weather", f"{trouble}; waiting")
+        waiting("weather", f"{trouble}; waiting", site.clock.boottime())
         return False
     if done:
         over("weather", "It goes on")

@@ -7,14 +7,20 @@ Running work is never touched.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import logging
 
+from production import clock as clocks
 from production import errors
 from production.catalogue import base
-from production.journal import once, over
+from production.journal import CALM, once, over, waiting
 from production.transfer import base as transfer
 
 HYSTERESIS = 1.0
 """Per cent of the quota that have to be free again before staging goes on."""
+SETTLED = datetime.timedelta(seconds=10)
+"""After the last run's end: for so long its outputs count as promised, whatever a reading says."""
+MEND = "no run computes that would free any: remove something there, or raise the limit or --spacelim"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,16 +40,27 @@ class Left:
 class Room:
     """The room that a manager's data directory has."""
 
-    def __init__(self, quota: transfer.Quota, data: str, spacelim: float) -> None:
+    def __init__(
+        self, quota: transfer.Quota, data: str, spacelim: float, catalogue: base.Catalogue, clock: clocks.Clock
+    ) -> None:
         """``data`` is the real path of the directory, ``spacelim`` per cent of the quota that may be used."""
         self._quota = quota
         self._data = data
         self._spacelim = spacelim
+        self._catalogue = catalogue
+        self._clock = clock
         self._braked = False
+        self._looked: transfer.Reading | None = None
+        """What the last look was at."""
+        self._still: datetime.datetime | None = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+        """Since when no run is seen to compute: a later reading has seen what their ends freed."""
+        self._waits: dict[str, tuple[str, float]] = {}
+        """{topic: what there is no room for, and since when}."""
 
     def look(self, change: base.Change) -> Left | None:
         """What is left now, in the transaction that takes of it. None: it can't be told; says so, once."""
-        reading = self._read()
+        self._see()
+        reading = self._looked = self._read()
         if reading is None:
             return None
         promised = change.promised(self._data, reading.began)
@@ -63,35 +80,64 @@ class Room:
         try:
             reading = self._quota.reading()
         except errors.QuotaUnread as trouble:
-            once("quota unread", f"{trouble}; nothing new is staged until it can be read")
+            text = f"{trouble}; nothing new is staged until it can be read"
+            waiting("quota unread", text, self._clock.boottime())
             return None
         if reading is not None:  # else it is being read
             over("quota unread", "The quota can be read again")
             self._brake(reading)
         return reading
 
-    def short(self, topic: str, text: str) -> None:
-        """A run waits for room: says so, once; the disk is looked at again soon."""
-        once(topic, text)
+    def short(self, text: str) -> None:
+        """A run waits for room: says so, if it does for longer; the disk is looked at again soon."""
+        if self._looked is not None:
+            self._wait("room", text, self._looked)
+        self._quota.renew()
+
+    def few(self, each: int, left: Left) -> None:
+        """There is not room for as many runs as we might have: says so, once, as it is no trouble."""
+        text = f"There is room for few runs at a time under {self._data}; others are claimed as these finish"
+        figures = f" ({shown(max(0, left.unpromised))} left, a run is expected to need {shown(each)})"
+        once("few", text, logging.INFO, figures)
         self._quota.renew()
 
     def _brake(self, reading: transfer.Reading) -> None:
-        """One message when the limit is passed, one when it is left again by 1 % of it: no flapping between."""
+        """Told when the limit is passed, and when it is left again by 1 % of it: no flapping between."""
         if not self._braked and reading.used >= within(reading.limit, self._spacelim):
             self._braked = True
-            limit = f"{_use(reading)}, --spacelim={self._spacelim:g}"
-            once(
-                "quota", f"No room under {self._data}: {limit}; nothing new is staged or submitted, running jobs go on"
-            )
         elif self._braked and reading.used < within(reading.limit, self._spacelim - HYSTERESIS):
             self._braked = False
+            self._waits.pop("quota", None)
             over("quota", f"There is room under {self._data} again: {_use(reading)}; staging goes on")
         if self._braked:
+            self._wait("quota", f"No room under {self._data}: nothing new is staged or submitted", reading)
             self._quota.renew()
+
+    def _see(self) -> None:
+        if self._catalogue.computing(self._data):
+            self._still = None
+        elif self._still is None:
+            self._still = self._clock.now()
+
+    def _wait(self, topic: str, text: str, reading: transfer.Reading) -> None:
+        """Say what there is no room for. What computes frees some when it ends: then only if it lasts."""
+        now = self._clock.boottime()
+        if self._waits.get(topic, ("", 0.0))[0] != text:
+            self._waits[topic] = text, now
+        lasting = now - self._waits[topic][1] >= CALM
+        self._see()
+        figures = (
+            f" ({_use(reading)}, --spacelim={self._spacelim:g} allows {shown(within(reading.limit, self._spacelim))})"
+        )
+        if self._still is not None and reading.began >= self._still + SETTLED:
+            waiting(topic, f"{text}; {MEND}", now, figures)
+        elif lasting:
+            waiting(topic, f"{text}; running jobs go on", now, figures)
 
 
 def _use(reading: transfer.Reading) -> str:
-    return f"{100 * reading.used / max(1, reading.limit):.0f} % of {shown(reading.limit)} used"
+    share = f"{100 * reading.used / max(1, reading.limit):.0f} %"
+    return f"{shown(reading.used)} of {shown(reading.limit)} used, {share}"
 
 
 def within(limit: int, spacelim: float) -> int:
@@ -100,7 +146,7 @@ def within(limit: int, spacelim: float) -> int:
 
 
 def shown(size: float) -> str:
-    """``2.0 TB``."""
+    """``2.0 TiB``: as settings have it, in powers of 1024."""
     import humanize  # costs as much as the rest of a short command
 
-    return str(humanize.naturalsize(size))
+    return str(humanize.naturalsize(size, binary=True))

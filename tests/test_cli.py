@@ -151,6 +151,18 @@ def test_help_says_what_there_is(empty: Shift) -> None:
     assert set(empty.here()) == {"home"}
 
 
+def test_both_commands_tell_the_software_s_version(empty: Shift) -> None:
+    assert empty.good("--version") == f"run_production {__version__}\n"
+    assert f"This is run_production {__version__}.\n" in empty.run_production("--help").out
+
+
+@pytest.mark.feature("AC-41")
+def test_a_program_that_is_set_in_another_directory(empty: Shift, ready: Shift) -> None:
+    line = empty.run_production("--production=sim").error()
+    assert "there are: alcapana, rootana; no production.toml was found here: are you in the right directory?" in line
+    assert "no production.toml" not in ready.run_production("--production=nonsense").error()
+
+
 def test_help_of_the_other_command(empty: Shift) -> None:
     said = empty.production("--help")
     assert (said.code, said.err) == (0, "")
@@ -173,6 +185,19 @@ def test_a_cluster_that_is_not_here_is_one_line(
     monkeypatch.setenv("PATH", "/nowhere")
     line = ready.run_production("--production=sim", "--new=v5", f"--batch={system}").error()
     assert f"--batch={system}: {client} is not on the PATH; load the cluster's environment first" in line
+
+
+@pytest.mark.feature("AC-15")
+@pytest.mark.parametrize("reader", ["mmlsquota", "lfs", "quota"])
+def test_a_quota_program_that_is_not_here_is_one_line(
+    running: Shift, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with (running.directory / "production.toml").open("a") as file:
+        file.write(f'[quota]\nreader = "{reader}"\n')
+    line = running.run_production("--production=plain", "--new=v5").error()
+    assert f'quota.reader = "{reader}": {reader} is not on the PATH' in line
+    assert "no productions yet" in running.good("status")
 
 
 @pytest.mark.feature("AC-41")
@@ -336,11 +361,11 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
         (["datasets", "add", "1", "--dataset=x", "--tranche=one"], "--tranche=one: not a whole number"),
         (["datasets", "add", "1", "--dataset=Al50"], "run 1 is in dataset Al50 already, as gold, tranche 1"),
         (["datasets", "add", "6-9", "4", "--dataset=Si16", "--tranche=2"], "run 4 is in dataset Si16 already"),
-        (["datasets", "add", "none.csv"], "none.csv: neither a CSV file nor runs"),
+        (["datasets", "add", "none.csv"], "none.csv is not there"),
         (["datasets", "add", "home"], "not a regular file but a directory"),
         (["datasets", "add", "/dev/zero"], "/dev/zero: not a regular file but a device"),
         (["datasets", "add", "production.db"], "production.db"),
-        (["datasets", "add", "a.csv", "b.csv"], "a.csv: neither a CSV file nor runs"),
+        (["datasets", "add", "a.csv", "b.csv"], "a.csv is not there"),
         (["datasets", "add", "production.toml", "--dataset=x"], "production.toml"),
         (["datasets", "add", "1", "--dataset=x", "--database=none.db"], "none.db is not there"),
         (["status", "--database=none.db"], "none.db is not there"),

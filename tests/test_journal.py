@@ -46,3 +46,21 @@ def test_what_comes_and_goes_is_told_once_and_over_when_it_stays_away(lines: lis
 @pytest.mark.parametrize(("seconds", "told"), [(0.4, "0 s"), (119, "119 s"), (600, "10 min"), (18000, "5.0 h")])
 def test_spans_are_words(seconds: float, told: str) -> None:
     assert journal.span(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (1, "1"),
+        (2, "1 and 2"),
+        (3, "1, 2 and 3"),
+        (4, "1, 2, 3 and 4"),
+        (5, "1, 2, 3, 4 and 1 more"),
+        (90, "1, 2, 3, 4 and 86 more"),
+    ],
+)
+def test_runs_are_listed(number: int, told: str) -> None:
+    assert journal.numbers(range(1, number + 1), number, 4) == told
+    assert journal.numbers([7], 1) == "7"
+    assert journal.numbers([7], 3) == "7 and 2 more"
+    assert journal.some([3]) == "run 3"

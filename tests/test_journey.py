@@ -469,7 +469,7 @@ class Manager:
             self.catalogue,
             batch.FakeBatch(house.world),
             porter.FakePorter(house.archive),
-            room.Room(house.quota, house.settings.data, 90),
+            room.Room(house.quota, house.settings.data, 90, self.catalogue, house.clock),
             inspector.FakeInspector(),
             house.clock,
         )

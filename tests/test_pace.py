@@ -7,7 +7,7 @@ import pytest
 from production import pace
 from production.transfer import base
 
-GB, MB = 10**9, 10**6
+GB, MB = 2**30, 2**20
 
 
 def test_short_transfers_are_no_line() -> None:
@@ -37,22 +37,22 @@ def test_long_ones_are_told_once_a_minute_all_in_one_line() -> None:
         (
             60,
             (
-                "run 2091 20 % of 1.2 GB, 4.0 MB/s; run 2092 60.0 MB, 1.0 MB/s;"
-                " run 2093 0 % of 2.0 GB, no byte for 60 s (a tape?); run 2096 0 % of 1.0 GB, has just begun"
+                "run 2091 20 % of 1.2 GiB, 4.0 MiB/s; run 2092 60.0 MiB, 1.0 MiB/s;"
+                " run 2093 0 % of 2.0 GiB, no byte for 60 s (a tape?); run 2096 0 % of 1.0 GiB, has just begun"
             ),
         ),
         (
             120,
             (
-                "run 2091 40 % of 1.2 GB, 4.0 MB/s; run 2092 80.0 MB, no byte for 40 s;"
-                " run 2093 0 % of 2.0 GB, no byte for 2 min (a tape?); run 2096 6 % of 1.0 GB, 1.0 MB/s"
+                "run 2091 40 % of 1.2 GiB, 4.0 MiB/s; run 2092 80.0 MiB, no byte for 40 s;"
+                " run 2093 0 % of 2.0 GiB, no byte for 2 min (a tape?); run 2096 5 % of 1.0 GiB, 1.0 MiB/s"
             ),
         ),
         (
             180,
             (
-                "run 2091 60 % of 1.2 GB, 4.0 MB/s; run 2092 80.0 MB, no byte for 100 s;"
-                " run 2093 0 % of 2.0 GB, no byte for 3 min (a tape?); run 2096 12 % of 1.0 GB, 1.0 MB/s"
+                "run 2091 60 % of 1.2 GiB, 4.0 MiB/s; run 2092 80.0 MiB, no byte for 100 s;"
+                " run 2093 0 % of 2.0 GiB, no byte for 3 min (a tape?); run 2096 11 % of 1.0 GiB, 1.0 MiB/s"
             ),
         ),
     ]

@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from production import room
+from production import journal, room
 from production import run as runs
 from production.catalogue import base, sqlite
 from tests.fakes import clock, quota
@@ -40,6 +40,14 @@ class House:
             return change.claim(self.production.id, number, self.owner, runs.Wanted(), self.clock.now())
 
 
+@pytest.fixture(autouse=True)
+def nothing_told() -> Iterator[None]:
+    """What the journal has told, it tells no more."""
+    yield
+    for topic in ("quota", "quota unread", "room", "few"):
+        journal.over(topic)
+
+
 @pytest.fixture
 def house(tmp_path: pathlib.Path) -> Iterator[House]:
     ticking = clock.FakeClock()
@@ -53,13 +61,42 @@ def house(tmp_path: pathlib.Path) -> Iterator[House]:
                 runs.Owner(0, "alice", "node", "boot", 1, 1), production.id, "local", 10, 5, ticking.now()
             )
         gauge = quota.FakeQuota(ticking, limit=1000)
-        yield House(catalogue, production, owner, gauge, room.Room(gauge, "/data", 90), ticking)
+        yield House(catalogue, production, owner, gauge, room.Room(gauge, "/data", 90, catalogue, ticking), ticking)
 
 
 def test_an_empty_disk_has_its_limit(house: House) -> None:
     assert house.look() == room.Left(900, 900, 900, True)
     house.quota.used = 850
     assert house.look() == room.Left(50, 50, 900, True)
+
+
+def test_a_run_that_waits_for_room_says_for_how_much_and_what_to_do(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.quota.used = 500
+    for _ in range(2):
+        house.look()
+        house.room.short("Run 7 waits for room under /data: its input has 800 Bytes")
+    [told] = caplog.messages
+    assert told == (
+        "Run 7 waits for room under /data: its input has 800 Bytes; no run computes that would free any: remove something "
+        "there, or raise the limit or --spacelim (500 Bytes of 1000 Bytes used, 50 %, --spacelim=90 allows 900 Bytes)"
+    )
+
+
+def test_room_for_few_is_no_trouble(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "production")
+    for used in (0, 100):
+        house.quota.used = used
+        left = house.look()
+        assert left
+        house.room.few(1 << 20, left)
+    [record] = caplog.records
+    assert record.levelname == "INFO"
+    assert record.message == (
+        "There is room for few runs at a time under /data; others are claimed as these finish "
+        "(900 Bytes left, a run is expected to need 1.0 MiB)"
+    )
 
 
 def test_what_is_promised_is_not_left(house: House) -> None:
@@ -80,11 +117,55 @@ def test_the_brake_and_its_end_are_told_once_each(house: House, caplog: pytest.L
         left = house.look()
         assert left is not None
         assert (left.unpromised > 0) == (used in (500, 880, 891))
-    assert caplog.messages == [
-        "No room under /data: 95 % of 1.0 kB used, --spacelim=90; nothing new is staged or submitted, running jobs go on",
-        "There is room under /data again: 50 % of 1.0 kB used; staging goes on",
+    assert [message.partition(" (")[0] for message in caplog.messages] == [
+        f"No room under /data: nothing new is staged or submitted; {room.MEND}",
+        "There is room under /data again: 500 Bytes of 1000 Bytes used, 50 %; staging goes on",
     ]
+    assert caplog.messages[0].endswith(" (950 Bytes of 1000 Bytes used, 95 %, --spacelim=90 allows 900 Bytes)")
     assert house.quota.renewed >= 6  # who waits looks again soon
+
+
+def test_while_a_run_computes_the_brake_is_told_only_if_it_lasts(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "production")
+    (run,) = house.claim(1)
+    with house.catalogue.write() as change:
+        for state, seen in (
+            (State.STAGED, State.CLAIMED),
+            (State.SUBMITTING, State.STAGED),
+            (State.SUBMITTED, State.SUBMITTING),
+        ):
+            assert change.move(dataclasses.replace(run, state=seen), state, "", house.clock.now())
+    for _ in range(5):  # its input fills the disk, and goes when it ends
+        house.quota.used = 950
+        house.look()
+        house.clock.advance(20)
+        house.look()
+        house.quota.used = 100
+        house.look()
+    assert caplog.messages == []
+    house.quota.used = 950
+    for _ in range(2):
+        house.look()
+        house.clock.advance(31)
+    [told] = caplog.messages
+    assert told.startswith("No room under /data: nothing new is staged or submitted; running jobs go on (950 Bytes of")
+    house.quota.used = 960
+    for _ in range(59):
+        house.clock.advance(60)
+        house.look()
+    [_, again] = caplog.messages
+    assert again.startswith("Still, for 31 min: No room under /data")
+    assert "(960 Bytes of 1000 Bytes used" in again
+    with house.catalogue.write() as change:
+        assert change.move(dataclasses.replace(run, state=State.SUBMITTED), State.NEW, "", house.clock.now())
+    house.look()
+    house.clock.advance(10)
+    house.look()
+    assert "no run computes that would free any" in caplog.messages[-1]
+    house.quota.used = 0
+    house.look()
 
 
 @pytest.mark.feature("AC-15")
@@ -93,10 +174,13 @@ def test_a_reader_that_fails_is_told_once_and_nothing_is_staged(house: House, ca
     house.quota.trouble = "mmlsquota gpfs0: exit 1: no such device"
     assert house.look() is None
     assert house.look() is None
+    house.clock.advance(1800)
+    assert house.look() is None
     house.quota.trouble = ""
     assert house.look() is not None
     assert caplog.messages == [
         "mmlsquota gpfs0: exit 1: no such device; nothing new is staged until it can be read",
+        "Still, for 30 min: mmlsquota gpfs0: exit 1: no such device; nothing new is staged until it can be read",
         "The quota can be read again",
     ]
 

@@ -75,6 +75,18 @@ class Ending:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt of a run ended."""
+
+    run: int
+    cause: str | None
+    """None: it succeeded."""
+    message: str = ""
+    log: str = ""
+    """What its job said on stderr; empty: there was no job."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Outlook:
     """What is left for a manager that has nothing in its hands."""
 
@@ -124,6 +136,10 @@ class Promised:
     """Inputs that nobody has ordered yet, and the outputs of these runs."""
 
 
+LISTED = 10
+EXAMPLES = 3
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stuck:
     """Runs that failed or are held for one cause."""
@@ -132,14 +148,10 @@ class Stuck:
     cause: str
     """Empty: nobody said."""
     runs: int
-    first: int
-    """The lowest of them."""
-    why: str
-    """Of that one."""
-
-    def __str__(self) -> str:
-        why = f" ({self.why})" if self.why else ""
-        return f"{self.state}: {self.runs} for cause {self.cause or 'unknown'}, e.g. run {self.first}{why}"
+    first: tuple[int, ...]
+    """The lowest of them, ``LISTED`` at most."""
+    examples: tuple[tuple[int, str], ...]
+    """(run, why) of the first that say different things, ``EXAMPLES`` at most."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,6 +194,10 @@ class Catalogue(Protocol):
         """Failed and held runs by cause, the most frequent first."""
         ...
 
+    def last_words(self, production: int) -> str:
+        """What the manager that was started last said when it ended; empty if it has not."""
+        ...
+
     def in_vain(self, production: int) -> tuple[int, int | None]:
         """How many runs wait for a base run that failed or is held, and the lowest of them."""
         ...
@@ -220,12 +236,16 @@ class Catalogue(Protocol):
         """The first wanted runs that may be claimed now."""
         ...
 
+    def computing(self, data: str) -> int:
+        """How many runs below a data directory have a job, or outputs to be looked at, whoever has them."""
+        ...
+
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         """(path, bytes) of the base run's output."""
         ...
 
-    def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
-        """(run, cause) of a manager's last ended attempts, newest first."""
+    def last_ends(self, owner: runs.Owner, number: int) -> list[End]:
+        """Of a manager's last ended attempts, newest first."""
         ...
 
     def earlier(self, run: runs.Run) -> list[runs.Earlier]:

@@ -132,6 +132,10 @@ UPDATE manager SET lapsed = :now WHERE id = :owner AND beat = :beat AND stop IS 
 -- A manager ends.
 UPDATE manager SET stop = :now, message = :message WHERE id = :owner AND stop IS NULL
 
+-- last_words --
+-- What the manager of a production that was started last said when it ended.
+SELECT message FROM manager WHERE id = (SELECT max(id) FROM manager WHERE production = :production) AND stop IS NOT NULL
+
 -- orphans --
 -- Managers that are gone and still own something that keeps us: runs of our production, or files on their way. A job
 -- can only be followed through the batch system that has it.
@@ -269,7 +273,7 @@ SELECT count(*), min(p.run) FROM production_run AS p JOIN productions AS me ON m
 
 -- last_ends --
 -- How a manager's last attempts ended, newest first.
-SELECT run, cause FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL AND cause IS NOT 'released'
+SELECT run, cause, coalesce(message, ''), coalesce(elog, '') FROM attempt WHERE manager = :owner AND ended_at IS NOT NULL AND cause IS NOT 'released'
   ORDER BY ended_at DESC LIMIT :number
 
 -- causes --
@@ -280,6 +284,12 @@ SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
       WHERE p.production = :production AND p.state IN ('failed', 'held') GROUP BY 1, 2) AS c
   JOIN production_run AS p ON p.production = :production AND p.run = c.first
   ORDER BY c.state, c.runs DESC, c.cause
+
+-- stuck --
+-- The first failed or held runs, with cause and why. By the index of both: with the "+" SQLite doesn't think of another.
+SELECT p.run, coalesce(a.cause, ''), p.why FROM production_run AS p
+  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  WHERE p.production = :production AND p.state IN ('failed', 'held') AND +p.state = :state ORDER BY p.state, p.run LIMIT :look
 
 -- history --
 -- What has happened to a run.
@@ -392,6 +402,11 @@ SELECT p.id, sum(CASE t.state WHEN 'claimed' THEN t.runs ELSE 0 END), sum(t.runs
   FROM productions AS p JOIN tally AS t ON t.production = p.id
   WHERE p.data = :data AND t.state IN ('claimed', 'staged', 'submitting', 'submitted', 'ended')
   GROUP BY p.id HAVING sum(t.runs) > 0
+
+-- computing --
+-- How many runs of a data directory compute, or have just done so: they make room when they end.
+SELECT coalesce(sum(t.runs), 0) FROM productions AS p JOIN tally AS t ON t.production = p.id
+  WHERE p.data = :data AND t.state IN ('submitting', 'submitted', 'ended')
 
 -- typical_outputs --
 -- The median of what a run's outputs have in bytes, of its program's last runs that wrote some; of this version if it can be.

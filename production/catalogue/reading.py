@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,7 +35,8 @@ def read_resources(text: str | None) -> runs.Resources | None:
 
 
 NEAR = 2000
-"""New runs that are looked at for chosen datasets before the datasets are: mostly the first ones are wanted."""
+"""New runs that are looked at for chosen datasets before the datasets are: mostly the first ones are wanted. And so many
+failed ones are looked at for examples, and held ones."""
 
 FOREVER = "9999"
 """Later than every instant: also what is in back-off."""
@@ -61,6 +63,19 @@ def read_new(row: Sequence[Any]) -> runs.Run:
     return runs.Run(
         production, run, label, runs.State.NEW, None, attempt, failures, since, "", None, None, None, None, None
     )
+
+
+def _stuck(state: str, cause: str, number: int, first: Sequence[tuple[int, str]]) -> base.Stuck:
+    """``first``: (run, why) of some of them, by number."""
+    examples: dict[str, tuple[int, str]] = {}
+    for run, why in first:
+        if why:
+            same = re.sub(
+                rf"(?<!\d)0*{run}(?!\d)", "", why
+            )  # "run00012.mid is missing" is said of each with its number
+            examples.setdefault(same, (run, why))
+    listed = tuple(run for run, _ in first[: base.LISTED])
+    return base.Stuck(state, cause, number, listed, tuple(examples.values())[: base.EXAMPLES])
 
 
 class Reading:
@@ -98,7 +113,18 @@ class Reading:
         return dict.fromkeys(runs.State, 0) | {runs.State(state): number for state, number in rows}
 
     def causes(self, production: int) -> list[base.Stuck]:
-        return [base.Stuck(*row) for row in self._all(sql.SQL.causes, production=production)]
+        first: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for state in (runs.State.FAILED, runs.State.HELD):
+            for run, cause, why in self._all(sql.SQL.stuck, production=production, state=state.value, look=NEAR):
+                first.setdefault((state, cause), []).append((run, why))
+        return [
+            _stuck(state, cause, number, first.get((state, cause), [(lowest, why)]))
+            for state, cause, number, lowest, why in self._all(sql.SQL.causes, production=production)
+        ]
+
+    def last_words(self, production: int) -> str:
+        row = self._first(sql.SQL.last_words, production=production)
+        return row[0] if row else ""
 
     def in_vain(self, production: int) -> tuple[int, int | None]:
         row = self._all(sql.SQL.in_vain, production=production)[0]
@@ -138,12 +164,15 @@ class Reading:
     def next_runs(self, production: int, number: int, wanted: runs.Wanted, now: datetime.datetime) -> list[runs.Run]:
         return [read_new(row) for row in next_rows(self._all, production, number, wanted, clock.text(now))]
 
+    def computing(self, data: str) -> int:
+        return int(self._all(sql.SQL.computing, data=data)[0][0])
+
     def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)
         return (row[0], row[1]) if row else None
 
-    def last_ends(self, owner: runs.Owner, number: int) -> list[tuple[int, str | None]]:
-        return [(row[0], row[1]) for row in self._all(sql.SQL.last_ends, owner=owner.id, number=number)]
+    def last_ends(self, owner: runs.Owner, number: int) -> list[base.End]:
+        return [base.End(*row) for row in self._all(sql.SQL.last_ends, owner=owner.id, number=number)]
 
     def earlier(self, run: runs.Run) -> list[runs.Earlier]:
         rows = self._all(sql.SQL.earlier, production=run.production, run=run.run, attempt=run.attempt)

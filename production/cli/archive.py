@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from production.transfer import base
 
 _TELL_EVERY = 1.0
-"""Seconds between two words about a transfer, on a terminal."""
+"""Seconds between two words about a transfer, on a terminal; there they are one line."""
+_TELL_ELSEWHERE = 60.0
 
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -79,6 +80,8 @@ def _list(given: argparse.Namespace) -> int:
 
 
 def _get(given: argparse.Namespace) -> int:
+    from production import room
+
     chosen = options.load_settings(given.config, {})
     program = _program(chosen, given.production)
     # of what else a name may speak there is nothing here: no production, no attempt
@@ -92,11 +95,10 @@ def _get(given: argparse.Namespace) -> int:
             raise errors.UsageError(f"{disk.shown(path)} is there already; nothing was changed")
     with _opened(chosen) as transfer:
         size, begun = transfer.size(remote), time.monotonic()
-        count = transfer.fetch(remote, local, _Told(remote, size), size)
+        with _Told(remote, size) as told:
+            count = transfer.fetch(remote, local, told, size)
         seconds = time.monotonic() - begun
-    options.say(
-        f"{disk.shown(local)}: {count:,} bytes in {seconds:.1f} s, {count / max(seconds, 1e-3) / 1e6:,.1f} MB/s"
-    )
+    options.say(f"{disk.shown(local)}: {count:,} bytes in {seconds:.1f} s, {room.shown(count / max(seconds, 1e-3))}/s")
     return 0
 
 
@@ -121,15 +123,25 @@ def _number(text: str) -> int:
 
 
 class _Told:
-    """Says on a terminal how far a transfer is, or that nothing has come yet."""
+    """Says how far a transfer is, or that nothing has come yet: on a terminal in one line, which goes at the end."""
 
     def __init__(self, remote: str, size: int | None) -> None:
         self._remote = disk.printable(remote)
         self._whole = "" if size is None else f" of {size:,}"
-        self._next = time.monotonic() + _TELL_EVERY
+        self._terminal = sys.stderr.isatty()
+        self._every = _TELL_EVERY if self._terminal else _TELL_ELSEWHERE
+        self._next = time.monotonic() + self._every
+
+    def __enter__(self) -> _Told:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def __call__(self, count: int) -> None:
-        if sys.stderr.isatty() and time.monotonic() >= self._next:
-            self._next = time.monotonic() + _TELL_EVERY
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every
             state = f"{count:,}{self._whole} bytes" if count else "waiting for the first byte (a tape?)"
-            print(f"\r\x1b[K{self._remote}: {state}", end="", file=sys.stderr, flush=True)
+            before, after = ("\r\x1b[K", "") if self._terminal else ("", "\n")
+            print(f"{before}{self._remote}: {state}", end=after, file=sys.stderr, flush=True)

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, clock, disk, errors, layout, manager, process, settings, site
+from production import attempt, brake, clock, disk, errors, layout, manager, process, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
 from production.cli import data, door, farewell, options, terminal, wiring
-from production.journal import log, once, over
+from production.journal import log, over, waiting
 
 LONGEST_MODULES = 16 << 20
 """Bytes of a configuration that is kept in the database."""
@@ -66,7 +66,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         stack.callback(catalogue.close)
         data.check(directory, catalogue.id)
         wanted = patiently(lambda: _wanted(catalogue, order))
-        bringing = wiring.archive(stack, chosen, program)
+        bringing = wiring.archive(stack, chosen, program, greet=order.tag is not None)
         production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id, wanted)
         if catalogue.place.advice:
@@ -76,7 +76,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         if production.stop is not None:
             log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
             return 0
-        data.mark(directory, catalogue.id)
+        data.mark(directory, catalogue.id, catalogue.place.path)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
         counts = patiently(lambda: catalogue.counts(production.id, wanted))
@@ -94,7 +94,10 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
     program = chosen.programs.get(order.program)
     if program is None:
         known = ", ".join(sorted(chosen.programs))
-        raise errors.UsageError(f"--production={order.program}: no such program in the settings; there are: {known}")
+        lost = "" if chosen.files[1:] else "; no production.toml was found here: are you in the right directory?"
+        raise errors.UsageError(
+            f"--production={order.program}: no such program in the settings; there are: {known}{lost}"
+        )
     if not os.path.isfile(program.script):
         what = "is not a file" if os.path.exists(program.script) else "is not there"
         raise errors.UsageError(f"{program.said}: {program.script} {what}")
@@ -104,6 +107,7 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
                 f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
             )
     wiring.check_batch(chosen.batch)
+    wiring.check_quota(chosen.quota)
     return program
 
 
@@ -115,7 +119,7 @@ def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False)
         except errors.ProductionError as trouble:
             if not trouble.transient or enough():
                 raise
-            once("door", f"{trouble}; waiting")
+            waiting("door", f"{trouble}; waiting", time.monotonic())
             time.sleep(1.0)
         else:
             over("door", "It goes on")
@@ -253,7 +257,7 @@ def _work(here: site.Site, stop: Stop, again: str) -> int:
         attempt.sweep(here)
         manager.run(here, stop.wanted)
         if not stop.wanted():
-            patiently(lambda: _end(here, "done"), stop.wanted)
+            patiently(lambda: _end(here, brake.why(here) or "done"), stop.wanted)
             return farewell.done(here)
     except errors.LostLease as lost:
         log.error("%s", lost)
@@ -291,13 +295,15 @@ def _end(here: site.Site, message: str) -> None:
 
 def _leave(here: site.Site, stop: Stop, again: str, told: str = "") -> None:
     stop.begin_leaving()
+    before = farewell.left_over(here)
     try:
         survivors = manager.leave(here, stop.again)
         _end(here, "stopped")
     except Exception as error:  # noqa: BLE001  what is left has to be said, whatever it was
         _tell(error, told)
         survivors = None
-    farewell.interrupted(here, survivors, again)
+    jobs = bool(before.get(runs.State.SUBMITTING) or before.get(runs.State.SUBMITTED))
+    farewell.interrupted(here, survivors, again, jobs=jobs)
 
 
 class Stop:

@@ -9,7 +9,7 @@ import os
 from production import errors
 
 _OF_DATABASE = ".run_production"
-"""In the data directory: a symbolic link to nothing but the id of its database."""
+"""In the data directory: a symbolic link to nothing, but its text is the id of its database, and where that is."""
 
 
 def real(data: str) -> str:
@@ -34,7 +34,7 @@ def check(data: str, catalogue: str) -> None:
     """
     link = os.path.join(data, _OF_DATABASE)
     try:
-        owner = os.readlink(link)
+        owner, _, where = os.readlink(link).partition(" ")
     except FileNotFoundError:
         return
     except OSError as cause:
@@ -42,12 +42,12 @@ def check(data: str, catalogue: str) -> None:
         raise errors.UsageError(f"data {data}: {link} {what}") from cause
     if owner != catalogue:
         raise errors.UsageError(
-            f"data {data} belongs to another database ({link} says {owner}, this one is {catalogue}); "
-            "give each database a data directory of its own"
+            f"data {data} belongs to another database, {where or owner}; give each database a data directory of its own, "
+            f"or go on with that one: --database; if it is gone for good: rm '{link}'"
         )
 
 
-def mark(data: str, catalogue: str) -> None:
+def mark(data: str, catalogue: str, database: str) -> None:
     """The data directory is there, and ours. A link, because it is made and read in one go on any file system.
 
     Raises: UsageError.
@@ -55,7 +55,7 @@ def mark(data: str, catalogue: str) -> None:
     try:
         os.makedirs(data, exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            os.symlink(catalogue, os.path.join(data, _OF_DATABASE))
+            os.symlink(f"{catalogue} {database}", os.path.join(data, _OF_DATABASE))
     except OSError as cause:
         raise errors.UsageError(f"data {data} can't be made: {cause.filename}: {cause.strerror}") from cause
     check(data, catalogue)

@@ -17,8 +17,8 @@ def done(here: site.Site) -> int:
     counts = here.catalogue.counts(here.layout.production.id)
     _sum_up(here)
     causes = here.catalogue.causes(here.layout.production.id)
-    for stuck in causes:
-        log.warning("%s", stuck)
+    for line in (line for stuck in causes for line in terminal.stuck(stuck)):
+        log.warning("%s", line)
     outlook = here.catalogue.outlook(here.layout.production.id, here.lease.owner, here.wanted)
     for other, number in outlook.others:
         log.info("%s@%s (pid %d) is working on %s", other.user, other.host, other.pid, count(number))
@@ -30,17 +30,20 @@ def done(here: site.Site) -> int:
         log.warning("%d waiting for a base run that failed or is held, e.g. run %d", vain, first_in_vain)
     if counts[State.WAITING] > vain:
         log.info("%d waiting for their base run", counts[State.WAITING] - vain)
-    return 3 if causes or vain or elsewhere or brake.on(here) else 0
+    braked = brake.why(here)
+    if braked:
+        log.error("%s", braked)
+    return 3 if causes or vain or elsewhere or braked else 0
 
 
-def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: str) -> None:
+def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: str, *, jobs: bool) -> None:
     """Told to stop. ``survivors`` are runs whose jobs are still there; None: we left in the middle of it.
 
-    ``command`` is the one that goes on.
+    ``command`` is the one that goes on; ``jobs``: whether there were any.
     """
     again = f"go on with: {command}"
     if survivors is None:
-        left = {state: number for state, number in _left(here).items() if number}
+        left = {state: number for state, number in left_over(here).items() if number}
         what = ", ".join(f"{number} {state}" for state, number in left.items()) or "unknown"
         log.error("Left at once; still in our name: %s. The next manager takes them over; %s", what, again)
         return
@@ -54,7 +57,9 @@ def interrupted(here: site.Site, survivors: Sequence[runs.Run] | None, command: 
             log.error(
                 "The job of run %s, of %s, goes on; the next manager follows it; to end it: %s", run, run.user, by_hand
             )
-    what = f"all but {count(len(survivors))} given back" if survivors else "jobs cancelled, claims given back"
+    what = "jobs cancelled, claims given back" if jobs else "claims given back"
+    if survivors:
+        what = f"all but {count(len(survivors))} given back"
     log.info("Stopped: %s; %s", what, again)
     _sum_up(here)
 
@@ -65,7 +70,8 @@ def _sum_up(here: site.Site) -> None:
     log.info("%s: %s", terminal.named(here.layout.production, here.wanted), terminal.summary(counts))
 
 
-def _left(here: site.Site) -> dict[State, int]:
+def left_over(here: site.Site) -> dict[State, int]:
+    """How many runs are in our hands, by state; nothing if it can't be told."""
     try:
         return here.catalogue.in_flight(here.lease.owner)
     except errors.CatalogueError:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import production
 from production import clock, disk, errors
 from production.cli import archive, door, options
 
@@ -28,6 +29,9 @@ LARGEST = 1 << 30
 
 def _parser() -> options.Parser:
     parser = options.Parser(prog="production", description="Set up a production database, and ask how it goes.")
+    parser.add_argument(
+        "--version", action="version", version=f"run_production {production.__version__}", help="of this software"
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
     init = commands.add_parser("init", help="make a new, empty database")
     init.add_argument(
@@ -75,7 +79,7 @@ def _command(arguments: Sequence[str]) -> int:
         return 0
     try:
         given = parser.parse_args(arguments)
-    except SystemExit as end:  # argparse's own --help
+    except SystemExit as end:  # argparse's own --help, and --version
         return int(end.code or 0)
     code: int = given.command(given)
     return code
@@ -125,7 +129,9 @@ def _rows(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
         yield from _ranges(given)
         return
     if not os.path.exists(tables[0]):
-        raise errors.UsageError(f"{tables[0]}: neither a CSV file nor runs such as 2091-2103 2119")
+        table = tables[0].endswith(".csv") or os.path.dirname(tables[0])
+        what = " is not there" if table else ": neither a CSV file nor runs such as 2091-2103 2119"
+        raise errors.UsageError(f"{tables[0]}{what}")
     if len(given.runs) > 1:
         wrong = tables[0] if not tables[0].endswith(".csv") else given.runs[1]
         raise errors.UsageError(f"{wrong}: give one CSV file, or ranges such as 2091-2103 2119")
@@ -233,7 +239,11 @@ def _status(given: argparse.Namespace) -> int:
             counts = terminal.summary(catalogue.counts(production.id))
             options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
             for stuck in catalogue.causes(production.id):
-                options.say(f"  {disk.printable(str(stuck))}")
+                for line in terminal.stuck(stuck):
+                    options.say(f"  {line}")
+            words = "" if production.stop else catalogue.last_words(production.id)
+            if words not in ("", "done", "stopped"):
+                options.say(f"  its last manager stopped: {disk.printable(words)}")
     finally:
         catalogue.close()
     return 0

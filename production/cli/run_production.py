@@ -7,6 +7,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 
+import production
 from production import errors, settings
 from production.cli import options
 
@@ -32,7 +33,7 @@ def _parser() -> options.Parser:
         prog="run_production",
         usage="run_production --production=TYPE [options]",
         description=textwrap.dedent(_DESCRIPTION),
-        epilog=_EXIT_CODES,
+        epilog=f"{_EXIT_CODES}\nThis is run_production {production.__version__}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )

@@ -16,7 +16,7 @@ from typing import TextIO
 from production import clock, disk, errors
 from production import run as runs
 from production.catalogue import base
-from production.journal import log
+from production.journal import log, numbers
 
 
 def local(instant: str) -> str:
@@ -125,6 +125,13 @@ def summary(counts: dict[runs.State, int]) -> str:
         runs.State.WAITING,
     )
     return ", ".join(f"{counts[state]} {state}" for state in order if counts.get(state)) or "no runs"
+
+
+def stuck(one: base.Stuck) -> list[str]:
+    """Lines: ``held for cause staging: 102 and 104``, and examples."""
+    cause = one.cause or "unknown"
+    examples = [f"  e.g. run {run}: {disk.printable(why)}" for run, why in one.examples]
+    return [f"{one.state} for cause {cause}: {numbers(one.first, one.runs)}", *examples]
 
 
 @contextlib.contextmanager

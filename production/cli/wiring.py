@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import time
+from typing import TYPE_CHECKING
 
 from production import clock, errors, layout, lease, process, room, settings
 from production import run as runs
@@ -14,11 +16,18 @@ from production.batch import base as batches
 from production.batch import local
 from production.catalogue import sqlite
 from production.cli import options
+from production.journal import waiting
 from production.outputs import inspect
 from production.transfer import base, copy, porter, quota
 
+if TYPE_CHECKING:
+    from production.transfer import ftp
+
 CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
 """Commands without which a cluster can't be used."""
+
+READERS = ("mmlsquota", "lfs", "quota")
+"""Readers of the disk's limit that are programs of the site."""
 
 COMMAND = 30.0
 """Seconds that a command of a cluster may take, at most: with its controller away a client of Slurm hangs for 9 to 18 s."""
@@ -27,8 +36,10 @@ INSPECTORS = 2
 """Threads that look at outputs."""
 
 
-def archive(stack: contextlib.ExitStack, chosen: settings.Settings, program: settings.Program) -> base.Transfer:
-    """The archive the program's inputs come from; closed with the stack.
+def archive(
+    stack: contextlib.ExitStack, chosen: settings.Settings, program: settings.Program, *, greet: bool
+) -> base.Transfer:
+    """The archive the program's inputs come from; closed with the stack. ``greet``: see now that it lets us in.
 
     Raises: UsageError.
     """
@@ -40,10 +51,25 @@ def archive(stack: contextlib.ExitStack, chosen: settings.Settings, program: set
         )
     opened = transfer(chosen.archive)
     stack.callback(opened.close)
+    if greet and not isinstance(opened, copy.Copy):
+        _greet(opened)
     return opened
 
 
-def transfer(chosen: settings.Archive) -> base.Transfer:
+def _greet(archive: ftp.Ftp) -> None:
+    """One that is away is waited for later; a login that is refused is none of the things that pass.
+
+    Raises: UsageError.
+    """
+    try:
+        archive.greet()
+    except errors.TransferWaits as away:
+        waiting("archive", f"{away}; waiting", time.clock_gettime(time.CLOCK_BOOTTIME))
+    except errors.LoginRefused as refused:
+        raise errors.UsageError(f"{refused}; no version was opened") from refused
+
+
+def transfer(chosen: settings.Archive) -> ftp.Ftp | copy.Copy:
     """The archive of the settings, looked at as far as can be done without asking it anything.
 
     Raises: UsageError.
@@ -73,6 +99,17 @@ def check_batch(chosen: settings.Batch) -> None:
             raise errors.UsageError(
                 f"--batch={chosen.system}: {client} is not on the PATH; load the cluster's environment first"
             )
+
+
+def check_quota(chosen: settings.Quota) -> None:
+    """See that the program that tells the disk's limit is there.
+
+    Raises: UsageError.
+    """
+    if chosen.reader in READERS and shutil.which(chosen.reader) is None:
+        raise errors.UsageError(
+            f'quota.reader = "{chosen.reader}": {chosen.reader} is not on the PATH; add its directory, or choose "directory"'
+        )
 
 
 def _batch(stack: contextlib.ExitStack, chosen: settings.Settings, ticking: clock.SystemClock) -> batches.BatchSystem:
@@ -123,7 +160,7 @@ def site(
         catalogue=catalogue,
         batch=_batch(stack, chosen, ticking),
         porter=carrying,
-        room=room.Room(limit, plan.production.data, chosen.spacelim),
+        room=room.Room(limit, plan.production.data, chosen.spacelim, catalogue, ticking),
         inspector=looking,
         clock=ticking,
     )

@@ -81,7 +81,7 @@ _SMALLEST_LARGE = 2**20
 _LARGEST_SIZE = 2**50
 
 _TIME_RULE = 'seconds, or a text as "1:30:00" or "90m", at most 366 days'
-_SIZE_RULE = 'bytes, or a text as "2G"'
+_SIZE_RULE = 'bytes, or a text as "2G" (K, M, G, T: powers of 1024)'
 
 
 def similar(name: object, names: Collection[str]) -> str:

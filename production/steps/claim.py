@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from production import attempt, brake
+from production import run as runs
 from production import site as site_
 from production.catalogue import base
 
 
 def step(site: site_.Site) -> None:
-    """new → claimed. At most ``nproc`` + ``nprep`` runs are in our hands."""
+    """new → claimed. At most ``nproc`` + ``nprep`` runs are in our hands. With the brake on, back again."""
+    if brake.on(site):
+        _give_back(site)
+        return
     number = site.settings.nproc + site.settings.nprep - sum(site.catalogue.in_flight(site.lease.owner).values())
     now, production = site.clock.now(), site.layout.production.id
-    if number <= 0 or not site.catalogue.next_runs(production, 1, site.wanted, now) or brake.on(site):
+    if number <= 0 or not site.catalogue.next_runs(production, 1, site.wanted, now):
         return
     with attempt.writing(site) as change:
         number = _that_fit(site, change, number)
         if number:
             change.claim(production, number, site.lease.owner, site.wanted, now)
+
+
+def _give_back(site: site_.Site) -> None:
+    """What has no job yet is new again, and nobody brings its input."""
+    waiting = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED)
+    if not waiting:
+        return
+    site.porter.stop()
+    now, why = site.clock.now(), "too many failed before it"
+    with attempt.writing(site) as change:
+        if site.layout.program.input:
+            for run in waiting:
+                change.end_transfer(site.layout.staged(run), site.lease.owner)
+        given_back = [run for run in waiting if attempt.give_back(change, run, runs.Cause.RELEASED, why, now)]
+    for run in given_back:
+        attempt.clear(site, run)
 
 
 def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:
@@ -33,6 +53,6 @@ def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:
         return number  # nothing is known yet; before a file is brought its size is
     fit = left.unpromised // each
     if fit < number:
-        site.room.short("room", "There is no room for more runs at a time; others are claimed as these finish")
+        site.room.few(each, left)
     alone = left.idle and left.unpromised == left.unordered
     return min(number, max(fit, int(alone)))

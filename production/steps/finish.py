@@ -80,11 +80,20 @@ def _write_intents(
             for run, intents in good:
                 change.intend(run, intents)
             failed = [
-                run for run, problem in bad if attempt.fail(site, change, run, base.Ending(Cause.OUTPUT, problem), now)
+                run
+                for run, problem in bad
+                if attempt.fail(site, change, run, base.Ending(Cause.OUTPUT, problem + _fate(site, run)), now)
             ]
         for run in failed:
             attempt.clear(site, run)
     return good
+
+
+def _fate(site: site_.Site, run: runs.Run) -> str:
+    """What becomes of bad outputs, of which the message speaks as if they could be looked at."""
+    work = os.path.join(site.layout.work(run), "")
+    paths = [output.temporary for output in site.layout.outputs(run) if output.temporary.startswith(work)]
+    return " (what it wrote was removed)" if any(map(os.path.lexists, paths)) else ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

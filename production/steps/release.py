@@ -8,7 +8,7 @@ from production import attempt
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
-from production.journal import count, log, some
+from production.journal import count, log, numbers, some
 
 PATIENCE = 30.0
 """Seconds to wait for cancelled jobs to be gone; on clusters, which are slow to end them and to say so, grace is added."""
@@ -28,8 +28,10 @@ def step(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     rest = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED, runs.State.ENDED)
     # What is on its way to its place, or isn't ours to touch, is finished by the next manager.
     stuck = [run for run in rest if not attempt.touchable(site, run) or site.catalogue.intended(run)]
-    _give_back(site, gone, runs.Cause.CANCELLED)
-    _give_back(site, [run for run in rest if run not in stuck], runs.Cause.RELEASED)
+    given_back = _give_back(site, gone, runs.Cause.CANCELLED)
+    given_back += _give_back(site, [run for run in rest if run not in stuck], runs.Cause.RELEASED)
+    if given_back:
+        log.info("Released %s: %s", count(len(given_back)), numbers(given_back, len(given_back)))
     return survivors + stuck
 
 
@@ -67,9 +69,10 @@ def _find(site: site_.Site, unsure: Mapping[str, runs.Run]) -> dict[str, str]:
     return dict(site.batch.find({mark: attempt.sought(site, run) for mark, run in unsure.items()})) if unsure else {}
 
 
-def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause) -> None:
+def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause) -> list[runs.Run]:
+    """Those that were ours to give."""
     if not leaving:
-        return
+        return []
     now = site.clock.now()
     with attempt.writing(site) as change:
         for run in leaving:
@@ -79,4 +82,4 @@ def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause)
         given_back = [run for run in leaving if attempt.give_back(change, run, cause, why, now)]
     for run in given_back:
         attempt.clear(site, run)
-        log.info("Released run: %s", run)
+    return given_back

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from production import attempt, brake
 from production import site as site_
-from production.journal import count, once
+from production.journal import count, waiting
 
 
 def done(site: site_.Site) -> bool:
     """Nothing in our hands, nothing new or waiting that we may take, and all others that hold runs are seen alive."""
-    if site.settings.follow or attempt.in_hand(site):
+    if attempt.in_hand(site) or (site.settings.follow and not brake.on(site)):
         return False
     if site.catalogue.intake_due(site.layout.production.id) or site.catalogue.orphans(
         site.layout.production.id, site.lease.owner
@@ -21,7 +21,6 @@ def done(site: site_.Site) -> bool:
     silent = [(other, number) for other, number in outlook.others if not site.lease.alive(other)]
     for other, number in silent:
         who = f"{other.user}@{other.host} (pid {other.pid})"
-        once(
-            "rest", f"Waiting for {who}, who has {count(number)}: taken over if silent for {site.settings.lease:.0f} s"
-        )
+        text = f"Waiting for {who}, who has {count(number)}: taken over if silent for {site.settings.lease:.0f} s"
+        waiting("rest", text, site.clock.boottime())
     return not silent

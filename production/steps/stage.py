@@ -15,7 +15,7 @@ from production import room as room_
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once, over, span
+from production.journal import log, over, span, waiting
 from production.transfer import base as transfer
 
 State, Cause = runs.State, runs.Cause
@@ -65,7 +65,7 @@ def _stage_raw(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
     paths = {site.layout.staged(run): run for run in claimed}
     waits = [progress.waits for progress in under_way.values() if progress.waits]
     if waits:
-        once("archive", f"{waits[0]}; waiting")
+        waiting("archive", f"{waits[0]}; waiting", site.clock.boottime())
     else:
         over("archive", "The archive answers again")
     far = {f"run {run}": under_way[path] for path, run in paths.items() if path in under_way}
@@ -156,7 +156,7 @@ def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.
         elif known is not None and known > left.most:
             _never_fits(site, change, run, known, left)
         elif known is not None:
-            site.room.short(f"room {run}", f"Run {run} waits for room: its input has {room_.shown(known)}")
+            site.room.short(f"Run {run} waits for room under {site.settings.data}: its input has {room_.shown(known)}")
     spare = room // max(1, len(ordered))
     return {path: expected + spare for path, expected in ordered.items()}
 

@@ -15,7 +15,7 @@ from production import run as runs
 from production import site as site_
 from production.batch import base as batch
 from production.catalogue import base
-from production.journal import log, once, over
+from production.journal import log, once, over, waiting
 
 State, Cause = runs.State, runs.Cause
 
@@ -156,7 +156,7 @@ def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
     now = site.clock.now()
     full, refused_runs = site.batch.full(), []
     if full:
-        once("full", f"No more jobs for now: {full}; the other runs wait")
+        waiting("full", f"No more jobs for now: {full}; the other runs wait", site.clock.boottime())
     else:
         over("full")
     with attempt.writing(site) as change:

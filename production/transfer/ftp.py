@@ -45,6 +45,8 @@ _LONGEST_LISTING = 64 << 20
 """Bytes; a directory of half a million files."""
 _LEAVES = 3
 """Times in a row that a server may leave at one file before that is the file's trouble."""
+_GREETING = 20.0
+"""Seconds that a first login may take while somebody waits at the door."""
 _UNSTAGE = 2.0
 """Seconds in which a server may answer that a recall is withdrawn."""
 _NO_SUCH_COMMAND = ("500", "502", "504")
@@ -135,7 +137,7 @@ class Ftp:
 
     def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int | None:
         path = self._path(remote)
-        return self._use(remote, lambda control: self._size(control, path), waiting)
+        return self._use(path, lambda control: self._size(control, path), waiting)
 
     def fetch(
         self,
@@ -148,24 +150,31 @@ class Ftp:
         path, so_far = self._path(remote), _SoFar(progress)
         begun = self._take_begun(local)
         try:
-            return self._bring(remote, _Wanted(path, local, size), begun, so_far, received)
+            return self._bring(_Wanted(path, local, size), begun, so_far, received)
         except _Anew:
-            return self._bring(remote, _Wanted(path, local, size), None, so_far, received)
+            return self._bring(_Wanted(path, local, size), None, so_far, received)
 
     def recall(self, remote: str, waiting: Callable[[], None]) -> None:
         path = self._path(remote)
         if self._tape:
             try:
-                self._use(remote, lambda control: self._stage(control, path), waiting)
+                self._use(path, lambda control: self._stage(control, path), waiting)
             except errors.ProductionError:
                 raise
             except BaseException:  # out of ``waiting``: nobody wants it any more
                 self._unstage(path)
                 raise
 
+    def greet(self) -> None:
+        """Log in once, before anything depends on it. Raises: TransferWaits: it is away; LoginRefused."""
+        try:
+            self._pool.greet(_patience(_GREETING))
+        except TimeoutError as late:
+            raise errors.TransferWaits(f"{self._pool.place.url} is away: no answer in {_GREETING:.0f} s") from late
+
     def listing(self, directory: str) -> list[base.Entry]:
         path = self._path(directory) if directory else self._root
-        return self._use(directory or self._url, lambda control: self._list(control, path), base.nobody)
+        return self._use(path or self._url, lambda control: self._list(control, path), base.nobody)
 
     def close(self) -> None:
         """Say goodbye to the server; parts that nobody went on with are removed."""
@@ -175,14 +184,12 @@ class Ftp:
         for local, one in begun.items():
             disk.remove_left(local + ".part", one.part)
 
-    def _bring(
-        self, remote: str, wanted: _Wanted, begun: _Begun | None, so_far: _SoFar, received: Callable[[], None]
-    ) -> int:
+    def _bring(self, wanted: _Wanted, begun: _Begun | None, so_far: _SoFar, received: Callable[[], None]) -> int:
         """The connection is given back before our disk is waited for: it can bring another file meanwhile."""
-        with self._telling(remote, so_far.again), contextlib.ExitStack() as stack:
+        with self._telling(wanted.path, so_far.again), contextlib.ExitStack() as stack:
             part = self._pool.use(lambda control: self._fetch(control, wanted, begun, so_far, stack), so_far.again)
             with self._lock:
-                self._leavings.pop(remote, None)
+                self._leavings.pop(wanted.path, None)
             received()
             part.sync()
             part.publish(wanted.local)
@@ -342,14 +349,14 @@ class Ftp:
         # Alone, these would be an option or a home directory to some servers.
         return path if path[0] not in "-~ " else f"./{path}"
 
-    def _use(self, remote: str, deed: Callable[[controls.Control], T], waiting: controls.Waiting) -> T:
-        with self._telling(remote, waiting):
+    def _use(self, path: str, deed: Callable[[controls.Control], T], waiting: controls.Waiting) -> T:
+        with self._telling(path, waiting):
             return self._pool.use(deed, waiting)
 
     @contextlib.contextmanager
-    def _telling(self, remote: str, waiting: controls.Waiting) -> Iterator[None]:
-        """Let what went wrong leave as an error of this house."""
-        what = f"{self._pool.place.url}: {disk.shown(remote)}"
+    def _telling(self, path: str, waiting: controls.Waiting) -> Iterator[None]:
+        """Let what went wrong leave as an error of this house. ``path``: as the server is asked for it."""
+        what = f"{self._pool.place.url}: {disk.shown(path)}"
         try:
             yield
         except (_Short, _Wrong) as error:
@@ -363,22 +370,20 @@ class Ftp:
             raise pool.untrusted(self._pool.place.url, error) from error
         except ftplib.Error as error:
             if pool.gone(error):
-                raise self._left_at(remote, pool.said(error)) from error
+                raise self._left_at(path, pool.said(error)) from error
             if str(error).startswith("550"):
                 raise errors.InputMissing(f"{what}: the archive says: {pool.said(error)}") from error
             raise errors.TransferError(f"{what}: the archive says: {pool.said(error)}") from error
 
-    def _left_at(self, remote: str, said: str) -> errors.TransferError:
+    def _left_at(self, path: str, said: str) -> errors.TransferError:
         """The server let us in, then it left: if it does so each time at this file, it is the file's trouble."""
         with self._lock:
-            times = self._leavings[remote] = self._leavings.get(remote, 0) + 1
+            times = self._leavings[path] = self._leavings.get(path, 0) + 1
             if times >= _LEAVES:
-                del self._leavings[remote]
+                del self._leavings[path]
         if times < _LEAVES:
             return errors.TransferWaits(f"{self._pool.place.url} is away: {said}")
-        return errors.TransferError(
-            f"{self._pool.place.url}: {disk.shown(remote)}: the archive leaves each time: {said}"
-        )
+        return errors.TransferError(f"{self._pool.place.url}: {disk.shown(path)}: the archive leaves each time: {said}")
 
     # --- parts that are gone on with ---
 

@@ -70,6 +70,14 @@ class Pool:
         """Whether the server is there and lets us in. Raises: TransferWaits, LoginRefused."""
         self._give(self._open(waiting))
 
+    def greet(self, waiting: controls.Waiting) -> None:
+        """Log in once, and no more than that if it is refused. Raises: TransferWaits, LoginRefused."""
+        with self._door:
+            control = self._try(waiting)
+        if control is None:
+            raise self._refusal()
+        self._give(control)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -198,8 +206,9 @@ class Pool:
         return errors.TransferWaits(f"{self.place.url} is away: {why}")
 
     def _refusal(self) -> errors.LoginRefused:
+        times = "once" if self._refused == 1 else f"{self._refused} times"
         return errors.LoginRefused(
-            f"{self._no()} ({self._refused} times; look at the user and password in {self._login.file or 'your netrc'})"
+            f"{self._no()} ({times}; look at the user and password in {self._login.file or 'your netrc'})"
         )
 
     def _no(self) -> str:

@@ -92,8 +92,19 @@ def test_a_wrong_password_stops_it_cleanly(campaign: Campaign, server: hostile_f
     campaign.raw(range(1, 4))
     campaign.begin("1-3")
     result = campaign.run("--production=sim", "--new=v5")
-    assert result.code == 1
-    assert server.count("PASS") == 2
+    assert (result.code, len(result.err.splitlines())) == (2, 1), str(result)
+    assert re.search(r"530 .*\(once; look at the user and password in .*netrc\); no version was opened", result.err)
+    assert server.count("PASS") == 1
+    assert ftp.PASSWORD not in result.err
+    assert "no productions yet" in campaign.ok("status").out
+    campaign.ok("datasets", "add", "9", "--dataset=Other", "--quality=silver")
+    server.mood = hostile_ftp.Mood()
+    assert campaign.run("--production=sim", "--new=v5", "--dataset=Other").code == 0
+    server.mood = hostile_ftp.Mood(login=lambda user, password: f"530 {user}, {password} is wrong")
+    before = server.count("PASS")
+    result = campaign.run("--production=sim")
+    assert result.code == 1, str(result)
+    assert server.count("PASS") == before + 2
     errors = [line for line in result.err.splitlines() if " ERROR " in line]
     assert len(errors) == 1
     refusal = rf"{re.escape(server.url().rstrip('/'))} refuses the login of {re.escape(ftp.USER)}: 530 [^;]*"
@@ -104,6 +115,8 @@ def test_a_wrong_password_stops_it_cleanly(campaign: Campaign, server: hostile_f
     assert "netrc" in errors[0]
     assert ftp.PASSWORD not in result.err
     assert campaign.letters("sim_v1") == "NNN"
+    assert result.said("Stopped: claims given back; go on with: ")
+    assert [message for message in result.messages if message.startswith("Released")] == ["Released 3 runs: 1, 2 and 3"]
     campaign.nothing_in_hands()
 
 

@@ -55,6 +55,6 @@ def test_two_databases_do_not_share_a_data_directory(begun: Campaign) -> None:
     begun.ok("datasets", "add", "1", "--dataset=Al100", f"--database={other}")
     result = begun.run("--production=sim", "--new=v5", f"--database={other}")
     assert result.code == 2
-    assert f"data {begun.data} belongs to another database" in result.err
+    assert f"data {begun.data} belongs to another database, {begun.database}; " in result.err
     assert "give each database a data directory of its own" in result.err
     assert "no productions yet" in begun.ok("status", f"--database={other}").out

@@ -6,6 +6,7 @@ import datetime
 import fcntl
 import itertools
 import os
+import re
 import signal
 import subprocess
 
@@ -82,7 +83,11 @@ def test_a_run_that_always_fails_is_tried_so_many_times(campaign: Campaign) -> N
     tried = (campaign.directory / "tried").read_text().splitlines()
     assert [line for line in tried if line.startswith("7 ")] == ["7 1", "7 2", "7 3", "7 4"]
     assert len(tried) == 11 + 4
-    assert result.said("Failed run: 7 (program: exit 9: bad magic)")
+    log = "log: log/v1/sim.run00007.err)"
+    assert f"Failed run: 7 (program: exit 9: bad magic; after 4 attempts; {log}" in result.messages
+    tries = [message for message in result.messages if message.startswith("Failed attempt of run: 7 (program: exit 9")]
+    assert len(tries) == 3
+    assert all(message.endswith(log) for message in tries), tries
     assert campaign.one("SELECT stop FROM productions") is None, "it is not finished"
     again = campaign.run("--production=sim")
     assert again.code == 3
@@ -103,6 +108,7 @@ def test_the_pauses_before_another_try_grow(campaign: Campaign) -> None:
         assert least <= pause < least + 2
 
 
+@pytest.mark.feature("AC-23")
 def test_when_all_fail_alike_it_stops_claiming(campaign: Campaign) -> None:
     campaign.script("sim.sh", 'echo "$1" >>@/tried; echo "no such file: libCore.so" >&2; exit 127')
     campaign.settings(SIMPLE + "retry.pause = 1000\n")
@@ -110,11 +116,17 @@ def test_when_all_fail_alike_it_stops_claiming(campaign: Campaign) -> None:
     result = campaign.run("--production=sim", "--new=t", "--nproc=2", "--nprep=0")
     tried = (campaign.directory / "tried").read_text().split()
     assert 10 <= len(tried) <= 12, "ten, and those that were under way"
-    [brake] = [message for message in result.messages if "in a row" in message]
-    assert "10 runs" in brake
-    assert "program" in brake
-    assert result.code not in (0, 130), f"the work is not done:\n{result}"
+    told = [number for number, message in enumerate(result.messages) if "in a row" in message]
+    brake = result.messages[told[0]]
+    assert brake.startswith("10 runs in a row failed for the same cause (program), the last was run ")
+    assert re.search(r"\(exit 127: no such file: libCore.so; log: log/v1/sim.run000\d\d.err\)", brake), brake
+    assert result.err.splitlines()[told[0]].split()[2] == "ERROR"
+    assert told[1:] == [len(result.messages) - 1], "and once more as the last line"
+    assert result.messages[-1] == brake
+    assert not [message for message in result.messages[told[0] :] if message.startswith("Submitting")]
+    assert result.code == 3, f"the work is not done:\n{result}"
     campaign.nothing_in_hands()
+    assert f"its last manager stopped: {brake}" in campaign.ok("status").out
     # mended, the same command goes on
     campaign.script("sim.sh", "exec true")
     campaign.settings(SIMPLE + "retry.pause = 0\n")
@@ -122,6 +134,22 @@ def test_when_all_fail_alike_it_stops_claiming(campaign: Campaign) -> None:
     again.wait_for("Finished run", 85)
     again.stop()
     assert campaign.letters("sim_v1").count("F") >= 85
+    assert "in a row" not in campaign.ok("status").out
+
+
+def test_what_is_staged_is_given_back_when_all_fail_alike(campaign: Campaign) -> None:
+    """Also by who would stay for more, and while files come."""
+    campaign.script("sim.sh", 'echo "$1" >>@/tried; exit 1')
+    campaign.settings(SIMPLE + 'input = "run{run:05d}.mid"\nretry.pause = 1000\n')
+    campaign.raw(range(1, 101))
+    campaign.begin("1-100")
+    result = campaign.run("--production=sim", "--new=t", "--nproc=2", "--nprep=20", "--follow")
+    assert result.code == 3, str(result)
+    tried = (campaign.directory / "tried").read_text().split()
+    assert 10 <= len(tried) <= 12, "ten, and those that were under way"
+    assert campaign.letters("sim_v1") == "N" * 100, "nothing is held against them"
+    campaign.nothing_in_hands()
+    assert os.listdir(campaign.data / "raw") == []
 
 
 def test_one_success_between_releases_the_brake(campaign: Campaign) -> None:

@@ -64,7 +64,12 @@ def test_exit_0_without_the_output_is_a_failure(campaign: Campaign) -> None:
     assert campaign.letters("ana_v1") == "FEEF"
     assert result.said("Failed run: 2 (output: tree:")
     assert result.said("tree00002.txt is missing")
-    assert result.said("failed: 2 for cause output, e.g. run 2")
+    assert "failed for cause output: 2 and 3" in result.messages
+    examples = [message for message in result.messages if message.startswith("e.g. run ")]
+    assert len(examples) == 2, "one is missing, one is empty"
+    assert examples[0].startswith("e.g. run 2: output: tree: ")
+    assert [example.endswith(" (what it wrote was removed)") for example in examples] == [False, True]
+    assert "\n    ".join(["  failed for cause output: 2 and 3", *examples]) in campaign.ok("status").out
     assert [path.name for path in sorted((campaign.data / "tree/v1").iterdir())] == ["tree00001.txt", "tree00004.txt"]
     assert campaign.rows("SELECT DISTINCT exit, cause FROM attempt WHERE run = 2") == [(0, "output")]
 
@@ -131,7 +136,7 @@ def test_a_file_that_is_there_already_holds_its_run(campaign: Campaign) -> None:
     [held] = [message for message in result.messages if message.startswith("Held run: 2")]
     assert str(there) in held
     assert "move it away" in held
-    assert result.said("held: 1 for cause output, e.g. run 2")
+    assert result.said("held for cause output: 2")
     campaign.nothing_in_hands()
 
 

@@ -151,6 +151,7 @@ def test_one_truncated_run(campaign: Campaign, simulated: pathlib.Path) -> None:
     [failed] = [message for message in result.messages if message.startswith("Failed run: 3112")]
     assert "program: exit 3: lifetime.py: " in failed
     assert f"truncated: {size // 2} bytes" in failed, "the shift sees why"
-    assert result.messages[-1].startswith("failed: 1 for cause program, e.g. run 3112 (program: exit 3: ")
+    assert result.messages[-2] == "failed for cause program: 3112"
+    assert result.messages[-1].startswith("e.g. run 3112: program: exit 3: ")
     assert campaign.rows("SELECT cause, exit FROM attempt WHERE run = 3112") == [("program", 3)] * 2
     assert not list((campaign.data / "tree/v1").glob("*3112*"))

@@ -720,10 +720,29 @@ class Exam:
         causes = (Cause.PROGRAM, None, Cause.RELEASED, Cause.LAUNCH)
         for run, cause in zip(desk.claim(production, owner), causes, strict=True):
             desk.clock.advance(1)
-            desk.end(run, cause)
-        assert desk.catalogue.last_ends(owner, 10) == [(4, "launch"), (2, None), (1, "program")]
-        assert desk.catalogue.last_ends(owner, 2) == [(4, "launch"), (2, None)]
+            desk.end(run, cause, message=f"run {run}")
+        desk.subject.shell("UPDATE attempt SET elog = '/data/log' WHERE run = 1")
+        ends = [
+            base.End(4, "launch", "run 4"),
+            base.End(2, None, "run 2"),
+            base.End(1, "program", "run 1", "/data/log"),
+        ]
+        assert desk.catalogue.last_ends(owner, 10) == ends
+        assert desk.catalogue.last_ends(owner, 2) == ends[:2]
         assert desk.catalogue.last_ends(other, 10) == []
+
+    def test_the_last_words_of_whoever_was_started_last(self, desk: Desk) -> None:
+        desk.add(1)
+        production, other = desk.open(), desk.open()
+        assert desk.catalogue.last_words(production.id) == ""
+        first, second = desk.enter(production), desk.enter(production)
+        for owner in (second, first):
+            with desk.catalogue.write() as change:
+                change.leave(owner, f"said by {owner.id}", desk.now)
+        assert desk.catalogue.last_words(production.id) == f"said by {second.id}"
+        assert desk.catalogue.last_words(other.id) == ""
+        desk.enter(production)
+        assert desk.catalogue.last_words(production.id) == "", "somebody works on it"
 
     def test_failed_and_held_runs_by_cause(self, desk: Desk) -> None:
         desk.add(*range(1, 7))
@@ -736,11 +755,22 @@ class Exam:
         desk.move(held, State.HELD)
         desk.subject.shell("UPDATE production_run SET why = 'run ' || run WHERE run IN (1, 2, 5)")
         assert desk.catalogue.causes(production.id) == [
-            base.Stuck("failed", "program", 2, 1, "run 1"),
-            base.Stuck("failed", "time", 1, 3, ""),
-            base.Stuck("held", "", 1, 5, "run 5"),
-            base.Stuck("held", "output", 1, 4, ""),
+            base.Stuck("failed", "program", 2, (1, 2), ((1, "run 1"),)),
+            base.Stuck("failed", "time", 1, (3,), ()),
+            base.Stuck("held", "", 1, (5,), ((5, "run 5"),)),
+            base.Stuck("held", "output", 1, (4,), ()),
         ]
+
+    def test_of_many_stuck_runs_the_first_and_what_differs(self, desk: Desk) -> None:
+        desk.add(*range(1, 31))
+        production = desk.open()
+        for run in desk.claim(production, desk.enter(production), 30):
+            desk.end(run, Cause.PROGRAM)
+            desk.move(run, State.FAILED)
+        desk.subject.shell("UPDATE production_run SET why = 'exit ' || (90 + run / 6)")
+        examples = ((1, "exit 90"), (6, "exit 91"), (12, "exit 92"))
+        stuck = base.Stuck("failed", "program", 30, tuple(range(1, 11)), examples)
+        assert desk.catalogue.causes(production.id) == [stuck]
 
     def test_an_ending_is_kept_with_all_that_is_known(self, desk: Desk) -> None:
         desk.add(1)

@@ -503,6 +503,8 @@ def test_a_missing_file_is_told_in_the_servers_words(
     archive = open_ftp()
     with pytest.raises(errors.InputMissing, match=r"gone\.mid: the archive says: 550 no such file"):
         archive.size("gone.mid")
+    with pytest.raises(errors.InputMissing, match=r": mu/raw/gone\.mid: the archive says: 550"):
+        open_ftp(server.url("mu/raw")).size("gone.mid")
     server.mood = Mood(answers={"RETR": "550-Not on disk\r\n550 and not on tape"})
     with pytest.raises(errors.InputMissing, match="550-Not on disk 550 and not on tape"):
         archive.fetch("run.mid", str(disk / "run.mid"), nothing)

@@ -290,7 +290,7 @@ def test_script_returns_0_without_output(tmp_path: pathlib.Path) -> None:
     assert code == 3, manager.tail
     assert "tree00002.dat is missing" in manager.with_("Failed run: 2 (output: ")[0]
     assert len(manager.with_("Failed attempt of run: 2")) == 2
-    assert manager.with_("failed: 1 for cause output, e.g. run 2")
+    assert manager.with_("failed for cause output: 2")
     assert _states(one) == {"finished": 3, "failed": 1}
     assert check.gone(one) == []
 
