@@ -247,9 +247,6 @@ class FakeBatch:
             if jobs.get(job.task.mark) == job.id and not job.stubborn and not job.unknown:
                 self._world.kill(job)
 
-    def full(self) -> str:
-        return ""
-
     def by_hand(self, job: str) -> str:
         return f"qdel {job}"
 
