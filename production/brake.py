@@ -1,16 +1,12 @@
-"""When one run after the other fails in the same way, it isn't the runs: this manager takes no more, to its end."""
+"""When one run after the other fails in the same way, it isn't the runs: nothing more is taken until one succeeds."""
 
 from __future__ import annotations
 
 import logging
-import weakref
 
-from production import lease, site
 from production import run as runs
-from production.journal import once
-
-_why: weakref.WeakKeyDictionary[lease.Lease, str] = weakref.WeakKeyDictionary()
-"""Of each manager in this process that is braked: for good, as it has stopped bringing files."""
+from production import site
+from production.journal import once, over
 
 
 def on(here: site.Site) -> bool:
@@ -18,17 +14,13 @@ def on(here: site.Site) -> bool:
     text = why(here)
     if text:
         once("brake", text, logging.ERROR)
+    else:
+        over("brake", "A run that was under way has not failed so: it goes on")
     return bool(text)
 
 
 def why(here: site.Site) -> str:
-    """What braked it, with an example and the mend; empty: nothing did."""
-    if here.lease not in _why and (text := _seen(here)):
-        _why[here.lease] = text
-    return _why.get(here.lease, "")
-
-
-def _seen(here: site.Site) -> str:
+    """What brakes us, with an example and the mend; empty: nothing does."""
     number = here.settings.consecutive
     ends = here.catalogue.last_ends(here.lease.owner, number)
     causes = {end.cause for end in ends}

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
 """Commands without which a cluster can't be used."""
 
-READERS = ("mmlsquota", "lfs", "quota")
-"""Readers of the disk's limit that are programs of the site."""
-
 COMMAND = 30.0
 """Seconds that a command of a cluster may take, at most: with its controller away a client of Slurm hangs for 9 to 18 s."""
 
@@ -106,7 +103,7 @@ def check_quota(chosen: settings.Quota) -> None:
 
     Raises: UsageError.
     """
-    if chosen.reader in READERS and shutil.which(chosen.reader) is None:
+    if chosen.reader in settings.QUOTA_COMMANDS and shutil.which(chosen.reader) is None:
         raise errors.UsageError(
             f'quota.reader = "{chosen.reader}": {chosen.reader} is not on the PATH; add its directory, or choose "directory"'
         )

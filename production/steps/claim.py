@@ -28,7 +28,8 @@ def _give_back(site: site_.Site) -> None:
     waiting = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED)
     if not waiting:
         return
-    site.porter.stop()
+    if site.layout.program.input:
+        site.porter.forget([site.layout.staged(run) for run in waiting])
     now, why = site.clock.now(), "too many failed before it"
     with attempt.writing(site) as change:
         if site.layout.program.input:
