@@ -154,7 +154,8 @@ def _make_home(site: site_.Site, run: runs.Run) -> None:
 def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Ending, now: datetime.datetime) -> bool:
     """The attempt ended for a cause: once more later, or not at all. False if the run wasn't ours any more."""
     assert ending.cause is not None
-    following = retry.after(run, ending.cause, site.layout.program.retry, now)
+    lost = retry.lost(site.catalogue.earlier(run)) if ending.cause is runs.Cause.NODE else 0
+    following = retry.after(run, ending.cause, site.layout.program.retry, now, lost)
     told = ending.message.removeprefix(f"{ending.cause} ")  # "output tree: …" says it already
     why = "; ".join(filter(None, (f"{ending.cause}: {told}" if told else str(ending.cause), following.note)))
     if not leave(change, run, following, why, dataclasses.replace(ending, counted=following.counted), now):
@@ -351,10 +352,8 @@ def sweep(site: site_.Site) -> None:
     # Listed before asked: what is there now and isn't in flight afterwards will never be needed.
     names = {name for directory in (site.layout.jobs(), site.layout.works()) for name in _list(directory)}
     found = {(int(match[1]), int(match[2])): match[0] for match in map(_ATTEMPT.match, names) if match}
-    manifests = [name for name in names if batch.submission_of(name)]
-    living = site.catalogue.living(site.layout.production.id) if found or manifests else set()
-    for name in manifests if not living else ():  # a manager removes its own, but for those that were killed
-        _remove(os.path.join(site.layout.jobs(), name))
+    living = site.catalogue.living(site.layout.production.id) if found else set()
+    sweep_manifests(site)
     for attempt, stem in found.items():
         if attempt not in living:
             jobs = os.path.join(site.layout.jobs(), stem)
@@ -364,6 +363,14 @@ def sweep(site: site_.Site) -> None:
         if path not in at_work:
             _remove(path)
     _sweep_parts(site)
+
+
+def sweep_manifests(site: site_.Site) -> None:
+    """Remove what arrays were sent with, once nothing of the production is in flight; those who sent them may be dead."""
+    names = [name for name in _list(site.layout.jobs()) if batch.submission_of(name)]
+    if names and not site.catalogue.living(site.layout.production.id):
+        for name in names:
+            _remove(os.path.join(site.layout.jobs(), name))
 
 
 def _sweep_parts(site: site_.Site) -> None:

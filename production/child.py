@@ -42,11 +42,11 @@ def run(
     leaving: Callable[[], bool],
     *,
     apart: bool = False,
-    variables: Mapping[str, str] | None = None,
+    variables: Mapping[str, str | None] | None = None,
     read: bytes = b"",
     kept: int = KEPT,
 ) -> End:
-    """Run a program that reads ``read``; ``limit`` is in seconds, ``variables`` go over the environment.
+    """Run a program that reads ``read``; ``limit`` is in seconds, ``variables`` go over the environment, None takes away.
 
     ``apart``: its standard error is kept apart from its standard output; of each the last ``kept`` bytes.
     Raises: OSError: it could not be started.
@@ -106,13 +106,13 @@ def _source(stack: contextlib.ExitStack, read: bytes) -> int:
     return source
 
 
-def _spawn(argv: Sequence[str], streams: tuple[int, int, int], variables: Mapping[str, str]) -> int:
+def _spawn(argv: Sequence[str], streams: tuple[int, int, int], variables: Mapping[str, str | None]) -> int:
     # Not subprocess: our threads block every signal, a child inherits that, and only posix_spawn takes it off again
     # (a check that runs `timeout` would never see its SIGALRM). SIGPIPE and SIGXFSZ are ignored in a Python process.
     return os.posix_spawnp(
         argv[0],
         list(argv),
-        {**os.environ, **variables},
+        {name: value for name, value in {**os.environ, **variables}.items() if value is not None},
         file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
         setsid=True,
         setsigmask=[],

@@ -52,7 +52,7 @@ def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
             if not trouble.transient or again():
                 raise
             once("weather", f"{trouble}; waiting (Ctrl-C again leaves at once)")
-            site.clock.wait(1.0)
+            site.clock.wait(site.settings.pause)
 
 
 def _ended(site: site_.Site) -> list[runs.Run]:
@@ -62,15 +62,23 @@ def _ended(site: site_.Site) -> list[runs.Run]:
 def _finish_ended(site: site_.Site, again: Callable[[], bool]) -> None:
     """What has been computed isn't thrown away, if looking at it takes no longer than our patience."""
     end = site.clock.boottime() + PATIENCE
+    _patiently(site, follow.step)  # a silent batch system doesn't keep what has ended from its place
+    _patiently(site, finish.step)
+    while any(attempt.touchable(site, run) for run in _ended(site)) and not again():
+        if site.clock.boottime() > end:
+            return
+        site.clock.wait(0.2)
+        if not _patiently(site, finish.step):
+            return
+
+
+def _patiently(site: site_.Site, step: Callable[[site_.Site], None]) -> bool:
+    """Whether the step was done; bad weather is told."""
     try:
-        follow.step(site)
-        finish.step(site)
-        while any(attempt.touchable(site, run) for run in _ended(site)) and not again():
-            if site.clock.boottime() > end:
-                return
-            site.clock.wait(0.2)
-            finish.step(site)
+        step(site)
     except errors.ProductionError as trouble:
         if not trouble.transient:
             raise
         once("weather", str(trouble))
+        return False
+    return True

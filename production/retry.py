@@ -15,6 +15,9 @@ NOT_COUNTED = frozenset({runs.Cause.RELEASED, runs.Cause.NODE})
 GROWTH = 1.5
 """So many times what was used, or asked for, is asked for by an attempt that follows one that had too little."""
 
+NODES = 5
+"""Nodes in a row that may be lost under a run, before somebody looks whether it is the run that makes them fall."""
+
 AVOIDED = 8
 """Hosts that are avoided at most; the last that were lost."""
 
@@ -31,11 +34,15 @@ class Next:
     """Why it isn't tried again although it might be; with the mend."""
 
 
-def after(run: runs.Run, cause: runs.Cause, retry: settings.Retry, now: datetime.datetime) -> Next:
-    """The next state of ``run`` after its attempt ended for ``cause``."""
+def after(run: runs.Run, cause: runs.Cause, retry: settings.Retry, now: datetime.datetime, lost: int = 0) -> Next:
+    """The next state of ``run`` after its attempt ended for ``cause``, and so many before it for ``node``."""
+    if cause is runs.Cause.NODE and lost + 1 >= NODES:
+        return Next(
+            runs.State.HELD, run.failures, False, note=f"{NODES} times in a row: look whether it is the run's doing"
+        )
     if cause is runs.Cause.NODE:  # not at once: the next host may be in the same trouble
-        pause = datetime.timedelta(seconds=min(retry.pause, retry.longest))
-        return Next(runs.State.NEW, run.failures, False, now + pause)
+        pause = min(retry.longest, retry.pause * retry.factor**lost)
+        return Next(runs.State.NEW, run.failures, False, now + datetime.timedelta(seconds=pause))
     if cause in NOT_COUNTED:
         return Next(runs.State.NEW, run.failures, False)
     failures = run.failures + 1
@@ -76,6 +83,17 @@ def _more(now: float | None, had: float | None, used: float | None, most: float 
         return now
     grown = GROWTH * max(known)
     return max(now or 0, grown if most is None else min(grown, most))
+
+
+def lost(earlier: Sequence[runs.Earlier]) -> int:
+    """How many attempts in a row, the last ones, lost their node."""
+    number = 0
+    for one in reversed(earlier):
+        if one.cause is runs.Cause.NODE:
+            number += 1
+        elif one.cause not in NOT_COUNTED:
+            break
+    return number
 
 
 def avoided(earlier: Sequence[runs.Earlier]) -> tuple[str, ...]:

@@ -177,6 +177,16 @@ def test_help_of_the_other_command(empty: Shift) -> None:
 # ── slips ──
 
 
+def test_a_script_with_dos_line_ends_is_one_line(empty: Shift) -> None:
+    (empty.directory / "sim.sh").write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
+    (empty.directory / "production.toml").write_text(
+        'database = "p.db"\ndata = "data"\n[programs.sim]\nscript = "sim.sh"\n'
+    )
+    empty.good("init", "p.db")
+    line = empty.run_production("--production=sim", "--new=t").error()
+    assert "sim.sh has DOS line ends; mend: sed -i" in line
+
+
 @pytest.mark.feature("AC-08", "AC-28")
 @pytest.mark.parametrize(("system", "client"), [("sge", "qsub"), ("slurm", "sbatch")])
 def test_a_cluster_that_is_not_here_is_one_line(

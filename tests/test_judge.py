@@ -150,7 +150,7 @@ def test_a_revoked_witness_is_the_last_word_of_a_job_that_cannot_be_seen() -> No
             batch.Report(Phase.GONE, exit=75),
             STARTED,
             Cause.NODE,
-            "its job was started again, and doesn't run twice: its node was lost",
+            "its job was started twice, which is not done, or its ticket was taken away",
         ),
         (batch.Report(Phase.GONE, exit=75), ended(75), Cause.PROGRAM, "exit 75"),
         # it wasn't allowed to

@@ -145,6 +145,63 @@ def test_a_site_that_lets_no_more_in(bench: Bench) -> None:
     assert len(list(pathlib.Path(tasks[0].ticket).parent.glob("*.manifest"))) <= len(started)
 
 
+@pytest.mark.feature("AC-23")
+def test_a_site_whose_arrays_are_smaller(bench: Bench) -> None:
+    """It is found out, and none of the runs is held responsible."""
+    bench.cluster.set(array=3)
+    script = bench.ground.script("exit 0")
+    tasks = [bench.ground.task_of((script,)) for _ in range(8)]
+    asked, started = bench.queue(), dict[str, str]()
+    for number in range(8):
+        waiting = [task for task in tasks if task.mark not in started][: asked.takes()]
+        if waiting:
+            started |= asked.submit(base.Submission(f"sim-v1-c0ffee-s{number:06}", tuple(waiting)))
+        bench.clock.advance(16)
+    assert started.keys() == {task.mark for task in tasks}
+
+
+@pytest.mark.parametrize("line", ["#SBATCH --array=2091-2092", "#$ -t 2091-2092"])
+def test_a_script_that_takes_its_run_from_an_array_of_its_own_is_refused(bench: Bench, line: str) -> None:
+    """It would compute run 1 where 2091 is meant, and nobody would notice."""
+    task = bench.ground.task_of((bench.ground.script(f"#!/bin/sh\n{line}\nexit 0\n"),))
+    if line.startswith(bench.dialect.prefix + " "):
+        with pytest.raises(errors.SubmitRefused, match="makes an array of its own"):
+            bench.queue().submit(bench.ground.submission(task))
+    else:
+        assert bench.queue().submit(bench.ground.submission(task))
+
+
+@pytest.mark.feature("AC-28")
+def test_what_filters_the_users_own_view_is_not_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUEUE_PARTITION", "long")
+    said = shell.Here().run(["sh", "-c", "echo ${SQUEUE_PARTITION-unset} $SLURM_TIME_FORMAT"], timeout=10)
+    assert said.stdout == "unset %s\n"
+
+
+def test_a_command_that_takes_too_long_is_told_with_its_words() -> None:
+    with pytest.raises(errors.BatchUnanswered, match=r"sh took longer than 0.5 s: temporarily unable"):
+        shell.Here().run(["sh", "-c", "echo temporarily unable >&2; sleep 60"], timeout=0.5)
+
+
+def test_who_wants_to_leave_at_once_waits_for_no_command() -> None:
+    with pytest.raises(errors.BatchUnanswered, match="the manager is leaving"):
+        shell.Here(lambda: True).run(["sleep", "60"], timeout=30)
+
+
+def test_a_lost_job_is_cancelled_before_another_is_sent(bench: Bench) -> None:
+    """A listing may have been filtered by somebody."""
+    asked, jobs, _ = one(bench)
+    bench.cluster.set(late=True)
+    bench.later(asked, jobs)
+    bench.cluster.change(1, state="RUNNING", host="n01")
+    bench.later(asked, jobs)
+    with bench.cluster.state() as known:
+        known["jobs"].clear()
+    report = [bench.later(asked, jobs) for _ in range(12)][-1]
+    assert report.cause is Cause.LOST
+    assert len(bench.cluster.calls(bench.programs[3])) == 1
+
+
 @pytest.mark.parametrize("how", ["down", "lost"])
 def test_nobody_can_tell(bench: Bench, how: str) -> None:
     bench.cluster.lie(bench.programs[0], how)

@@ -160,3 +160,14 @@ def test_a_lost_host_is_avoided_until_something_else_went_wrong() -> None:
     assert retry.avoided([*lost, earlier(Cause.RELEASED)]) == tuple(f"n{number:02}" for number in range(2, 10))
     assert retry.avoided([*lost, earlier(Cause.PROGRAM, host="n11"), earlier(Cause.NODE, host="n12")]) == ("n12",)
     assert seconds(retry.after(run(), Cause.NODE, settings.Retry(pause=20), NOW)) == 20
+
+
+@pytest.mark.feature("AC-21")
+def test_a_run_under_which_node_after_node_is_lost_is_held() -> None:
+    lost = [earlier(Cause.NODE, host=f"n{number:02}") for number in range(4)]
+    assert retry.lost([earlier(Cause.PROGRAM), *lost, earlier(Cause.RELEASED)]) == 4
+    rules = settings.Retry(pause=10, factor=2)
+    assert seconds(retry.after(run(), Cause.NODE, rules, NOW, 2)) == 40
+    following = retry.after(run(), Cause.NODE, rules, NOW, 4)
+    assert (following.state, following.counted) == (State.HELD, False)
+    assert "5 times in a row" in following.note

@@ -235,7 +235,7 @@ def test_why_a_job_waits_in_error() -> None:
     [
         ("1", 3, None, None, ""),
         ("215.3", 0, None, None, ""),
-        ("215.5", None, 9, None, "assumedly after job"),  # qdel, or itself
+        ("215.5", None, 9, None, "a signal ended it: of qdel, of its node, or its own"),
         ("216.1", None, 9, Cause.TIME, "qmaster enforced h_rt, h_cpu, or h_vmem limit"),
         ("218.1", None, None, Cause.LAUNCH, "opening input/output file"),  # though exit_status is 0
         ("217.1", 7, None, None, ""),  # the last of two records

@@ -52,6 +52,16 @@ def test_the_reply_to_a_submission(said: str, array: str) -> None:
     assert SLURM.parse_submit(said) == array
 
 
+def test_a_banner_may_stand_before_the_reply() -> None:
+    assert SLURM.parse_submit("*** Welcome to the cluster\n\n4711;main\n") == "4711"
+
+
+@pytest.mark.parametrize("line", ["-a 1-9", "--array=2091-2092", "--arra 3"])
+def test_a_script_with_an_array_of_its_own(line: str) -> None:
+    assert SLURM.own_array(line.split())
+    assert not SLURM.own_array(["--account=mu", "--acctg-freq=30", "-A", "mu"])
+
+
 @pytest.mark.parametrize("said", ["", "\n", "Submitted batch job 2\n", "2\n3\n", "sbatch: error: 5", "2 3"])
 def test_a_reply_that_is_none(said: str) -> None:
     with pytest.raises(errors.BatchUnanswered, match="sbatch answered"):

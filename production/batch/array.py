@@ -40,6 +40,8 @@ def options_of(script: str, dialect: scheduler.Dialect) -> tuple[str, ...]:
     """Lines of a user's job script that are options to the batch system, without those that would hurt.
 
     They stand in the comments that it begins with. A script that can't be read has none: its job will say so.
+
+    Raises: SubmitRefused: it takes its runs from the numbers of an array of its own.
     """
     try:
         with disk.reading(script) as (descriptor, _):
@@ -50,7 +52,15 @@ def options_of(script: str, dialect: scheduler.Dialect) -> tuple[str, ...]:
     for line in text.split("\n"):
         if line.strip() and not line.startswith("#"):
             break
-        if line.startswith(dialect.prefix) and not dialect.unwanted(_words(line.removeprefix(dialect.prefix))):
+        if not line.startswith(dialect.prefix):
+            continue
+        words = _words(line.removeprefix(dialect.prefix))
+        if dialect.own_array(words):
+            raise errors.SubmitRefused(
+                f"{disk.shown(script)} makes an array of its own ({line.strip()}), so its task numbers would not be the"
+                " runs: take that line out, and the run from the arguments"
+            )
+        if not dialect.unwanted(words):
             found.append(line.rstrip())
     return tuple(found)
 

@@ -94,6 +94,8 @@ class Report:
     """The batch system's own words."""
     cause: runs.Cause | None = None
     """Why it ended, where the batch system itself says so."""
+    held: bool = False
+    """It waits until somebody lets it go."""
     began: bool = True
     """False: it is gone without having run, for all that the batch system knows; its witness would know better."""
 

@@ -32,7 +32,7 @@ class Client:
         refusal = self._dialect.refusal(reply)
         if not refusal:
             raise errors.BatchUnanswered(_problem(command, reply))
-        raise errors.SubmitRefused(f"{command[0]}: {refusal}")
+        raise errors.SubmitRefused(f"{command[0]}: {refusal.removeprefix(f'{command[0]}: ')}")
 
     def list(self, users: Collection[str]) -> dict[str, scheduler.Seen]:
         """{job id: what is said of it}, of all jobs of these users. Raises: BatchUnanswered."""

@@ -23,6 +23,16 @@ from production.batch import witness as witness_
 _Needs = tuple[tuple[str, ...], object, tuple[str, ...]]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Line:
+    """What is sent of a task."""
+
+    text: str
+    """Its line of the manifest."""
+    options: tuple[str, ...]
+    """Of its script."""
+
+
 class Queue:
     """The BatchSystem of a cluster. Called from one thread; jobs of other users and names don't matter."""
 
@@ -65,13 +75,12 @@ class Queue:
             manifest = os.path.join(os.path.dirname(first.ticket), name + base.MANIFEST)
             asked = scheduler.Array(name, len(tasks), first.resources, first.excluded, submission.niceness)
             try:
-                array.write(manifest, (lines[task.mark] for task in tasks))
+                array.write(manifest, (lines[task.mark].text for task in tasks))
                 job = self._submit_anywhere(asked, array.script(manifest, options, self._dialect))
             except errors.SubmitRefused as refused:
                 with contextlib.suppress(OSError):
                     os.unlink(manifest)
                 if self.full():
-                    self._most = max(1, len(tasks) // 2)  # half of it may fit
                     break
                 refusals.append(str(refused))
                 continue
@@ -105,19 +114,28 @@ class Queue:
         """The array's id; if there are too many jobs, that is remembered for a poll, or for more and more."""
         try:
             job = self._client.submit(asked, script)
-        except errors.SubmitRefused as refused:
-            if self._dialect.full(str(refused)):
-                pause = self._policy.poll * min(scheduler.SLOWEST, 2**self._refused)
-                self._full, self._full_until = str(refused), self._clock.boottime() + pause
-                self._refused += 1
+        except errors.BatchError as trouble:
+            if self._dialect.full(str(trouble)) or (asked.size > 1 and self._dialect.too_large(str(trouble))):
+                self._send_less(asked.size, str(trouble))
             raise
         self._refused = 0
         return job
 
-    def _lines(self, tasks: Iterable[base.Task], refusals: list[str]) -> dict[str, str]:
-        """{mark: line of the manifest} of the tasks that can be run."""
-        lines: dict[str, str] = {}
+    def _send_less(self, size: int, why: str) -> None:
+        """Half of it may fit, and later more; where arrays have to be smaller, not more."""
+        pause = self._policy.poll * min(scheduler.SLOWEST, 2**self._refused)
+        self._full, self._full_until = why, self._clock.boottime() + pause
+        self._most = max(1, size // 2)
+        if self._dialect.too_large(why):
+            self._limit = self._most
+        else:
+            self._refused += 1
+
+    def _lines(self, tasks: Iterable[base.Task], refusals: list[str]) -> dict[str, _Line]:
+        """{mark: what is sent of it} of the tasks that can be run."""
+        lines: dict[str, _Line] = {}
         directories: dict[str, bool] = {}
+        options: dict[str, tuple[str, ...]] = {}
         for task in tasks:
             try:
                 for log in (task.stdout, task.stderr):
@@ -126,23 +144,22 @@ class Queue:
                         raise errors.SubmitRefused(
                             f"run {task.run}: its log {log} can't be written: make its directory"
                         )
-                lines[task.mark] = array.line(task)
+                script = task.argv[0]
+                if script not in options:
+                    options[script] = array.options_of(script, self._dialect)
+                lines[task.mark] = _Line(array.line(task), options[script])
             except errors.SubmitRefused as refused:
                 refusals.append(str(refused))
         return lines
 
     def _groups(
-        self, submission: base.Submission, lines: Collection[str]
+        self, submission: base.Submission, lines: Mapping[str, _Line]
     ) -> Iterable[tuple[tuple[str, ...], Sequence[base.Task]]]:
         """Options of their script, and tasks, of each array: what needs the same goes together, as many as may."""
         groups: dict[_Needs, list[base.Task]] = {}
-        options: dict[str, tuple[str, ...]] = {}
         for task in submission.tasks:
             if task.mark in lines:
-                script = task.argv[0]
-                if script not in options:
-                    options[script] = array.options_of(script, self._dialect)
-                groups.setdefault((options[script], task.resources, task.excluded), []).append(task)
+                groups.setdefault((lines[task.mark].options, task.resources, task.excluded), []).append(task)
         for (wanted, _, _), tasks in groups.items():
             left = tasks
             while left:

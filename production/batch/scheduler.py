@@ -105,6 +105,10 @@ class Dialect(Protocol):
         """Whether an option line of a script would keep us from submitting or following its job."""
         ...
 
+    def own_array(self, words: Sequence[str]) -> bool:
+        """Whether an option line of a script makes an array of its own."""
+        ...
+
     def submit_command(self, array: Array) -> list[str]:
         """Submits the script that it is given on its standard input."""
         ...
@@ -167,6 +171,10 @@ class Dialect(Protocol):
 
     def refusal(self, reply: Completed) -> str:
         """Why a submission was refused, for certain; empty if it can't be told."""
+        ...
+
+    def too_large(self, refusal: str) -> bool:
+        """Whether it was refused only because the site's arrays are smaller."""
         ...
 
     def full(self, refusal: str) -> bool:

@@ -28,7 +28,7 @@ Phase: TypeAlias = base.Phase
 NEAR = 0.9
 """A job that used so much of the memory it asked for was ended for that: programs often give up before the limit."""
 
-_TOLD = re.compile(r"([0-9]{1,12})(?:\.[0-9]{1,9}-[0-9]{1,9}:[0-9]{1,9})?")
+_ANSWER = re.compile(r"([0-9]{1,12})(?:\.[0-9]{1,9}-[0-9]{1,9}:[0-9]{1,9})?")
 _JOB = re.compile(r"([0-9]{1,12})\.([0-9]{1,9})")
 _STATE = re.compile(r"[a-zA-Z]{1,8}")
 _RECORD = re.compile(r"^={10,}\s*$", re.MULTILINE)
@@ -70,10 +70,14 @@ class GridEngine:
     def unwanted(self, words: Sequence[str]) -> bool:
         return any(word in ("-sync", "-verify", "-help", "-cwd", "-now", "-b", "-@", "-t") for word in words)
 
+    def own_array(self, words: Sequence[str]) -> bool:
+        return "-t" in words
+
     def submit_command(self, array: scheduler.Array) -> list[str]:
         command = [
             "qsub", "-terse", "-N", array.name, "-t", f"1-{array.size}", "-r", "n", "-S", "/bin/sh", "-wd", "/",
             "-o", "/dev/null", "-e", "/dev/null", "-j", "n", "-m", "n",
+            "-b", "n", "-sync", "n", "-now", "n",  # whatever a site's sge_request says
             "-w", "e",  # what would not fit an empty cluster is refused, not kept for ever
         ]  # fmt: skip
         asked = array.resources
@@ -95,7 +99,7 @@ class GridEngine:
     def parse_submit(self, text: str) -> str:
         """Source: qsub(1), ``-terse``: ``215.1-6:2`` of an array. A site's own words may stand before it."""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        match = _TOLD.fullmatch(lines[-1]) if lines else None
+        match = _ANSWER.fullmatch(lines[-1]) if lines else None
         if match is None:
             raise errors.BatchUnanswered(f"qsub answered {text.strip()[:200]!r}")
         return match[1]
@@ -108,7 +112,7 @@ class GridEngine:
         return (match[1], int(match[2])) if match else None
 
     def query_command(self, users: Sequence[str]) -> list[str]:
-        return ["qstat", "-xml", "-u", ",".join(users)]
+        return ["qstat", "-xml", "-s", "prsz", "-u", ",".join(users)]  # -s: a site's sge_qstat may hide some
 
     def parse_query(self, text: str) -> dict[str, scheduler.Seen]:
         """Source: qstat(1) of 8.1.9, ``-xml``; tests/data/gridengine-8.1.9/qstat*.xml."""
@@ -188,6 +192,10 @@ class GridEngine:
             return ""
         return " ".join(said)[:300].removeprefix("Unable to run job: ")
 
+    def too_large(self, refusal: str) -> bool:
+        """Source: sge_conf(5), ``max_aj_tasks``; tests/data/gridengine-8.1.9/qsub-array-too-large.err.txt."""
+        return re.search(r"more than [0-9]+ tasks", refusal) is not None
+
     def full(self, refusal: str) -> bool:
         """Source: sge_conf(5), ``max_u_jobs`` and ``max_jobs``; tests/data/gridengine-8.1.9/qsub-too-many*.txt."""
         return _TOO_MANY.search(refusal) is not None
@@ -203,7 +211,7 @@ def _listed(job: ElementTree.Element) -> Iterator[tuple[str, scheduler.Seen]]:
     if not (number.isdecimal() and len(number) <= 12 and _STATE.fullmatch(state)):
         raise errors.BatchUnanswered(f"qstat tells of a job {number[:20]!r} in state {state[:20]!r}")
     host = job.findtext("queue_name", "").rpartition("@")[2].strip() or None
-    report = base.Report(_phase(state), host=host, reason=state)
+    report = base.Report(_phase(state), host=host, reason=state, held="h" in state)
     seen = scheduler.Seen(report, job.findtext("JB_name", ""), hopeless=int("E" in state and "d" not in state))
     tasks = job.findtext("tasks", "").strip()
     if not tasks:
@@ -233,9 +241,15 @@ def _ended(record: Mapping[str, str], failed: int, words: str) -> base.Report:
         host if host not in ("", "unknown") else None,
         _number(record.get("cpu", "").removesuffix("s")) if ran else None,
         _amount(record["maxvmem"]) or None if ran else None,  # 0 of a job that nobody had a look at
-        words or (f"failed {failed}" if failed else ""),
+        _told(words, failed),
         cause,
     )
+
+
+def _told(words: str, failed: int) -> str:
+    if failed == 100:
+        return "a signal ended it: of qdel, of its node, or its own"  # Grid Engine says: assumedly after job
+    return words or (f"failed {failed}" if failed else "")
 
 
 def _cause(record: Mapping[str, str], failed: int, status: int | None) -> Cause | None:

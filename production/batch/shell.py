@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 
 from production import child, errors
 from production.batch import scheduler
@@ -11,15 +12,22 @@ LONGEST = 1 << 26
 """Bytes of a reply: a hundred thousand jobs in XML. Whoever says more isn't answering our question."""
 
 _ENGLISH = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
+_FILTERS = ("SQUEUE_", "SACCT_", "SCANCEL_", "SBATCH_WAIT", "SBATCH_ARRAY_INX")
+"""How variables begin by which users see, or mean, only some of their jobs: we have to see all."""
 
 
 class Here:
     """The Shell of this machine."""
 
+    def __init__(self, leaving: Callable[[], bool] = lambda: False) -> None:
+        """``leaving``: whether somebody wants to leave at once, whatever a command does."""
+        self._leaving = leaving
+
     def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
         try:
+            variables = _ENGLISH | {name: None for name in os.environ if name.startswith(_FILTERS)}
             end = child.run(
-                argv, timeout, _never, apart=True, variables=_ENGLISH, read=input, kept=LONGEST + 1
+                argv, timeout, self._leaving, apart=True, variables=variables, read=input, kept=LONGEST + 1
             )  # fmt: skip
         except FileNotFoundError as cause:
             raise errors.BatchError(
@@ -28,9 +36,11 @@ class Here:
         except OSError as cause:
             raise errors.BatchUnanswered(f"{argv[0]} can't be run: {cause.strerror}") from cause
         if not end.ended:
-            raise errors.BatchUnanswered(f"{argv[0]} took longer than {timeout:g} s")
+            said = child.last_line(end.complained)
+            told = child.problem(end, timeout, self._leaving)
+            raise errors.BatchUnanswered(f"{argv[0]} {told}" + (f": {said}" if said else ""))
         if end.status is None or end.status < 0:
-            raise errors.BatchUnanswered(f"{argv[0]} {child.problem(end, timeout, _never)}")
+            raise errors.BatchUnanswered(f"{argv[0]} {child.problem(end, timeout, self._leaving)}")
         if len(end.said) > LONGEST:
             raise errors.BatchUnanswered(f"{argv[0]} said more than {LONGEST >> 20} MB")
         return scheduler.Completed(
@@ -39,7 +49,3 @@ class Here:
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-
-def _never() -> bool:
-    return False

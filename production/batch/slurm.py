@@ -48,6 +48,7 @@ _NEVER = frozenset(
     "QOSMaxWallDurationPerJobLimit QOSMinCpuNotSatisfied AssocMaxCpuPerJobLimit AssocMaxMemPerJob "
     "AssocMaxNodePerJobLimit AssocMaxWallDurationPerJobLimit".split()
 )
+_HELD = frozenset({"JobHeldUser", "JobHeldAdmin", "BeginTime", "JobHoldMaxRequeue"})
 _LAUNCH_FAILURE = 53
 """The signal that Slurm tells of if it couldn't open the log or enter the directory."""
 
@@ -64,7 +65,7 @@ _UNSURE = re.compile(
     re.IGNORECASE,
 )
 
-_TOO_MANY = re.compile(r"(?:Max|Grp)SubmitJob")
+_TOO_MANY = re.compile(r"(?:Max|Grp)SubmitJob|temporarily unable to accept job")
 
 _FIELDS = "JobID,State,ExitCode,TotalCPU,MaxRSS,NodeList,JobName"
 _FIELDS_OF_THE_LOG = "jobid,state,exitcode"
@@ -83,7 +84,13 @@ class Slurm:
     """Below MaxArraySize, as shipped."""
 
     def unwanted(self, words: Sequence[str]) -> bool:
-        return any(word in ("-W", "--wait", "--test-only", "hetjob", "packjob") for word in words)
+        return any(
+            word in ("-W", "hetjob", "packjob") or (len(word) > 4 and "--test-only".startswith(word))
+            or (len(word) > 4 and "--wait".startswith(word)) for word in words
+        )  # fmt: skip
+
+    def own_array(self, words: Sequence[str]) -> bool:
+        return any(word.startswith(("-a", "--arr")) and not word.startswith("--acc") for word in words)
 
     def submit_command(self, array: scheduler.Array) -> list[str]:
         command = [
@@ -104,11 +111,14 @@ class Slurm:
         return command
 
     def parse_submit(self, text: str) -> str:
-        """Source: sbatch(1), ``--parsable``: the id, and the cluster's name behind a semicolon if there are several."""
-        match = _ARRAY.fullmatch(text.strip())
-        if match is None:
+        """Source: sbatch(1), ``--parsable``: the id, and the cluster's name behind a semicolon if there are several.
+
+        A site's own words may stand before it.
+        """
+        found = [match for line in text.splitlines() if (match := _ARRAY.fullmatch(line.strip()))]
+        if len(found) != 1:
             raise errors.BatchUnanswered(f"sbatch answered {text.strip()[:200]!r}")
-        return match[1]
+        return found[0][1]
 
     def job(self, array: str, index: int) -> str:
         return f"{array}_{index}"
@@ -198,6 +208,10 @@ class Slurm:
             return ""
         return "; ".join(line.removeprefix("sbatch: error: ").strip() for line in said[-2:])[:300]
 
+    def too_large(self, refusal: str) -> bool:
+        """Source: MaxArraySize; tests/data/slurm-22.05.8/sbatch-array-too-large.err.txt."""
+        return "Invalid job array specification" in refusal
+
     def full(self, refusal: str) -> bool:
         """Source: Slurm's resource limits (MaxSubmitJobs, GrpSubmitJobs); tests/data/slurm-22.05.8/sbatch-too-many*.txt."""
         return _TOO_MANY.search(refusal) is not None
@@ -227,7 +241,8 @@ def _listed(state: str, reason: str, host: str) -> base.Report:
     told = "" if reason == "None" else reason
     if phase is Phase.GONE:
         told = " ".join(filter(None, (state, told and f"({told})"))) if state != "COMPLETED" else ""
-    return base.Report(phase, exit=exit_, host=host or None, reason=told, cause=_CAUSES.get(state))
+    held = state == "PENDING" and reason in _HELD
+    return base.Report(phase, exit=exit_, host=host or None, reason=told, cause=_CAUSES.get(state), held=held)
 
 
 def _hopeless(state: str, reason: str) -> int:

@@ -37,6 +37,8 @@ class _Job:
     """Empty: it is no id of the scheduler's."""
     report: base.Report
     alias: str = ""
+    name: str = ""
+    """Of its array; empty: it was never listed."""
     asked: bool = False
     """Somebody has asked for it."""
     foreign: bool = False
@@ -126,6 +128,8 @@ class Watch:
     def cancel(self, ids: Collection[str]) -> None:
         """End those that aren't gone, and look for that soon. Raises: BatchUnanswered."""
         living = [job for job in map(self._job, ids) if not job.gone]
+        if all(job.cancelled for job in living) and self._clock.boottime() < self._next:
+            return  # it was said a moment ago
         self._client.cancel([job.id for job in living])
         for job in living:
             job.cancelled = True
@@ -198,6 +202,7 @@ class Watch:
             return
         job.absent, job.settled, job.report, job.alias = None, False, seen.report, seen.alias
         job.waited = seen.report.phase is base.Phase.PENDING
+        job.name = seen.name
         job.looks = job.looks + 1 if seen.hopeless else 0
         if job.gone:
             job.ask_at = now
@@ -215,6 +220,8 @@ class Watch:
         found = self._client.ended({job.id: job.alias for job in due})
         for job in due:
             seen = found.get(job.id) or found.get(job.alias)
+            if seen is not None and seen.name and job.name and seen.name != job.name:
+                seen = None  # of an earlier job: numbers come again
             job.ask_at, job.pause = now + job.pause, min(2 * job.pause, scheduler.SLOWEST * self._policy.poll)
             if seen is not None and seen.report.phase is base.Phase.GONE:
                 job.report, job.settled = _merged(job, seen.report), True
@@ -225,6 +232,7 @@ class Watch:
 
     def _give_up(self, now: float) -> None:
         """Jobs that nobody will say anything of any more."""
+        lost: list[str] = []
         for job in self._jobs.values():
             if job.settled or job.absent is None or job.ask_at <= now or (job.foreign and job.waited is None):
                 continue
@@ -236,7 +244,11 @@ class Watch:
                 job.report = dataclasses.replace(rest, began=False)
             elif now - job.absent >= self._policy.grace:
                 job.report = _NEVER_BEGAN if job.waited else _LOST
+                lost.append(job.id)
             job.settled = job.gone
+        if lost:  # a listing may be filtered by somebody: what is sent again must not run twice
+            with contextlib.suppress(errors.BatchUnanswered):
+                self._client.cancel(lost)
 
     def _rest_of(self, array: str) -> base.Report | None:
         """How the jobs of an array ended that hadn't begun, where the scheduler has one record for all of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import re
 import shlex
@@ -85,7 +86,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
             entered = _entered(catalogue, plan, ticking, stop)
             if entered is None:
                 return door.INTERRUPTED
-            here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking)
+            here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking, stop.again)
             return _work(here, stop, order.again(production.version))
 
 
@@ -106,9 +107,19 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
             raise errors.UsageError(
                 f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
             )
+    _check_script(program)
     wiring.check_batch(chosen.batch)
     wiring.check_quota(chosen.quota)
     return program
+
+
+def _check_script(program: settings.Program) -> None:
+    """A script from another world is told as what it is; each job would only say "not found". Raises: UsageError."""
+    with contextlib.suppress(OSError), open(program.script, "rb") as file:
+        if file.readline(4096).endswith(b"\r\n"):
+            raise errors.UsageError(
+                f"{program.said}: {program.script} has DOS line ends; mend: sed -i 's/\\r$//' '{program.script}'"
+            )
 
 
 def patiently(deed: Callable[[], T], enough: Callable[[], bool] = lambda: False) -> T:
@@ -281,6 +292,7 @@ def _tell(error: Exception, told: str = "") -> str:
 
 def _end(here: site.Site, message: str) -> None:
     attempt.clear_tickets(here, here.lease.owner.id)
+    attempt.sweep_manifests(here)
     with here.catalogue.write(here.lease.owner) as change:
         change.leave(here.lease.owner, message, here.clock.now())
         closed = change.close_production(here.layout.production.id, here.clock.now())
@@ -306,6 +318,11 @@ def _leave(here: site.Site, stop: Stop, again: str, told: str = "") -> None:
     farewell.interrupted(here, survivors, again, jobs=jobs)
 
 
+TOGETHER = 1.0
+"""Seconds: signals that come so close together, before we have begun to leave, are one wish (a terminal that is closed
+sends two)."""
+
+
 class Stop:
     """What signals asked for. Handlers only count, and wake the loop."""
 
@@ -313,10 +330,14 @@ class Stop:
         self._clock = clock_
         self._count = 0
         self._leaving = 0
+        self._last = -math.inf
 
     def handle(self, _number: int, _frame: object) -> None:
         """The signal handler."""
-        self._count += 1
+        now = self._clock.boottime()
+        if self._leaving or now - self._last > TOGETHER:
+            self._count += 1
+        self._last = now
         self._clock.wake()
 
     def wanted(self) -> bool:
@@ -325,11 +346,11 @@ class Stop:
 
     def begin_leaving(self) -> None:
         """What was said so far has been heard."""
-        self._leaving = max(1, self._count)
+        self._leaving = 1
 
     def again(self) -> bool:
         """Somebody said stop once more while we were leaving."""
-        return self._count > self._leaving
+        return self._count > max(1, self._leaving)
 
 
 @contextlib.contextmanager

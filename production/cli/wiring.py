@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from production import clock, errors, layout, lease, process, room, settings
@@ -109,7 +110,9 @@ def check_quota(chosen: settings.Quota) -> None:
         )
 
 
-def _batch(stack: contextlib.ExitStack, chosen: settings.Settings, ticking: clock.SystemClock) -> batches.BatchSystem:
+def _batch(
+    stack: contextlib.ExitStack, chosen: settings.Settings, ticking: clock.SystemClock, again: Callable[[], bool]
+) -> batches.BatchSystem:
     """Who computes; closed with the stack."""
     if chosen.batch.system == "local":
         here = local.Local()
@@ -126,12 +129,12 @@ def _batch(stack: contextlib.ExitStack, chosen: settings.Settings, ticking: cloc
         timeout=min(COMMAND, chosen.lease / 4),
         tasks=chosen.batch.tasks,
     )
-    cluster = queue.Queue(dialect, shell.Here(), process.user(), ticking, policy)
+    cluster = queue.Queue(dialect, shell.Here(again), process.user(), ticking, policy)
     stack.callback(cluster.close)
     return cluster
 
 
-def site(
+def site(  # noqa: PLR0913  this is where all of them meet
     stack: contextlib.ExitStack,
     plan: layout.Layout,
     entered: runs.Owner,
@@ -139,8 +142,9 @@ def site(
     catalogue: sqlite.Database,
     bringing: base.Transfer,
     ticking: clock.SystemClock,
+    again: Callable[[], bool],
 ) -> site_.Site:
-    """All of them, for a manager that has entered itself in the database."""
+    """All of them, for a manager that has entered itself in the database. ``again`` tells of a second Ctrl-C."""
     chosen = plan.settings
     carrying = porter.Threads(bringing, ticking, chosen.archive.transfers)
     stack.callback(carrying.close)
@@ -155,7 +159,7 @@ def site(
         wanted=wanted,
         lease=lease.Lease(entered, chosen.lease, ticking),
         catalogue=catalogue,
-        batch=_batch(stack, chosen, ticking),
+        batch=_batch(stack, chosen, ticking, again),
         porter=carrying,
         room=room.Room(limit, plan.production.data, chosen.spacelim, catalogue, ticking),
         inspector=looking,

@@ -214,6 +214,8 @@ def variable(place: layer.Place) -> None:
     """Refuse what can't be an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(place.key[-1])):
         raise place.wrong("no name for an environment variable")
+    if place.key[-1] == "IFS":
+        raise place.wrong("would break the shell that runs the script; set it in the script")
 
 
 def time(place: layer.Place, value: object) -> float | None:

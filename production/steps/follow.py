@@ -13,13 +13,13 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from production import attempt, clock, disk
+from production import attempt, clock, disk, errors
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
 from production.batch import witness as witness_
 from production.catalogue import base
-from production.journal import log, once
+from production.journal import log, once, over
 
 State: TypeAlias = runs.State
 Cause: TypeAlias = runs.Cause
@@ -27,33 +27,48 @@ Cause: TypeAlias = runs.Cause
 _OUT_OF_MEMORY = re.compile(r"\b(?:MemoryError|bad_alloc|[Cc]annot allocate memory|[Oo]ut of memory)\b")
 """What Python, C++, the C library and others say last; Grid Engine limits what may be asked for, and sees no more."""
 
+_SILENCE = batch.Report(batch.Phase.UNKNOWN)
+
 _FROM_THE_TERMINAL = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 def step(site: site_.Site) -> None:
     """submitting, submitted → ended; or new, failed, held for a cause.
 
-    Raises: BatchUnanswered: no run was changed.
+    Raises: BatchUnanswered: no run was changed but those whose witness says how they ended.
     """
     _recover(site, site.catalogue.owned(site.lease.owner, State.SUBMITTING))
     submitted = site.catalogue.owned(site.lease.owner, State.SUBMITTED)
     # Asked for no jobs, too: a batch system may have to look after what ended ones left behind.
     foreign = {site.layout.mark(run): run.user for run in submitted if run.user and run.user != site.lease.owner.user}
-    reports = site.batch.query({site.layout.mark(run): run.job or "" for run in submitted}, foreign)
-    if not submitted:
-        return
+    trouble = None
+    try:
+        reports = site.batch.query({site.layout.mark(run): run.job or "" for run in submitted}, foreign)
+    except errors.BatchUnanswered as cause:  # what has ended by its own word has ended, whoever else is silent
+        reports, trouble = {site.layout.mark(run): _SILENCE for run in submitted}, cause
+    if submitted:
+        _judge_all(site, submitted, reports, heard=trouble is None)
+    if trouble is not None:
+        raise trouble
+
+
+def _judge_all(
+    site: site_.Site, submitted: Sequence[runs.Run], reports: Mapping[str, batch.Report], *, heard: bool
+) -> None:
     quiet = [run for run in submitted if reports[site.layout.mark(run)].phase is not batch.Phase.RUNNING]
     witnesses = witness_.read_directory(site.layout.jobs(), [_witness_name(site, run) for run in quiet])
     now = site.clock.now()
     verdicts = []
     for run in submitted:
         report, seen = reports[site.layout.mark(run)], witnesses.get(_witness_name(site, run))
-        verdict = judge(run, report, seen, _limit(site, run), site.settings.grace, now)
+        limit = _limit(site, run) if heard else None
+        verdict = judge(run, report, seen, limit, site.settings.grace, now)
         if verdict is not None and attempt.cancelled(site, run):
             verdict = dataclasses.replace(verdict, cause=Cause.RELEASED, message="its manager was leaving")
         if verdict is not None:
             verdicts.append((run, verdict))
     _write_down(site, verdicts, reports, now)
+    _tell_held(submitted, [reports[site.layout.mark(run)] for run in submitted])
     _end_overdue(site, submitted, reports, now)
 
 
@@ -124,7 +139,7 @@ def _never_ran(report: batch.Report, signal_: int | None) -> tuple[Cause, str]:
 def _exited(exit_: int, said: bool) -> tuple[Cause | None, str]:
     """``said``: it is the witness's word."""
     if exit_ == witness_.NOT_RUN and not said:
-        return Cause.NODE, "its job was started again, and doesn't run twice: its node was lost"
+        return Cause.NODE, "its job was started twice, which is not done, or its ticket was taken away"
     return (Cause.PROGRAM, f"exit {exit_}") if exit_ else (None, "")
 
 
@@ -188,6 +203,18 @@ def last_line(path: str) -> str:
         return ""
     line = tail.splitlines()[-1] if tail else ""
     return "".join(character if character.isprintable() else " " for character in line).strip()[:200]
+
+
+def _tell_held(submitted: Sequence[runs.Run], reports: Sequence[batch.Report]) -> None:
+    """Jobs that wait for a person, who may not know it."""
+    held = [(run, report.reason) for run, report in zip(submitted, reports, strict=True) if report.held]
+    if held:
+        first, why = held[0]
+        once(
+            "held jobs", f"Jobs are held in the queue, e.g. {first.job} of run {first} ({why}): release or delete them"
+        )
+    else:
+        over("held jobs")
 
 
 def _end_overdue(
