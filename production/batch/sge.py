@@ -112,7 +112,7 @@ class GridEngine:
         return (match[1], int(match[2])) if match else None
 
     def query_command(self, users: Sequence[str]) -> list[str]:
-        return ["qstat", "-xml", "-s", "prsz", "-u", ",".join(users)]  # -s: a site's sge_qstat may hide some
+        return ["qstat", "-xml", "-s", "prs", "-u", ",".join(users)]  # -s: a site's sge_qstat may hide some
 
     def parse_query(self, text: str) -> dict[str, scheduler.Seen]:
         """Source: qstat(1) of 8.1.9, ``-xml``; tests/data/gridengine-8.1.9/qstat*.xml."""
