@@ -226,6 +226,11 @@ def test_why_a_job_waits_in_error() -> None:
     assert SGE.why_command(["213", "214"]) == ["qstat", "-j", "213,214"]
 
 
+def test_what_has_ended_is_in_no_listing_of_ours() -> None:
+    """Also jobs that were deleted before they began stay as zombies for a while."""
+    assert SGE.parse_query(recorded("qstat-xml-finished.txt")) == {}
+
+
 # ── the accounting ──
 
 

@@ -210,6 +210,8 @@ def _listed(job: ElementTree.Element) -> Iterator[tuple[str, scheduler.Seen]]:
     number, state = job.findtext("JB_job_number", "").strip(), job.findtext("state", "").strip()
     if not (number.isdecimal() and len(number) <= 12 and _STATE.fullmatch(state)):
         raise errors.BatchUnanswered(f"qstat tells of a job {number[:20]!r} in state {state[:20]!r}")
+    if "z" in state:
+        return  # it has ended: only the accounting knows how
     host = job.findtext("queue_name", "").rpartition("@")[2].strip() or None
     report = base.Report(_phase(state), host=host, reason=state, held="h" in state)
     seen = scheduler.Seen(report, job.findtext("JB_name", ""), hopeless=int("E" in state and "d" not in state))
@@ -222,8 +224,6 @@ def _listed(job: ElementTree.Element) -> Iterator[tuple[str, scheduler.Seen]]:
 
 def _phase(state: str) -> Phase:
     """Source: qstat(1): d(eletion), E(rror), h(old), r(unning), R(estarted), s, S, T (suspended), t(ransfer), w(ait)."""
-    if "z" in state:
-        return Phase.GONE
     return Phase.PENDING if "w" in state or "q" in state else Phase.RUNNING
 
 
