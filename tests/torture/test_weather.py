@@ -233,7 +233,8 @@ def test_script_hangs(tmp_path: pathlib.Path) -> None:
         code = manager.end()
     assert code == 3, manager.tail
     assert "Run 2 takes longer than 1 s; ending its job" in manager.with_("takes longer")
-    assert manager.with_("Failed run: 2 (time: it took longer than 1 s")
+    assert manager.with_("Failed attempt of run: 2 (time: it took longer than 1 s")
+    assert manager.with_("Failed run: 2 (time: it took longer than ")  # half as long again, each time
     assert _states(one) == {"finished": 3, "failed": 1}
     assert check.gone(one) == []
 
