@@ -154,7 +154,7 @@ def _make_home(site: site_.Site, run: runs.Run) -> None:
 def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Ending, now: datetime.datetime) -> bool:
     """The attempt ended for a cause: once more later, or not at all. False if the run wasn't ours any more."""
     assert ending.cause is not None
-    lost = retry.lost(site.catalogue.earlier(run)) if ending.cause is runs.Cause.NODE else 0
+    lost = len(retry.lost(site.catalogue.earlier(run))) if ending.cause is runs.Cause.NODE else 0
     following = retry.after(run, ending.cause, site.layout.program.retry, now, lost)
     told = ending.message.removeprefix(f"{ending.cause} ")  # "output tree: …" says it already
     why = "; ".join(filter(None, (f"{ending.cause}: {told}" if told else str(ending.cause), following.note)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 from collections.abc import Sequence
 
 from production import run as runs
@@ -85,23 +86,12 @@ def _more(now: float | None, had: float | None, used: float | None, most: float 
     return max(now or 0, grown if most is None else min(grown, most))
 
 
-def lost(earlier: Sequence[runs.Earlier]) -> int:
-    """How many attempts in a row, the last ones, lost their node."""
-    number = 0
-    for one in reversed(earlier):
-        if one.cause is runs.Cause.NODE:
-            number += 1
-        elif one.cause not in NOT_COUNTED:
-            break
-    return number
+def lost(earlier: Sequence[runs.Earlier]) -> list[str | None]:
+    """The hosts, as far as known, of the last attempts in a row that lost their node; the latest first."""
+    last = itertools.takewhile(lambda one: one.cause in NOT_COUNTED, reversed(earlier))
+    return [one.host for one in last if one.cause is runs.Cause.NODE]
 
 
 def avoided(earlier: Sequence[runs.Earlier]) -> tuple[str, ...]:
     """Hosts that were lost under the run and nothing else since; sorted."""
-    hosts: list[str] = []
-    for one in reversed(earlier):
-        if one.cause is runs.Cause.NODE and one.host:
-            hosts.append(one.host)
-        elif one.cause not in NOT_COUNTED:
-            break
-    return tuple(sorted(set(hosts[:AVOIDED])))
+    return tuple(sorted(set(list(filter(None, lost(earlier)))[:AVOIDED])))

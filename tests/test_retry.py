@@ -165,7 +165,7 @@ def test_a_lost_host_is_avoided_until_something_else_went_wrong() -> None:
 @pytest.mark.feature("AC-21")
 def test_a_run_under_which_node_after_node_is_lost_is_held() -> None:
     lost = [earlier(Cause.NODE, host=f"n{number:02}") for number in range(4)]
-    assert retry.lost([earlier(Cause.PROGRAM), *lost, earlier(Cause.RELEASED)]) == 4
+    assert retry.lost([earlier(Cause.PROGRAM), *lost, earlier(Cause.RELEASED)]) == ["n03", "n02", "n01", "n00"]
     rules = settings.Retry(pause=10, factor=2)
     assert seconds(retry.after(run(), Cause.NODE, rules, NOW, 2)) == 40
     following = retry.after(run(), Cause.NODE, rules, NOW, 4)

@@ -68,7 +68,7 @@ class GridEngine:
         self._parallel = parallel
 
     def unwanted(self, words: Sequence[str]) -> bool:
-        return any(word in ("-sync", "-verify", "-help", "-cwd", "-now", "-b", "-@", "-t") for word in words)
+        return any(word in ("-sync", "-verify", "-help", "-cwd", "-now", "-b", "-@") for word in words)
 
     def own_array(self, words: Sequence[str]) -> bool:
         return "-t" in words

@@ -90,7 +90,7 @@ class Slurm:
         )  # fmt: skip
 
     def own_array(self, words: Sequence[str]) -> bool:
-        return any(word.startswith(("-a", "--arr")) and not word.startswith("--acc") for word in words)
+        return any(word.startswith(("-a", "--arr")) for word in words)
 
     def submit_command(self, array: scheduler.Array) -> list[str]:
         command = [

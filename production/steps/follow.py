@@ -63,7 +63,8 @@ def _judge_all(
         report, seen = reports[site.layout.mark(run)], witnesses.get(_witness_name(site, run))
         limit = _limit(site, run) if heard else None
         verdict = judge(run, report, seen, limit, site.settings.grace, now)
-        if verdict is not None and attempt.cancelled(site, run):
+        # Once cancelling has begun no job can say how it ended: who has said it had ended before.
+        if verdict is not None and not (seen and seen.ended) and attempt.cancelled(site, run):
             verdict = dataclasses.replace(verdict, cause=Cause.RELEASED, message="its manager was leaving")
         if verdict is not None:
             verdicts.append((run, verdict))
