@@ -1,0 +1,104 @@
+"""What the commands of ``production`` share: which database, which production, read-only or not; text or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from production import errors
+from production import run as runs
+from production.cli import door, options
+
+# Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
+if TYPE_CHECKING:
+    from production.catalogue import sqlite
+
+_NAME = re.compile(r"([a-z][a-z0-9_]*)_v([1-9][0-9]{0,8})")
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that needs the database."""
+    parser.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
+    parser.add_argument("--config", metavar="FILE", help="settings file")
+
+
+def add_production(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that is about one production."""
+    parser.add_argument(
+        "--production", metavar="TYPE", help="the program, or a production by its name: alcapana, alcapana_v4"
+    )
+    parser.add_argument("--version", metavar="N", help="which version (default: the highest)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that answers."""
+    parser.add_argument("--json", action="store_true", help="for programs: UTC instants, bytes, seconds")
+
+
+def database(given: argparse.Namespace) -> str:
+    """Path of the database that is meant. Raises: UsageError."""
+    return options.database(options.load_settings(given.config, {"database": given.database}))
+
+
+@contextlib.contextmanager
+def catalogue(path: str, *, read_only: bool = True) -> Iterator[sqlite.Database]:
+    """The database; a locked one is waited for, which is said."""
+    from production.catalogue import sqlite
+
+    door.unwind()
+    try:
+        opened = sqlite.Database(path, read_only=read_only, opening=1.0)
+    except errors.CatalogueBusy as busy:
+        print(f"production: {busy}; waiting", file=sys.stderr)
+        opened = sqlite.Database(path, read_only=read_only)
+    with contextlib.closing(opened):
+        yield opened
+
+
+def production(opened: sqlite.Database, given: argparse.Namespace) -> runs.Production:
+    """The production that is meant; of which program need only be said where there are several.
+
+    Raises: UsageError.
+    """
+    program, version = given.production, whole(given.version, "--version", least=1)
+    if program and (named := _NAME.fullmatch(program)):
+        if version is not None and version != int(named[2]):
+            raise errors.UsageError(f"--production={program} and --version={version}: which of them?")
+        program, version = named[1], int(named[2])
+    there = opened.productions()
+    programs = sorted({one.program for one in there})
+    if not there:
+        path = os.path.basename(opened.place.path)
+        raise errors.UsageError(
+            f"{path} has no productions yet; start one with run_production --production=TYPE --new=TAG"
+        )
+    if program is None:
+        if len(programs) > 1:
+            raise errors.UsageError(f"--production=TYPE is missing: which? There are: {', '.join(programs)}")
+        program = programs[0]
+    found = opened.production(program, version)
+    if found is None:
+        names = ", ".join(one.name for one in there)
+        meant = program if version is None else f"{program}_v{version}"
+        raise errors.UsageError(f"there is no production {meant}; there are: {names}")
+    return found
+
+
+def whole(text: str | None, what: str, *, least: int = 0) -> int | None:
+    """A whole number that was typed, or nothing. Raises: UsageError."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        raise errors.UsageError(f"{what}={text}: a whole number from {least}")
+    return int(text)
+
+
+def say_json(answer: object) -> None:
+    """The answer for programs, one document."""
+    options.say(json.dumps(answer, indent=1, ensure_ascii=False))

@@ -1,0 +1,1 @@
+"""The commands of ``production``, one module each: ``add_to`` gives argparse its options, the rest answers."""
