@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import hashlib
 import itertools
 import os
@@ -26,6 +27,7 @@ from production.catalogue import base, place, sqlite
 from tests.fakes import clock
 
 NOW = clock.START
+DATA = pathlib.Path(__file__).parent / "data"
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -282,31 +284,65 @@ def test_tables_that_are_not_ours_do_no_harm(path: str) -> None:
 
 
 def test_a_newer_schema_is_left_alone(path: str, tmp_path: pathlib.Path) -> None:
-    script(pathlib.Path(path), "PRAGMA user_version = 3;")
+    script(pathlib.Path(path), f"PRAGMA user_version = {sqlite.VERSION + 1};")
     before = tree(tmp_path)
-    with pytest.raises(errors.UsageError, match="has schema version 3, this program knows 1 to 2") as error:
+    with pytest.raises(errors.UsageError, match=r"has schema version 4, this program knows 1 to 3") as error:
         sqlite.Database(path)
     one_line(error)
     assert tree(tmp_path) == before
 
 
-def test_a_database_of_an_earlier_version_is_brought_up_to_this_one(path: str) -> None:
-    """By whoever writes first; who only looks changes nothing."""
-    with opened(path) as database:
-        add(database, 1)
-    schema = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        columns = connection.execute("PRAGMA table_info(fixed_path)").fetchall()
-    script(pathlib.Path(path), "ALTER TABLE fixed_path DROP COLUMN leftover; PRAGMA user_version = 1;")
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        before = connection.execute(schema).fetchall()
-        with opened(path) as database:
-            assert database.selections()[0] == {"Al50"}
-            assert connection.execute(schema).fetchall() == before
-            assert add(database, 2) == 1
-            assert add(database, 3) == 1
-        assert connection.execute("PRAGMA table_info(fixed_path)").fetchall() == columns
+def _columns(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {
+        table: {row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        for table in tables
+    }
+
+
+def _rest(connection: sqlite3.Connection) -> dict[str, str]:
+    """Indexes and triggers, as they were written."""
+    query = "SELECT name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    return {name: "\n".join(line.rstrip() for line in text.splitlines()) for name, text in connection.execute(query)}
+
+
+OLD_MOVES = """
+    INSERT INTO catalogue (id, created) VALUES ('c0ffee00', '2026-01-01T00:00:00.000000Z');
+    INSERT INTO run (run) VALUES (1), (2), (3);
+    INSERT INTO productions (id, program, version, tag, quality, user, start, data)
+      VALUES (1, 'sim', 1, 't', 'gold', 'alice', '2026-01-01T00:00:00.000000Z', '/data');
+    INSERT INTO production_run (production, run, state, moved_at) VALUES
+      (1, 1, 'new', '2026-01-01T00:00:00.000000Z'), (1, 2, 'new', '2026-01-01T00:00:00.000000Z'),
+      (1, 3, 'new', '2026-01-01T00:00:00.000000Z');
+    UPDATE production_run SET state = 'held', moved_at = '2026-01-01T05:30:00.000000Z' WHERE run IN (1, 2);
+    UPDATE production_run SET state = 'new', moved_at = '2026-01-01T06:10:00.000000Z' WHERE run = 1;
+"""
+
+
+@pytest.mark.parametrize("version", range(1, sqlite.VERSION))
+def test_a_database_of_an_earlier_version_is_brought_up_to_this_one(
+    version: int, path: str, tmp_path: pathlib.Path
+) -> None:
+    """By whoever writes first; who only looks changes nothing. What had been is known as if it had been written by this one."""
+    old = tmp_path / "old.db"
+    script(old, (DATA / f"schema-version-{version}.sql").read_text(encoding="utf-8") + OLD_MOVES)
+    with contextlib.closing(sqlite3.connect(old)) as connection, contextlib.closing(sqlite3.connect(path)) as new:
+        before = _columns(connection)
+        with opened(str(old)) as database:
+            assert database.counts(1)[runs.State.HELD] == 1
+            assert _columns(connection) == before
+            assert add(database, 4) == 1
+            assert add(database, 5) == 1
+            then = datetime.datetime(2026, 1, 1, 6, 0, tzinfo=datetime.UTC)
+            assert {state.value: number for state, number in database.records.counts_at(1, then).items() if number} == {
+                "new": 1,
+                "held": 2,
+            }
+            assert database.records.counts_at(1, NOW) == database.counts(1)
+        assert _columns(connection) == _columns(new)
+        assert _rest(connection) == _rest(new)
         assert connection.execute("PRAGMA user_version").fetchone() == (sqlite.VERSION,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def use(path: str) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from production import facts
+from production import filter as filters
 from production import run as runs
 
 
@@ -164,6 +166,47 @@ class Event:
     after: str
     why: str
     who: str
+    """``user@host:pid`` of the manager that did it; empty: none did."""
+    asked_by: str
+    """The person who asked for it; empty: nobody did."""
+
+
+class Records(Protocol):
+    """Questions of people: nothing here is needed to carry a run, so nothing here can hurt one."""
+
+    def select(
+        self, production: int, wanted: filters.Filter, now: datetime.datetime, after: int = -1
+    ) -> Iterator[facts.Row]:
+        """The runs that a filter means, by number, from those beyond ``after`` on; read as they are asked for."""
+        ...
+
+    def row(self, production: int, run: int) -> facts.Row | None: ...
+
+    def attempts(self, production: int, run: int) -> list[facts.Attempt]: ...
+
+    def inputs(self, production: int, run: int) -> list[facts.Input]: ...
+
+    def outputs(self, production: int, run: int) -> list[facts.Written]: ...
+
+    def asides(self, production: int, run: int) -> list[facts.Aside]: ...
+
+    def requests(self, production: int, run: int) -> list[facts.Request]: ...
+
+    def modules(self, digest: str) -> str | bytes | None:
+        """A configuration text; bytes, if it is not UTF-8."""
+        ...
+
+    def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
+        """Runs by state as they were at an instant; every state is there."""
+        ...
+
+    def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.Manager]:
+        """Those at work, or all, the newest first, so many at most."""
+        ...
+
+    def opened(self) -> dict[int, facts.Opened]:
+        """{production: who opened it}."""
+        ...
 
 
 class Catalogue(Protocol):
@@ -327,9 +370,12 @@ class Change(Protocol):
         *,
         failures: int | None = None,
         not_before: datetime.datetime | None = None,
-        by: runs.Owner | None = None,
+        by: runs.Owner | str | None = None,
     ) -> bool:
-        """False if somebody else has moved the run since it was read: leave it. ``by``: if not its owner moves it."""
+        """False if somebody else has moved the run since it was read: leave it.
+
+        ``by``: another manager that moves it, or the person who asked for it.
+        """
         ...
 
     def submission(

@@ -145,7 +145,7 @@ class Change:
         *,
         failures: int | None = None,
         not_before: datetime.datetime | None = None,
-        by: runs.Owner | None = None,
+        by: runs.Owner | str | None = None,
     ) -> bool:
         if to not in runs.MOVES[run.state]:
             raise ValueError(f"run {run}: {run.state} → {to} is no move")
@@ -156,12 +156,13 @@ class Change:
             "state": run.state.value,
             "owner": run.owner,
             "to": to.value,
-            "by": by.id if by else run.owner,
+            "by": by.id if isinstance(by, runs.Owner) else run.owner,
             "new_owner": run.owner if to in runs.IN_FLIGHT else None,
             "failures": run.failures if failures is None else failures,
             "not_before": clock.text(not_before) if not_before else None,
             "now": clock.text(now),
             "why": why,
+            "asked_by": by if isinstance(by, str) else None,
         }
         return bool(self._execute(sql.SQL.move, values).rowcount == 1)
 

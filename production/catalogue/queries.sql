@@ -148,7 +148,7 @@ SELECT t.manager FROM transfer AS t JOIN manager AS m ON m.id = t.manager
 
 -- adopt --
 -- A run with a job changes hands; its state stays.
-UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = :why
+UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = :why, asked_by = NULL
   WHERE owner = :owner AND production = :production
     AND (state = 'ended' OR state IN ('submitting', 'submitted')
       AND (SELECT batch FROM manager WHERE id = :owner) = (SELECT batch FROM manager WHERE id = :me))
@@ -162,7 +162,8 @@ SELECT m.batch, count(*) FROM manager AS m JOIN production_run AS r ON r.owner =
 
 -- reclaim --
 -- An ended run goes from a manager of another user to one of its own, who may touch what its job wrote.
-UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, why = 'its files are ' || :user || '''s'
+UPDATE production_run SET owner = :me, moved_at = :now, moved_by = :me, asked_by = NULL,
+    why = 'its files are ' || :user || '''s'
   WHERE state = 'ended' AND production = :production
     AND owner IN (SELECT id FROM manager WHERE production = :production AND user <> :user AND lapsed IS NULL)
     AND EXISTS (SELECT 1 FROM attempt AS a WHERE a.production = production_run.production AND a.run = production_run.run
@@ -184,9 +185,10 @@ SELECT m.id, m.user, m.host, m.pid, count(*) FROM manager AS m JOIN production_r
 -- ── a run's way ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- claimable --
--- New runs that may be taken now, the most important first.
+-- New runs that may be taken now, the most important first; of a closed production none.
 SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM production_run AS p JOIN run AS r USING (run)
   WHERE p.production = :production AND p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
+    AND EXISTS (SELECT 1 FROM productions WHERE id = :production AND stop IS NULL)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
 -- claimable_near --
@@ -194,6 +196,7 @@ SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM prod
 SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM (
     SELECT * FROM production_run
       WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
+        AND EXISTS (SELECT 1 FROM productions WHERE id = :production AND stop IS NULL)
       ORDER BY priority DESC, run LIMIT :look) AS p JOIN run AS r USING (run)
   WHERE EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
       AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
@@ -204,6 +207,7 @@ SELECT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at FROM (
 -- Whether there are more.
 SELECT 1 FROM production_run
   WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
+    AND EXISTS (SELECT 1 FROM productions WHERE id = :production AND stop IS NULL)
   LIMIT 1 OFFSET :look
 
 -- claimable_wanted --
@@ -215,12 +219,14 @@ SELECT DISTINCT p.production, p.run, r.label, p.attempt, p.failures, p.moved_at
   CROSS JOIN production_run AS p ON p.production = :production AND p.run = d.run
   JOIN run AS r ON r.run = p.run
   WHERE p.state = 'new' AND (p.not_before IS NULL OR p.not_before <= :now)
+    AND EXISTS (SELECT 1 FROM productions WHERE id = :production AND stop IS NULL)
   ORDER BY p.priority DESC, p.run LIMIT :number
 
 -- claim --
 -- new → claimed.
 UPDATE production_run
-  SET state = 'claimed', owner = :owner, attempt = :attempt, not_before = NULL, moved_at = :now, moved_by = :owner, why = ''
+  SET state = 'claimed', owner = :owner, attempt = :attempt, not_before = NULL, moved_at = :now, moved_by = :owner, why = '',
+      asked_by = NULL
   WHERE production = :production AND run = :run AND state = 'new'
 
 -- begin_attempt --
@@ -232,7 +238,7 @@ INSERT INTO attempt (production, run, attempt, manager, user, claimed_at)
 -- Any state → any other that run.MOVES allows, only by its owner and from the state that was seen.
 UPDATE production_run
   SET state = :to, owner = :new_owner, failures = :failures, not_before = :not_before,
-      moved_at = :now, moved_by = :by, why = :why
+      moved_at = :now, moved_by = :by, why = :why, asked_by = :asked_by
   WHERE production = :production AND run = :run AND attempt = :attempt AND state = :state AND owner IS :owner
 
 -- runs --
@@ -286,14 +292,14 @@ SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
   ORDER BY c.state, c.runs DESC, c.cause
 
 -- stuck --
--- The first failed or held runs, with cause and why. By the index of both: with the "+" SQLite doesn't think of another.
+-- The first failed or held runs, with cause and why.
 SELECT p.run, coalesce(a.cause, ''), p.why FROM production_run AS p
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
-  WHERE p.production = :production AND p.state IN ('failed', 'held') AND +p.state = :state ORDER BY p.state, p.run LIMIT :look
+  WHERE p.production = :production AND p.state = :state ORDER BY p.run LIMIT :look
 
 -- history --
 -- What has happened to a run.
-SELECT e.at, e.attempt, e.from_state, e.to_state, e.why, m.user, m.host, m.pid FROM event AS e
+SELECT e.at, e.attempt, e.from_state, e.to_state, e.why, m.user, m.host, m.pid, e.user FROM event AS e
   LEFT JOIN manager AS m ON m.id = e.manager
   WHERE e.production = :production AND e.run = :run ORDER BY e.id
 

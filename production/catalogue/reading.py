@@ -181,8 +181,8 @@ class Reading:
     def history(self, production: int, run: int) -> list[base.Event]:
         rows = self._all(sql.SQL.history, production=production, run=run)
         return [
-            base.Event(at, attempt, before, after, why, f"{user}@{host}:{pid}" if user else "")
-            for at, attempt, before, after, why, user, host, pid in rows
+            base.Event(at, attempt, before, after, why, f"{user}@{host}:{pid}" if user else "", asked_by or "")
+            for at, attempt, before, after, why, user, host, pid, asked_by in rows
         ]
 
     def intended(self, run: runs.Run) -> list[runs.Output]:

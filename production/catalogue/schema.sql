@@ -1,4 +1,4 @@
--- The whole truth about a production database. Version 2; databases of earlier ones: migrations.sql.
+-- The whole truth about a production database. Version 3; databases of earlier ones: migrations.sql.
 --
 -- A run's way through one production (production_run.state; the same as production/run.py):
 --
@@ -11,7 +11,7 @@
 -- Triggers have no clock of their own: who moves a run says when, who and why, and the triggers copy it.
 
 PRAGMA application_id = 1919971430;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- One row: which database this is. The id makes submission names unique between databases.
 CREATE TABLE catalogue (
@@ -38,6 +38,7 @@ CREATE TABLE datasets (
   UNIQUE (run, dataset)
 );
 CREATE INDEX datasets_by_name ON datasets (dataset, tranche, run);
+CREATE INDEX datasets_in_order ON datasets (dataset, run);
 CREATE INDEX datasets_by_quality ON datasets (quality, id);
 
 -- A program, a version, a software tag: one campaign over all runs of a quality.
@@ -54,6 +55,8 @@ CREATE TABLE productions (
   intake   INTEGER NOT NULL DEFAULT 0,  -- highest datasets.id taken in
   data     TEXT    NOT NULL,            -- real path of the directory its files are below
   largest  INTEGER NOT NULL DEFAULT 0,  -- bytes of the largest input seen: an unknown one counts as that
+  closed_by   TEXT,                     -- who closed it though not all runs were finished; null: it is open, or done
+  closed_why  TEXT,
   UNIQUE (program, version)
 );
 CREATE INDEX productions_by_base ON productions (base) WHERE base IS NOT NULL;
@@ -73,13 +76,13 @@ CREATE TABLE production_run (
   moved_at    TEXT    NOT NULL,
   moved_by    INTEGER REFERENCES manager,
   why         TEXT    NOT NULL DEFAULT '',
+  asked_by    TEXT,                        -- the person who asked for the last move; null: nobody did
   CHECK ((owner IS NOT NULL) = (state IN ('claimed', 'staged', 'submitting', 'submitted', 'ended'))),
   PRIMARY KEY (production, run)
 ) WITHOUT ROWID;
 CREATE INDEX run_claimable ON production_run (production, priority DESC, run) WHERE state = 'new';
 CREATE INDEX run_in_flight ON production_run (owner, state, run) WHERE owner IS NOT NULL;
-CREATE INDEX run_waiting   ON production_run (production, run) WHERE state = 'waiting';
-CREATE INDEX run_stuck     ON production_run (production, state, run) WHERE state IN ('failed', 'held');
+CREATE INDEX run_by_state  ON production_run (production, state, run);
 
 -- ── who works ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,6 +154,8 @@ CREATE TABLE attempt (
 ) WITHOUT ROWID;
 CREATE INDEX attempt_ends ON attempt (manager, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX attempt_by_submission ON attempt (submission, task) WHERE submission IS NOT NULL;
+CREATE INDEX attempt_by_cause ON attempt (production, cause, run) WHERE cause IS NOT NULL;
+CREATE INDEX attempt_by_host ON attempt (production, host, run) WHERE host IS NOT NULL;
 
 -- ── what they work on ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,6 +201,21 @@ CREATE TABLE output (
   recorded    TEXT,                        -- instant; null: only intended
   deleted     TEXT,
   PRIMARY KEY (production, run, name),
+  FOREIGN KEY (production, run) REFERENCES production_run
+) WITHOUT ROWID;
+
+-- An output that a reset took from its place. Intended before it is moved, done after.
+CREATE TABLE aside (
+  production  INTEGER NOT NULL,
+  run         INTEGER NOT NULL,
+  name        TEXT    NOT NULL,
+  attempt     INTEGER NOT NULL,            -- that wrote it
+  path        TEXT    NOT NULL,            -- where it was
+  aside       TEXT    NOT NULL,            -- where it is
+  bytes       INTEGER NOT NULL,
+  checksum    TEXT    NOT NULL,
+  done        TEXT,                        -- instant; null: only intended
+  PRIMARY KEY (production, run, name, attempt),
   FOREIGN KEY (production, run) REFERENCES production_run
 ) WITHOUT ROWID;
 
@@ -250,6 +270,7 @@ CREATE TABLE request (
   FOREIGN KEY (production, run) REFERENCES production_run
 );
 CREATE INDEX request_open ON request (production, run) WHERE answered IS NULL;
+CREATE INDEX request_by_run ON request (production, run, id);
 
 -- ── what has been, and how many ──────────────────────────────────────────────────────────────────────────────────
 
@@ -263,9 +284,29 @@ CREATE TABLE event (
   from_state  TEXT    NOT NULL,
   to_state    TEXT    NOT NULL,
   manager     INTEGER,
-  why         TEXT    NOT NULL
+  why         TEXT    NOT NULL,
+  user        TEXT                         -- the person who asked for it; null: nobody did
 );
 CREATE INDEX event_by_run ON event (production, run, id);
+CREATE INDEX event_by_time ON event (production, at);
+
+-- Moves by the hour, and when runs entered: what was at an instant is summed from these and from the events of one hour.
+CREATE TABLE moves (
+  production  INTEGER NOT NULL,
+  hour        TEXT    NOT NULL,            -- 2026-11-20T21
+  from_state  TEXT    NOT NULL,
+  to_state    TEXT    NOT NULL,
+  runs        INTEGER NOT NULL,
+  PRIMARY KEY (production, hour, from_state, to_state)
+) WITHOUT ROWID;
+
+CREATE TABLE entry (
+  production  INTEGER NOT NULL,
+  at          TEXT    NOT NULL,
+  state       TEXT    NOT NULL,
+  runs        INTEGER NOT NULL,
+  PRIMARY KEY (production, at, state)
+) WITHOUT ROWID;
 
 -- Runs by state, kept by triggers: counting a million rows takes 0.2 s, reading ten rows nothing.
 CREATE TABLE tally (
@@ -289,13 +330,33 @@ END;
 
 CREATE TRIGGER run_enters AFTER INSERT ON production_run BEGIN
   UPDATE tally SET runs = runs + 1 WHERE production = NEW.production AND state = NEW.state;
+  INSERT INTO entry (production, at, state, runs) VALUES (NEW.production, NEW.moved_at, NEW.state, 1)
+    ON CONFLICT (production, at, state) DO UPDATE SET runs = runs + 1;
 END;
 
 CREATE TRIGGER run_moves AFTER UPDATE OF state ON production_run WHEN OLD.state <> NEW.state BEGIN
   UPDATE tally SET runs = runs + CASE state WHEN NEW.state THEN 1 ELSE -1 END
     WHERE production = NEW.production AND state IN (OLD.state, NEW.state);
-  INSERT INTO event (at, production, run, attempt, from_state, to_state, manager, why)
-    VALUES (NEW.moved_at, NEW.production, NEW.run, NEW.attempt, OLD.state, NEW.state, NEW.moved_by, NEW.why);
+  INSERT INTO event (at, production, run, attempt, from_state, to_state, manager, why, user)
+    VALUES (NEW.moved_at, NEW.production, NEW.run, NEW.attempt, OLD.state, NEW.state, NEW.moved_by, NEW.why, NEW.asked_by);
+  INSERT INTO moves (production, hour, from_state, to_state, runs)
+    VALUES (NEW.production, substr(NEW.moved_at, 1, 13), OLD.state, NEW.state, 1)
+    ON CONFLICT (production, hour, from_state, to_state) DO UPDATE SET runs = runs + 1;
+END;
+
+-- A production with a run that is not finished is not closed.
+CREATE TRIGGER run_reopens AFTER UPDATE OF state ON production_run WHEN OLD.state = 'finished' AND NEW.state <> 'finished' BEGIN
+  UPDATE productions SET stop = NULL WHERE id = NEW.production AND stop IS NOT NULL AND closed_by IS NULL;
+END;
+
+-- What was asked and moved nothing is history, too: a priority, a request that came too late.
+CREATE TRIGGER request_answered AFTER UPDATE OF answered ON request
+WHEN NEW.answered IS NOT NULL AND (NEW.verb = 'priority' OR NEW.answer LIKE 'no: %') BEGIN
+  INSERT INTO event (at, production, run, attempt, from_state, to_state, manager, why, user)
+    SELECT NEW.answered, NEW.production, NEW.run, attempt, state, state, NEW.manager,
+           NEW.verb || coalesce(' ' || NEW.argument, '') || ': ' || NEW.answer || CASE NEW.why WHEN '' THEN '' ELSE ' (' || NEW.why || ')' END,
+           NEW.user
+      FROM production_run WHERE production = NEW.production AND run = NEW.run;
 END;
 
 -- A run that enters a production enters the open ones based on it, if they want its quality.
@@ -310,7 +371,7 @@ END;
 CREATE TRIGGER base_finished AFTER UPDATE OF state ON production_run
 WHEN NEW.state = 'finished' AND OLD.state <> 'finished' BEGIN
   UPDATE production_run
-    SET state = 'new', moved_at = NEW.moved_at, moved_by = NEW.moved_by, why = 'its base run is finished'
+    SET state = 'new', moved_at = NEW.moved_at, moved_by = NEW.moved_by, why = 'its base run is finished', asked_by = NULL
     WHERE run = NEW.run AND state = 'waiting'
       AND production IN (SELECT id FROM productions WHERE base = NEW.production);
 END;

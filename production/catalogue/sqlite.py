@@ -19,13 +19,13 @@ from collections.abc import Iterator
 
 from production import clock, errors
 from production import run as runs
-from production.catalogue import change, line, place, reading, sql
+from production.catalogue import change, line, migration, place, reading, records, sql
 
 APPLICATION_ID = 1919971430
 """Marks our files (SQLite file format 1.3.14); also in schema.sql."""
 
-VERSION = 2
-"""Of schema.sql; earlier ones are brought up to it."""
+VERSION = 3
+"""Of schema.sql; earlier ones are brought up to it by the first who writes."""
 
 PATIENCE = 20.0
 """Seconds that one transaction waits for its turn, below a quarter of any sensible lease."""
@@ -65,9 +65,6 @@ def create(path: str, now: datetime.datetime) -> None:
             os.unlink(making)
 
 
-_MIGRATIONS = sql.load(sql.read("migrations.sql"))
-
-
 class Database(reading.Reading):
     """An open database; see ``base.Catalogue``."""
 
@@ -94,6 +91,8 @@ class Database(reading.Reading):
         # While it works, it waits in line, or with jitter.
         self._connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
         super().__init__(self._connection)
+        self.records = records.Records(self._all)
+        """What people ask."""
         self.id = str(self._all(sql.SQL.identity)[0][0])
         """Makes names unique between databases."""
 
@@ -155,11 +154,12 @@ class Database(reading.Reading):
 
     def _bring_up_to_date(self) -> None:
         """Once, at the first write; see migrations.sql."""
-        while not self._current:
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            self._current = version >= VERSION
-            for statement in [] if self._current else getattr(_MIGRATIONS, f"from_{version}").split(";"):
-                self._connection.execute(statement)
+        if self._current:
+            return
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version < VERSION:
+            migration.bring_up(self._connection, version, VERSION)
+        self._current = True
 
     def _check_lease(self, owner: runs.Owner | None) -> None:
         if owner is not None and self._first(sql.SQL.alive, owner=owner.id) is None:

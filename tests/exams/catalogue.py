@@ -142,7 +142,7 @@ class Desk:
             change.leave(owner, message, self.now)
 
     def states(self, production: runs.Production) -> dict[int, str]:
-        query = f"SELECT run, state FROM production_run WHERE production = {production.id}"
+        query = f"SELECT run, state FROM production_run WHERE production = {production.id} ORDER BY run"
         return dict(self.subject.shell(query))
 
     def events(self, production: runs.Production, run: int) -> list[str]:

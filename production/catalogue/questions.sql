@@ -1,0 +1,110 @@
+-- What people ask, for the commands and the dashboard: as queries.sql. Nothing here changes anything.
+
+-- ── which runs ──────────────────────────────────────────────────────────────────────────────────────────────────
+-- First candidates by one property, in order, through its index and so many at a time; then of_candidates looks at the rest.
+
+-- by_key --
+-- Runs of these ranges, which are in order and don't overlap: as they are walked through, they come in order.
+SELECT p.run FROM json_each(:value) AS k
+  CROSS JOIN production_run AS p ON p.production = :production
+    AND p.run BETWEEN max(:after + 1, json_extract(k.value, '$[0]')) AND json_extract(k.value, '$[1]')
+  LIMIT :number
+
+-- by_state --
+-- Runs in a state.
+SELECT run FROM production_run WHERE production = :production AND state = :value AND run > :after ORDER BY run LIMIT :number
+
+-- by_dataset --
+-- Runs of a dataset, of this production or not.
+SELECT run FROM datasets WHERE dataset = :value AND run > :after ORDER BY run LIMIT :number
+
+-- by_cause --
+-- Runs with an attempt that ended for a cause, perhaps not the last.
+SELECT DISTINCT run FROM attempt WHERE production = :production AND cause = :value AND run > :after ORDER BY run LIMIT :number
+
+-- by_host --
+-- Runs with an attempt on a host, perhaps not the last.
+SELECT DISTINCT run FROM attempt WHERE production = :production AND host = :value AND run > :after ORDER BY run LIMIT :number
+
+-- of_candidates --
+-- Of these runs, those that the whole filter means, with what is shown of them. JSON lists; empty means any.
+SELECT p.run, r.label, p.state, p.moved_at, p.attempt, p.failures, p.priority, p.not_before, p.why, p.asked_by,
+       a.cause, a.message, a.host, a.job, coalesce(a.user, m.user), a.submitted_at,
+       m.id, m.user || '@' || m.host || ':' || m.pid,
+       (SELECT group_concat(dataset, ' ') FROM datasets WHERE run = p.run)
+  FROM json_each(:candidates) AS c
+  CROSS JOIN production_run AS p ON p.production = :production AND p.run = c.value
+  JOIN run AS r ON r.run = p.run
+  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  LEFT JOIN manager AS m ON m.id = p.owner
+  WHERE (:states = '[]' OR p.state IN (SELECT value FROM json_each(:states)))
+    AND (:causes = '[]' OR a.cause IN (SELECT value FROM json_each(:causes)))
+    AND (:hosts = '[]' OR a.host IN (SELECT value FROM json_each(:hosts)))
+    AND (:users = '[]' OR coalesce(a.user, m.user) IN (SELECT value FROM json_each(:users)))
+    AND (:jobs = '[]' OR a.job IN (SELECT value FROM json_each(:jobs)))
+    AND (:datasets = '[]' AND :tranches = '[]' AND :qualities = '[]' OR EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
+          AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
+          AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))
+          AND (:qualities = '[]' OR d.quality IN (SELECT value FROM json_each(:qualities)))))
+    AND (:until IS NULL OR p.moved_at <= :until) AND (:since IS NULL OR p.moved_at >= :since)
+    AND (:texts = '[]' OR NOT EXISTS (SELECT 1 FROM json_each(:texts) AS t
+          WHERE instr(lower(p.why || ' ' || coalesce(r.label, '') || ' ' || coalesce(a.message, '') || ' ' || coalesce(a.olog, '')
+                            || ' ' || coalesce(p.asked_by, '')), t.value) = 0))
+  ORDER BY p.run
+
+-- ── one run ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- attempts --
+-- All attempts at a run.
+SELECT a.attempt, a.user, a.host, a.claimed_at, a.submitted_at, a.ended_at, s.name, a.task, a.job, s.batch, a.resources, a.cause,
+       a.counted, a.exit, a.signal, a.wall, a.cpu, a.memory, a.message, a.olog, a.elog, a.modules, a.command
+  FROM attempt AS a LEFT JOIN submission AS s ON s.id = a.submission
+  WHERE a.production = :production AND a.run = :run ORDER BY a.attempt
+
+-- inputs --
+-- Files that a run needs on our disk, and how far they are.
+SELECT i.path, i.source, coalesce(i.bytes, t.size), i.ours, i.come, t.bytes, t.start, m.user || '@' || m.host || ':' || m.pid FROM input AS i
+  LEFT JOIN transfer AS t ON t.path = i.path LEFT JOIN manager AS m ON m.id = t.manager
+  WHERE i.production = :production AND i.run = :run ORDER BY i.path
+
+-- outputs --
+-- What a run wrote, in place or on its way there.
+SELECT name, attempt, path, bytes, checksum, recorded, deleted FROM output
+  WHERE production = :production AND run = :run ORDER BY name
+
+-- asides --
+-- What of it a reset took from its place.
+SELECT name, attempt, path, aside, bytes, done FROM aside WHERE production = :production AND run = :run ORDER BY attempt, name
+
+-- requests --
+-- What was asked of a run's managers.
+SELECT id, verb, argument, user, why, at, answered, answer FROM request
+  WHERE production = :production AND run = :run ORDER BY id
+
+-- modules_of --
+-- A configuration text.
+SELECT text FROM modules WHERE digest = :digest
+
+-- ── a whole production ──────────────────────────────────────────────────────────────────────────────────────────
+
+-- counts_at --
+-- Runs by state at an instant: what had entered, and all moves of the hours before and of the begun hour.
+SELECT state, sum(runs) FROM (
+    SELECT state, runs FROM entry WHERE production = :production AND at <= :at
+    UNION ALL SELECT to_state, runs FROM moves WHERE production = :production AND hour < :hour
+    UNION ALL SELECT from_state, -runs FROM moves WHERE production = :production AND hour < :hour
+    UNION ALL SELECT to_state, 1 FROM event WHERE production = :production AND at >= :hour AND at <= :at AND from_state <> to_state
+    UNION ALL SELECT from_state, -1 FROM event WHERE production = :production AND at >= :hour AND at <= :at AND from_state <> to_state)
+  GROUP BY state
+
+-- all_managers --
+-- Managers, the newest first: who, where, since, beat, and how many runs they have.
+SELECT m.id, m.user, m.host, m.pid, m.boot, m.ticks, p.program || '_v' || p.version, m.batch, m.nproc, m.nprep,
+       m.start, m.beat_at, m.stop, m.lapsed, m.message, (SELECT count(*) FROM production_run WHERE owner = m.id)
+  FROM manager AS m LEFT JOIN productions AS p ON p.id = m.production
+  WHERE :all OR (m.stop IS NULL AND m.lapsed IS NULL)
+  ORDER BY m.id DESC LIMIT :number
+
+-- all_productions --
+-- Who opened what, when.
+SELECT p.id, p.user, p.closed_by, p.closed_why FROM productions AS p ORDER BY p.id

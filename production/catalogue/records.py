@@ -1,0 +1,132 @@
+"""What people ask of the memory: for the commands that look, and the dashboard. See ``base.Records``.
+
+However many runs there are, an answer costs what is shown of them: candidates come through an index, in the order of
+their numbers, and are looked at so many at a time.
+"""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from production import clock, facts
+from production import filter as filters
+from production import run as runs
+from production.catalogue import sql
+
+Ask = Callable[..., list[tuple[Any, ...]]]
+"""Asks a query with its parameters as keywords."""
+
+_SQL = sql.load(sql.read("questions.sql"))
+
+BATCH = 2000
+"""Candidates that are looked at together."""
+FEW = 50_000
+"""Runs in the chosen states, below which they are found by these rather than by dataset."""
+LAST = 1 << 62
+"""A number that no run has."""
+
+
+class Records:
+    """Questions; see ``base.Records``."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def select(
+        self, production: int, wanted: filters.Filter, now: datetime.datetime, after: int = -1
+    ) -> Iterator[facts.Row]:
+        choice = _choice(wanted, now)
+        for candidates in self._candidates(production, wanted, after):
+            rows = self._ask(_SQL.of_candidates, production=production, candidates=json.dumps(candidates), **choice)
+            yield from (_row(row) for row in rows)
+
+    def _candidates(self, production: int, wanted: filters.Filter, after: int) -> Iterator[list[int]]:
+        """Runs that may be meant, in order, in batches: by whatever leaves the fewest."""
+        query, values = self._way(production, wanted)
+        while True:
+            found = [
+                [row[0] for row in self._ask(query, production=production, after=after, number=BATCH, **value)]
+                for value in values
+            ]
+            batch = list(dict.fromkeys(heapq.merge(*found)))[:BATCH]
+            if not batch:
+                return
+            yield batch
+            after = batch[-1]
+
+    def _way(self, production: int, wanted: filters.Filter) -> tuple[str, list[dict[str, object]]]:
+        """The query by which candidates are found, and the values it is asked with."""
+        if wanted.runs:
+            return _SQL.by_key, [{"value": json.dumps(wanted.runs)}]
+        if wanted.causes:
+            return _SQL.by_cause, [{"value": cause} for cause in wanted.causes]
+        if wanted.hosts:
+            return _SQL.by_host, [{"value": host} for host in wanted.hosts]
+        if wanted.states and (not wanted.datasets or self._in(production, wanted.states) <= FEW):
+            return _SQL.by_state, [{"value": state} for state in wanted.states]
+        if wanted.datasets:
+            return _SQL.by_dataset, [{"value": dataset} for dataset in wanted.datasets]
+        return _SQL.by_key, [{"value": json.dumps([[0, LAST]])}]
+
+    def _in(self, production: int, states: tuple[str, ...]) -> int:
+        return sum(number for state, number in self._ask(sql.SQL.counts, production=production) if state in states)
+
+    def row(self, production: int, run: int) -> facts.Row | None:
+        wanted = filters.Filter(runs=((run, run),))
+        return next(self.select(production, wanted, datetime.datetime.now(datetime.UTC)), None)
+
+    def attempts(self, production: int, run: int) -> list[facts.Attempt]:
+        rows = self._ask(_SQL.attempts, production=production, run=run)
+        return [facts.Attempt(*row) for row in rows]
+
+    def inputs(self, production: int, run: int) -> list[facts.Input]:
+        return [facts.Input(*row) for row in self._ask(_SQL.inputs, production=production, run=run)]
+
+    def outputs(self, production: int, run: int) -> list[facts.Written]:
+        return [facts.Written(*row) for row in self._ask(_SQL.outputs, production=production, run=run)]
+
+    def asides(self, production: int, run: int) -> list[facts.Aside]:
+        return [facts.Aside(*row) for row in self._ask(_SQL.asides, production=production, run=run)]
+
+    def requests(self, production: int, run: int) -> list[facts.Request]:
+        return [facts.Request(*row) for row in self._ask(_SQL.requests, production=production, run=run)]
+
+    def modules(self, digest: str) -> str | bytes | None:
+        rows = self._ask(_SQL.modules_of, digest=digest)
+        return rows[0][0] if rows else None
+
+    def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
+        instant = clock.text(at)
+        rows = self._ask(_SQL.counts_at, production=production, at=instant, hour=instant[:13])
+        return dict.fromkeys(runs.State, 0) | {runs.State(state): number for state, number in rows if number}
+
+    def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.Manager]:
+        return [facts.Manager(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]
+
+    def opened(self) -> dict[int, facts.Opened]:
+        return {row[0]: facts.Opened(*row[1:]) for row in self._ask(_SQL.all_productions)}
+
+
+def _row(row: tuple[Any, ...]) -> facts.Row:
+    shown = list(row)
+    shown[2] = runs.State(shown[2])
+    return facts.Row(*shown)
+
+
+def _choice(wanted: filters.Filter, now: datetime.datetime) -> dict[str, object]:
+    """The filter as ``of_candidates`` has it."""
+    lists = ("states", "datasets", "tranches", "qualities", "hosts", "causes", "users", "jobs")
+    choice: dict[str, object] = {name: json.dumps(getattr(wanted, name)) for name in lists}
+    choice["texts"] = json.dumps([_lower(text) for text in wanted.texts], ensure_ascii=False)
+    choice["until"] = None if wanted.longer is None else clock.text(now - datetime.timedelta(seconds=wanted.longer))
+    choice["since"] = None if wanted.shorter is None else clock.text(now - datetime.timedelta(seconds=wanted.shorter))
+    return choice
+
+
+def _lower(text: str) -> str:
+    """As SQLite's lower() does it: ASCII only."""
+    return "".join(character.lower() if character.isascii() else character for character in text)

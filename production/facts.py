@@ -1,0 +1,176 @@
+"""What people are shown: rows of the memory as values. No I/O. Instants are text as the database has them; ``clock.instant`` reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from production import run as runs
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A run of a production, as a table shows it."""
+
+    run: int
+    label: str | None
+    state: runs.State
+    since: str
+    """Instant."""
+    attempt: int
+    failures: int
+    priority: int
+    not_before: str | None
+    """Instant; it is not claimed before."""
+    why: str
+    """Of the last move."""
+    asked_by: str | None
+    """The person who asked for it; None: nobody did."""
+    cause: str | None
+    """Of the last attempt, as all that follows."""
+    message: str | None
+    host: str | None
+    job: str | None
+    user: str | None
+    submitted: str | None
+    """Instant."""
+    owner: int | None
+    """Id of the manager that has it."""
+    manager: str | None
+    """``user@host:pid`` of that."""
+    datasets: str | None
+    """Names, with spaces between."""
+
+    def __str__(self) -> str:
+        return self.label or str(self.run)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a run."""
+
+    attempt: int
+    user: str
+    host: str | None
+    claimed: str
+    submitted: str | None
+    ended: str | None
+    submission: str | None
+    """Its name."""
+    task: int | None
+    job: str | None
+    batch: str | None
+    resources: str | None
+    """Asked for, JSON."""
+    cause: str | None
+    """None: it succeeded, or goes on."""
+    counted: bool
+    exit: int | None
+    signal: int | None
+    wall: float | None
+    """Seconds, as ``cpu``."""
+    cpu: float | None
+    memory: int | None
+    """Peak bytes."""
+    message: str | None
+    olog: str | None
+    elog: str | None
+    modules: str | None
+    """Digest of its configuration."""
+    command: str | None
+    """Its argv, JSON."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Input:
+    """A file that a run needs on our disk."""
+
+    path: str
+    source: str
+    bytes: int | None
+    ours: bool
+    """We brought it."""
+    come: str | None
+    """Instant it was whole; None: it is not."""
+    so_far: int | None
+    """Bytes, while it is brought."""
+    begun: str | None
+    manager: str | None
+    """``user@host:pid`` of who brings it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Written:
+    """A file that a run wrote."""
+
+    name: str
+    attempt: int
+    path: str
+    bytes: int
+    checksum: str
+    recorded: str | None
+    """Instant; None: only intended."""
+    deleted: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Aside:
+    """An output that a reset took from its place."""
+
+    name: str
+    attempt: int
+    path: str
+    aside: str
+    bytes: int
+    done: str | None
+    """Instant; None: only intended."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked of a run."""
+
+    id: int
+    verb: str
+    argument: str | None
+    user: str
+    why: str
+    at: str
+    answered: str | None
+    answer: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manager:
+    """One ``run_production``, at work or not any more."""
+
+    id: int
+    user: str
+    host: str
+    pid: int
+    boot: str
+    ticks: int
+    production: str | None
+    """Its name."""
+    batch: str
+    nproc: int | None
+    nprep: int | None
+    start: str
+    beat: str
+    """Instant of the last beat, by its own clock."""
+    stop: str | None
+    lapsed: str | None
+    message: str
+    runs: int
+    """In its hands."""
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.pid}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """Who opened a production, and who closed it though it was not finished."""
+
+    user: str
+    closed_by: str | None
+    closed_why: str | None

@@ -1,0 +1,189 @@
+"""The filter language: which runs are meant, the same for every command and the dashboard. Pure.
+
+    2091 2095-2103          runs and ranges
+    state:failed,held       any of these; so too dataset: tranche: quality: host: cause: user: job:
+    >2h  <30min             longer, shorter in its state than that
+    pedestal "no such file" text in what is said of the run
+
+Terms of one kind widen the choice, those of different kinds narrow it; all texts must be there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from production import errors
+from production import run as runs
+
+LONGEST = 10_000
+"""Terms that one filter may have."""
+
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+_SPAN = re.compile(r"([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.IGNORECASE)
+_KEY = re.compile(r"([A-Za-z]\w*):(.*)", re.DOTALL)
+
+UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+"""Seconds."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs are meant; what is empty or None leaves it open."""
+
+    runs: tuple[tuple[int, int], ...] = ()
+    """Ranges, both ends included, in order, without overlap."""
+    states: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    tranches: tuple[int, ...] = ()
+    qualities: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    longer: float | None = None
+    """Seconds in its state, at least."""
+    shorter: float | None = None
+    texts: tuple[str, ...] = ()
+
+
+EVERYTHING = Filter()
+
+KEYS: dict[str, str] = {
+    "state": "states",
+    "dataset": "datasets",
+    "tranche": "tranches",
+    "quality": "qualities",
+    "host": "hosts",
+    "cause": "causes",
+    "user": "users",
+    "job": "jobs",
+    "run": "runs",
+    "text": "texts",
+}
+"""{what is typed before the colon: the field}."""
+
+
+def parse(words: Iterable[str]) -> Filter:
+    """The filter that these words say.
+
+    Raises: UsageError, naming the word and what was probably meant.
+    """
+    found: dict[str, list[object]] = {}
+    for number, word in enumerate(words):
+        if number >= LONGEST:
+            raise errors.UsageError(f"a filter of more than {LONGEST:,} words; write ranges such as 2091-2103")
+        if word.strip():
+            field, values = _term(word.strip())
+            found.setdefault(field, []).extend(values)
+    for field, meaning in (("longer", max), ("shorter", min)):
+        if field in found:
+            found[field] = [meaning(found[field])]  # type: ignore[type-var]  # all numbers
+    values_: dict[str, object] = {
+        field: values[0] if field in ("longer", "shorter") else tuple(dict.fromkeys(values))
+        for field, values in found.items()
+    }
+    if "runs" in found:
+        values_["runs"] = _joined(values_["runs"])  # type: ignore[arg-type]  # made by _range
+    return Filter(**values_)  # type: ignore[arg-type]  # by their names
+
+
+def split(line: str) -> list[str]:
+    """The words of a line as the dashboard has it; what is in quotes is one.
+
+    Raises: UsageError.
+    """
+    words, word, quote, begun = [], "", "", False
+    for character in line:
+        if quote:
+            word, quote = (word, "") if character == quote else (word + character, quote)
+        elif character in "\"'":
+            quote, begun = character, True
+        elif character.isspace():
+            words += [word] if word or begun else []
+            word, begun = "", False
+        else:
+            word += character
+    if quote:
+        raise errors.UsageError(f"{line}: a quote {quote} without its end")
+    return words + ([word] if word or begun else [])
+
+
+def _term(word: str) -> tuple[str, Sequence[object]]:
+    """(field, values) of one word."""
+    if _RANGE.fullmatch(word):
+        return "runs", [_range(word)]
+    if word[0] in "<>":
+        return _span(word)
+    keyed = _KEY.fullmatch(word)
+    if keyed is None:
+        return "texts", [word]
+    key, rest = keyed[1].lower(), keyed[2]
+    if key not in KEYS:
+        near = difflib.get_close_matches(key, KEYS, 1)
+        meant = (
+            f"did you mean {near[0]}:?"
+            if near
+            else f"there are {', '.join(KEYS)}; for a text with a colon: text:{word}"
+        )
+        raise errors.UsageError(f"{word}: a filter has no {key}:; {meant}")
+    if key == "text":
+        return "texts", [rest]
+    values = [value for value in rest.split(",") if value.strip()]
+    if not values:
+        raise errors.UsageError(f"{word}: nothing after the colon")
+    return KEYS[key], [_VALUES.get(key, str)(value.strip()) for value in values]
+
+
+def _span(word: str) -> tuple[str, Sequence[object]]:
+    found = _SPAN.fullmatch(word)
+    if found is None or found[3].lower() not in UNITS:
+        raise errors.UsageError(f"{word}: a time in a state is such as >2h or <30min; units: {', '.join(UNITS)}")
+    return ("longer" if found[1] == ">" else "shorter"), [float(found[2]) * UNITS[found[3].lower()]]
+
+
+def _range(text: str) -> tuple[int, int]:
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        raise errors.UsageError(f"run:{text}: runs are such as 2091 or 2091-2103")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if last < first:
+        raise errors.UsageError(f"{text}: a range goes up")
+    return first, last
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(joined[-1][1], last)
+        else:
+            joined.append((first, last))
+    return tuple(joined)
+
+
+def _known(what: str, there: Sequence[str]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text.lower() in there:
+            return text.lower()
+        near = difflib.get_close_matches(text.lower(), there, 1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
+        raise errors.UsageError(f"{what}:{text}: no such {what}; {meant}")
+
+    return check
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise errors.UsageError(f"tranche:{text}: not a whole number")
+    return int(text)
+
+
+_VALUES: dict[str, Callable[[str], object]] = {
+    "state": _known("state", [state.value for state in runs.State]),
+    "cause": _known("cause", [cause.value for cause in runs.Cause]),
+    "tranche": _number,
+    "run": _range,
+}
