@@ -140,8 +140,8 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Manager:
-    """One ``run_production``, at work or not any more."""
+class AtWork:
+    """One ``run_production`` process; of those that have left, what was."""
 
     id: int
     user: str

@@ -200,7 +200,7 @@ class Records(Protocol):
         """Runs by state as they were at an instant; every state is there."""
         ...
 
-    def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.Manager]:
+    def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         """Those at work, or all, the newest first, so many at most."""
         ...
 

@@ -104,8 +104,8 @@ class Records:
         rows = self._ask(_SQL.counts_at, production=production, at=instant, hour=instant[:13])
         return dict.fromkeys(runs.State, 0) | {runs.State(state): number for state, number in rows if number}
 
-    def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.Manager]:
-        return [facts.Manager(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]
+    def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
+        return [facts.AtWork(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]
 
     def opened(self) -> dict[int, facts.Opened]:
         return {row[0]: facts.Opened(*row[1:]) for row in self._ask(_SQL.all_productions)}

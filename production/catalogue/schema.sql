@@ -243,6 +243,11 @@ CREATE TRIGGER run_leaves AFTER UPDATE OF owner ON production_run WHEN OLD.owner
   UPDATE fixed_path SET busy = 0 WHERE production = NEW.production AND run = NEW.run AND busy = 1;
 END;
 
+-- Nor does one that was not taken: it has no job.
+CREATE TRIGGER run_steps_back AFTER UPDATE OF state ON production_run WHEN OLD.state = 'submitting' AND NEW.state = 'staged' BEGIN
+  UPDATE fixed_path SET busy = 0 WHERE production = NEW.production AND run = NEW.run AND busy = 1;
+END;
+
 -- An attempt that failed has nothing to put in place.
 CREATE TRIGGER attempt_fails AFTER UPDATE OF cause ON attempt WHEN NEW.cause IS NOT NULL BEGIN
   DELETE FROM output WHERE production = NEW.production AND run = NEW.run AND recorded IS NULL;
