@@ -16,7 +16,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 
-from production import disk, errors, journal, process, retry
+from production import disk, errors, journal, process, request, retry
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
@@ -190,13 +190,35 @@ def give_back(change: base.Change, run: runs.Run, cause: runs.Cause, why: str, n
     return leave(change, run, retry.Next(runs.State.NEW, run.failures, False), why, base.Ending(cause, why), now)
 
 
+def end_as_asked(
+    site: site_.Site, change: base.Change, run: runs.Run, asked: base.Asked, ending: base.Ending, now: datetime.datetime
+) -> bool:
+    """The attempt was ended because a person wants it; not held against the run. False if it wasn't ours any more."""
+    verb = request.Verb(asked.ask.verb)
+    why = request.reason(verb, asked.ask.user, asked.ask.why)
+    failures = 0 if verb is request.Verb.RESET else run.failures
+    following = retry.Next(request.outcome(change, run, verb), failures, False, asked_by=asked.ask.user)
+    ending = dataclasses.replace(ending, cause=runs.Cause.CANCELLED, message=why)
+    if not leave(change, run, following, why, ending, now):
+        return False
+    change.answer(asked, request.PAST[verb], now, site.lease.owner)
+    log.info("Run %s is %s: %s", run, following.state, why)
+    return True
+
+
 def leave(
-    change: base.Change, run: runs.Run, following: retry.Next, why: str, ending: base.Ending, now: datetime.datetime
+    change: base.Change,
+    run: runs.Run,
+    following: retry.Next,
+    why: str,
+    ending: base.Ending,
+    now: datetime.datetime,
 ) -> bool:
     """The run is ours no more, its attempt over; its input goes, if nobody needs it. False if it wasn't ours any more."""
     for path in change.taken_paths(run):
         change.leave_path(run, path, leftover(path))
-    if not change.move(run, following.state, why, now, failures=following.failures, not_before=following.not_before):
+    to, by = following.state, following.asked_by
+    if not change.move(run, to, why, now, failures=following.failures, not_before=following.not_before, by=by):
         stale(run)
         return False
     change.end(run, ending, now)

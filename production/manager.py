@@ -8,9 +8,9 @@ from production import attempt, errors
 from production import run as runs
 from production import site as site_
 from production.journal import calm, once, over, waiting
-from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
+from production.steps import answer, claim, finish, follow, intake, keep, release, rest, stage, submit
 
-CYCLE = (keep.step, intake.step, follow.step, finish.step, claim.step, stage.step, submit.step)
+CYCLE = (keep.step, answer.step, intake.step, follow.step, finish.step, claim.step, stage.step, submit.step)
 """See what ended and give its room back, then walk forward."""
 
 
@@ -47,7 +47,9 @@ def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
     while True:
         _finish_ended(site, again)
         try:
-            return release.step(site, again)
+            survivors = release.step(site, again)
+            _patiently(site, answer.step)  # what was asked of runs that were ours, and are nobody's now
+            return survivors
         except errors.ProductionError as trouble:
             if not trouble.transient or again():
                 raise

@@ -33,6 +33,8 @@ class Next:
     not_before: datetime.datetime | None = None
     note: str = ""
     """Why it isn't tried again although it might be; with the mend."""
+    asked_by: str | None = None
+    """The person who wants it so; None: nobody did."""
 
 
 def after(run: runs.Run, cause: runs.Cause, retry: settings.Retry, now: datetime.datetime, lost: int = 0) -> Next:

@@ -40,11 +40,11 @@ class Cause(enum.StrEnum):
     RELEASED = "released"
 
 
-_ENDS = {State.NEW, State.FAILED, State.HELD}
+_ENDS = {State.NEW, State.FAILED, State.HELD, State.WAITING}
 
 MOVES: dict[State, frozenset[State]] = {
     State.WAITING: frozenset({State.NEW, State.HELD}),
-    State.NEW: frozenset({State.CLAIMED, State.HELD, State.WAITING}),
+    State.NEW: frozenset({State.CLAIMED, State.HELD, State.FAILED, State.WAITING}),
     State.CLAIMED: frozenset({State.STAGED} | _ENDS),
     State.STAGED: frozenset({State.SUBMITTING} | _ENDS),
     State.SUBMITTING: frozenset({State.SUBMITTED, State.ENDED, State.STAGED} | _ENDS),
@@ -54,7 +54,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.NEW, State.HELD, State.WAITING}),
     State.HELD: frozenset({State.NEW, State.FAILED, State.WAITING}),
 }
-"""Each state and the states a run may go to from it. The last three rows are a person's requests."""
+"""Each state and the states a run may go to from it. The last three rows are a person's requests, as is every move
+to waiting: the base run was reset."""
 
 IN_FLIGHT = (State.CLAIMED, State.STAGED, State.SUBMITTING, State.SUBMITTED, State.ENDED)
 """The states in which a manager owns the run."""

@@ -138,6 +138,37 @@ class Promised:
     """Inputs that nobody has ordered yet, and the outputs of these runs."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ask:
+    """What a person wants of a run."""
+
+    verb: str
+    """retry, hold, release, cancel, priority, reset."""
+    argument: str | None
+    user: str
+    why: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that is written down and not answered."""
+
+    id: int
+    production: int
+    run: int
+    owner: int | None
+    """The manager that has the run, and answers."""
+    ask: Ask
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Move:
+    """Where an output is, and where it is put aside."""
+
+    path: str
+    aside: str
+
+
 LISTED = 10
 EXAMPLES = 3
 
@@ -301,6 +332,10 @@ class Catalogue(Protocol):
         """What its attempt means to put in place."""
         ...
 
+    def asked(self, production: int, number: int, owner: runs.Owner | None) -> list[Asked]:
+        """The oldest open requests for runs of this manager and of nobody, one a run, so many at most."""
+        ...
+
     def intake_due(self, production: int) -> bool:
         """Whether runs were added since the last intake."""
         ...
@@ -461,4 +496,52 @@ class Change(Protocol):
 
     def keep_log(self, run: runs.Run, attempt: int, olog: str, elog: str) -> None:
         """An earlier attempt's logs have been moved."""
+        ...
+
+    def run(self, production: int, run: int) -> runs.Run | None:
+        """The run as it is now."""
+        ...
+
+    def ready(self, run: runs.Run) -> bool:
+        """Whether its base run is finished, or it has none."""
+        ...
+
+    def based(self, run: runs.Run) -> list[runs.Run]:
+        """The runs of other productions that work on its outputs."""
+        ...
+
+    def ask(self, run: runs.Run, ask: Ask, now: datetime.datetime) -> int:
+        """Write a request down; its id."""
+        ...
+
+    def is_open(self, asked: Asked) -> bool:
+        """Whether nobody has answered it."""
+        ...
+
+    def answer(self, asked: Asked, answer: str, now: datetime.datetime, owner: runs.Owner | None = None) -> None: ...
+
+    def prioritize(self, run: runs.Run, priority: int) -> None: ...
+
+    def hasten(self, run: runs.Run) -> None:
+        """A new run needn't wait, and nothing is held against it."""
+        ...
+
+    def intend_aside(self, run: runs.Run) -> list[Move]:
+        """Write down where the run's outputs will be put aside; those not yet known to be there."""
+        ...
+
+    def forget_aside(self, production: int, run: int) -> None:
+        """They stay where they are."""
+        ...
+
+    def outputs_aside(self, run: runs.Run, now: datetime.datetime) -> bool:
+        """The run's outputs are aside, and its no more. False: nobody has written down where to."""
+        ...
+
+    def close_by_hand(self, production: int, user: str, why: str, now: datetime.datetime) -> bool:
+        """Nothing more is taken of it. False: it is closed."""
+        ...
+
+    def open_again(self, production: int) -> bool:
+        """What was closed by hand is open. False: it was not."""
         ...

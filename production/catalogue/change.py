@@ -12,10 +12,10 @@ from typing import Any
 
 from production import clock, errors
 from production import run as runs
-from production.catalogue import base, reading, sql, view
+from production.catalogue import base, reading, sql, view, wishes
 
 
-class Change:
+class Change(wishes.Wishes):
     """Changes within one transaction; see ``base.Change``."""
 
     def __init__(self, connection: sql.Connection) -> None:

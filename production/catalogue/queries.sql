@@ -483,3 +483,89 @@ SELECT path FROM fixed_path WHERE production = :production AND run = :run AND at
 -- What an attempt that ends leaves at a fixed path of its own.
 UPDATE fixed_path SET leftover = :leftover
   WHERE path = :path AND production = :production AND run = :run AND attempt = :attempt
+
+-- ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- asked --
+-- Open requests for runs of a manager, and of nobody, the oldest first.
+SELECT q.id, q.run, p.owner, q.verb, q.argument, q.user, q.why FROM request AS q
+  JOIN production_run AS p ON p.production = q.production AND p.run = q.run
+  WHERE q.production = :production AND q.answered IS NULL AND (p.owner IS NULL OR p.owner = :me)
+  ORDER BY q.id LIMIT :number
+
+-- ask --
+-- A person asks something of a run.
+INSERT INTO request (production, run, verb, argument, user, why, at)
+  VALUES (:production, :run, :verb, :argument, :user, :why, :now)
+
+-- is_open --
+-- Whether a request has not been answered.
+SELECT 1 FROM request WHERE id = :id AND answered IS NULL
+
+-- answer --
+-- A request is answered, once.
+UPDATE request SET answered = :now, answer = :answer, manager = :owner WHERE id = :id AND answered IS NULL
+
+-- run_now --
+-- One run as it is, as "runs" has it.
+SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.moved_at, p.why,
+       s.name, a.job,
+       (SELECT min(i.path) FROM input AS i WHERE i.production = p.production AND i.run = p.run), a.user, a.submitted_at,
+       a.resources
+  FROM production_run AS p JOIN run AS r ON r.run = p.run
+  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  LEFT JOIN submission AS s ON s.id = a.submission
+  WHERE p.production = :production AND p.run = :run
+
+-- base_unfinished --
+-- Whether a run has a base run that is not finished.
+SELECT 1 FROM productions AS p JOIN production_run AS b ON b.production = p.base AND b.run = :run AND b.state <> 'finished'
+  WHERE p.id = :production
+
+-- productions_based --
+-- Productions that work on the outputs of one.
+SELECT id FROM productions WHERE base = :production
+
+-- prioritize --
+-- A run is more important, or less; it stays where it is.
+UPDATE production_run SET priority = :priority WHERE production = :production AND run = :run
+
+-- hasten --
+-- new, in back-off → new, at once.
+UPDATE production_run SET not_before = NULL, failures = 0 WHERE production = :production AND run = :run AND state = 'new'
+
+-- intend_aside --
+-- Where a finished run's outputs will be put aside.
+INSERT OR IGNORE INTO aside (production, run, name, attempt, path, aside, bytes, checksum)
+  SELECT production, run, name, attempt, path, path || '.aside' || attempt, bytes, checksum FROM output
+    WHERE production = :production AND run = :run AND recorded IS NOT NULL AND deleted IS NULL
+
+-- intended_aside --
+-- What is meant to be put aside.
+SELECT path, aside FROM aside WHERE production = :production AND run = :run AND done IS NULL
+
+-- forget_aside --
+-- It isn't, after all.
+DELETE FROM aside WHERE production = :production AND run = :run AND done IS NULL
+
+-- in_place --
+-- Whether an output of a run is in its place, and nobody has written down where it is put aside.
+SELECT 1 FROM output AS o WHERE o.production = :production AND o.run = :run AND o.recorded IS NOT NULL AND o.deleted IS NULL
+  AND NOT EXISTS (SELECT 1 FROM aside AS a WHERE a.production = o.production AND a.run = o.run AND a.name = o.name
+                  AND a.attempt = o.attempt AND a.done IS NULL)
+
+-- asides_done --
+-- A run's outputs have been put aside.
+UPDATE aside SET done = :now WHERE production = :production AND run = :run AND done IS NULL
+
+-- outputs_gone --
+-- They are no outputs of it any more.
+UPDATE output SET deleted = :now WHERE production = :production AND run = :run AND recorded IS NOT NULL AND deleted IS NULL
+
+-- close_by_hand --
+-- Open → closed, though not all runs are finished.
+UPDATE productions SET stop = :now, closed_by = :user, closed_why = :why WHERE id = :production AND stop IS NULL
+
+-- open_again --
+-- Closed by hand → open.
+UPDATE productions SET stop = NULL, closed_by = NULL, closed_why = NULL WHERE id = :production AND closed_by IS NOT NULL

@@ -189,5 +189,12 @@ class Reading:
         rows = self._all(sql.SQL.intended, production=run.production, run=run.run, attempt=run.attempt)
         return [runs.Output(*row) for row in rows]
 
+    def asked(self, production: int, number: int, owner: runs.Owner | None) -> list[base.Asked]:
+        rows = self._all(sql.SQL.asked, production=production, number=number, me=owner.id if owner else None)
+        first: dict[int, base.Asked] = {}
+        for id_, run, owner_, *ask in rows:
+            first.setdefault(run, base.Asked(id_, production, run, owner_, base.Ask(*ask)))
+        return list(first.values())
+
     def intake_due(self, production: int) -> bool:
         return self._first(sql.SQL.intake_due, production=production) is not None

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from production import attempt, clock, disk, errors
+from production import attempt, clock, disk, errors, request
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
@@ -164,16 +164,12 @@ def _write_down(
 ) -> None:
     if not verdicts:
         return
-    failed = []
+    failed, asked = [], _asked(site, verdicts)
     with attempt.writing(site) as change:
         for run, ending in verdicts:
-            paths = site.layout.fixed(run) if ending.cause is Cause.LOST else []
-            if paths and reports[site.layout.mark(run)].phase is batch.Phase.UNKNOWN:
-                why = f"{ending.message}, and it may still be writing {paths[0]}: see that it is gone, then release the run"
-                if attempt.hold(change, run, Cause.LOST, why, now):
-                    failed.append(run)
-            elif ending.cause is not None:
-                if attempt.fail(site, change, run, _with_last_words(run, site, ending), now):
+            if ending.cause is not None:
+                unknown = reports[site.layout.mark(run)].phase is batch.Phase.UNKNOWN
+                if _failed(site, change, run, ending, asked.get(run.run), unknown=unknown):
                     failed.append(run)
             elif change.move(run, State.ENDED, "exit 0", now):
                 change.end(run, ending, now)
@@ -181,6 +177,34 @@ def _write_down(
                 attempt.stale(run)
     for run in failed:
         attempt.clear(site, run)
+
+
+def _failed(
+    site: site_.Site,
+    change: base.Change,
+    run: runs.Run,
+    ending: base.Ending,
+    asked: base.Asked | None,
+    *,
+    unknown: bool,
+) -> bool:
+    """Leave a run whose attempt did not succeed. False: it wasn't ours any more. ``unknown``: its job was never seen gone."""
+    now = site.clock.now()
+    paths = site.layout.fixed(run) if ending.cause is Cause.LOST and unknown else []
+    if paths:
+        why = f"{ending.message}, and it may still be writing {paths[0]}: see that it is gone, then release the run"
+        return attempt.hold(change, run, Cause.LOST, why, now)
+    if asked is not None and ending.cause is Cause.RELEASED:
+        return attempt.end_as_asked(site, change, run, asked, ending, now)
+    return attempt.fail(site, change, run, _with_last_words(run, site, ending), now)
+
+
+def _asked(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]]) -> dict[int, base.Asked]:
+    """{run: what a person asked of it} where jobs were cancelled."""
+    if not any(ending.cause is Cause.RELEASED for _, ending in verdicts):
+        return {}
+    me = site.lease.owner
+    return {asked.run: asked for asked in site.catalogue.asked(site.layout.production.id, request.LOOK, me)}
 
 
 def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> base.Ending:

@@ -1,0 +1,210 @@
+"""What people ask of runs: retry, hold, release, cancel, priority, reset; and what becomes of a run that nobody has.
+
+Of a run that a manager has, only its cycle changes the state: what is asked of it is written down, and answered there
+(``steps.answer``). Of others, whoever has the lock does it: the command that asks, or the next manager that comes by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import enum
+import errno
+import os
+from collections.abc import Iterable, Sequence
+
+from production import errors
+from production import run as runs
+from production.catalogue import base
+
+State = runs.State
+
+
+class Verb(enum.StrEnum):
+    """What can be asked."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    CANCEL = "cancel"
+    PRIORITY = "priority"
+    RESET = "reset"
+
+
+PAST = {
+    Verb.RETRY: "retried",
+    Verb.HOLD: "held",
+    Verb.RELEASE: "released",
+    Verb.CANCEL: "cancelled",
+    Verb.PRIORITY: "given a priority",
+    Verb.RESET: "reset",
+}
+
+NO = "no: "
+"""What an answer begins with that is a refusal."""
+
+HIGHEST = 1_000_000
+"""Priorities go from minus to plus this."""
+
+_LEFT = {
+    (Verb.RETRY, State.NEW): "it is new already",
+    (Verb.RETRY, State.WAITING): "it waits for its base run",
+    (Verb.RETRY, State.FINISHED): "it is finished; to do it again: reset",
+    (Verb.HOLD, State.HELD): "it is held already",
+    (Verb.HOLD, State.FINISHED): "it is finished",
+    (Verb.RELEASE, State.NEW): "it is new already",
+    (Verb.RELEASE, State.WAITING): "it waits for its base run, nobody holds it",
+    (Verb.RELEASE, State.FAILED): "it has failed; to try it again: retry",
+    (Verb.RELEASE, State.FINISHED): "it is finished",
+    (Verb.CANCEL, State.NEW): "nothing of it is under way; to keep it from being taken: hold",
+    (Verb.CANCEL, State.WAITING): "nothing of it is under way; to keep it from being taken: hold",
+    (Verb.CANCEL, State.FINISHED): "it is finished; to do it again: reset",
+    (Verb.CANCEL, State.FAILED): "it has failed, nothing of it is under way",
+    (Verb.CANCEL, State.HELD): "it is held, nothing of it is under way",
+    (Verb.RESET, State.NEW): "it is new already",
+    (Verb.RESET, State.WAITING): "it waits for its base run",
+    (Verb.PRIORITY, State.FINISHED): "it is finished",
+}
+"""Why nothing is done."""
+
+
+def refusal(verb: Verb, state: State, attempt: int) -> str:
+    """Why this can't be asked of a run in that state; empty: it can. ``attempt``: the number of its last."""
+    if state in runs.IN_FLIGHT:
+        return f"it is under way, {state}" if verb is Verb.RETRY else ""
+    if state is State.NEW and attempt and verb in (Verb.RETRY, Verb.RESET, Verb.CANCEL):
+        return ""  # in back-off, perhaps
+    return _LEFT.get((verb, state), "")
+
+
+def priority(text: str | None) -> int:
+    """The number that was typed. Raises: UsageError."""
+    with contextlib.suppress(ValueError, TypeError):
+        if abs(number := int(text or "")) <= HIGHEST:
+            return number
+    raise errors.UsageError(f"priority {text}: a whole number, {-HIGHEST} to {HIGHEST}; 0 is what runs have")
+
+
+def reason(verb: Verb, user: str, why: str) -> str:
+    """As it stands in the history and on the screen."""
+    return f"{PAST[verb]} by {user}" + (f": {why}" if why else "")
+
+
+def outcome(change: base.Change, run: runs.Run, verb: Verb) -> State:
+    """Where a run goes whose attempt is ended because somebody asked for it."""
+    ends = {Verb.HOLD: State.HELD, Verb.CANCEL: State.FAILED}
+    return ends.get(verb) or (State.NEW if change.ready(run) else State.WAITING)
+
+
+def settle(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime.datetime) -> str:
+    """Do what is asked of a run that nobody has; the answer. Empty: first its outputs must be put aside."""
+    verb = Verb(ask.verb)
+    if no := refusal(verb, run.state, run.attempt):
+        return NO + no
+    if verb is Verb.PRIORITY:
+        change.prioritize(run, priority(ask.argument))
+        return f"priority {ask.argument}"
+    if verb is Verb.RESET and not change.outputs_aside(run, now):
+        return ""
+    why = reason(verb, ask.user, ask.why)
+    if verb is Verb.CANCEL:
+        change.move(run, State.FAILED, why, now, by=ask.user)
+    elif run.state is State.NEW and verb in (Verb.RETRY, Verb.RESET):
+        change.hasten(run)
+        return "it is tried again at once"
+    else:
+        target = State.HELD if verb is Verb.HOLD else State.NEW if change.ready(run) else State.WAITING
+        change.move(run, target, why, now, failures=0 if verb in (Verb.RETRY, Verb.RESET) else None, by=ask.user)
+    if verb is Verb.RESET:
+        _tell_based(change, run, ask, now)
+    return PAST[verb]
+
+
+def _tell_based(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime.datetime) -> None:
+    """Runs of productions based on this one wait again; what they made or are making of it is reset in its turn."""
+    why = f"its base run was reset by {ask.user}"
+    for based in change.based(run):
+        if based.owner is not None or based.state is State.FINISHED:
+            change.ask(based, base.Ask(Verb.RESET, None, ask.user, why), now)
+        elif based.state in (State.NEW, State.FAILED):
+            change.move(based, State.WAITING, why, now, failures=0, by=ask.user)
+
+
+def put_aside(
+    catalogue: base.Catalogue, production: int, numbers: Iterable[int], owner: runs.Owner | None = None
+) -> dict[int, str]:
+    """Before finished runs are reset: their outputs leave their places. {run: what was in the way of that}.
+
+    What will be moved is written down first, and nothing is replaced: killed anywhere, it is done once more.
+    """
+    with catalogue.write(owner) as change:
+        intended = {}
+        for number in numbers:
+            run = change.run(production, number)
+            if run is not None and run.state is State.FINISHED:
+                intended[number] = change.intend_aside(run)
+    trouble = {number: problem for number, moves in intended.items() if (problem := _moved(moves))}
+    if trouble:
+        with catalogue.write(owner) as change:
+            for number in trouble:
+                change.forget_aside(production, number)
+    return trouble
+
+
+def _moved(moves: Iterable[base.Move]) -> str:
+    """Put files aside, all of a run's or none; what was in the way of that."""
+    done: list[base.Move] = []
+    for move in moves:
+        if not os.path.lexists(move.path):
+            continue  # moved before, or lost long ago
+        try:
+            if os.path.lexists(move.aside):
+                raise FileExistsError(errno.EEXIST, f"{move.aside} is there already")
+            os.rename(move.path, move.aside)
+            done.append(move)
+        except OSError as cause:
+            for back in done:
+                with contextlib.suppress(OSError):
+                    os.rename(back.aside, back.path)
+            return f"{move.path} can't be put aside: {cause.strerror}"
+    return ""
+
+
+LOOK = 10_000
+"""Open requests that are looked at in one go."""
+TOGETHER = 200
+"""Of these, so many are carried out in one transaction."""
+
+
+def settle_open(
+    catalogue: base.Catalogue, production: int, now: datetime.datetime, owner: runs.Owner | None = None
+) -> list[tuple[base.Asked, str]]:
+    """Carry out what is asked of runs that nobody has: (request, answer) of those that were, now, by us."""
+    open_ = [asked for asked in catalogue.asked(production, LOOK, owner) if asked.owner is None]
+    answered = []
+    for first in range(0, len(open_), TOGETHER):
+        answered += _settle_some(catalogue, production, open_[first : first + TOGETHER], now, owner)
+    return answered
+
+
+def _settle_some(
+    catalogue: base.Catalogue,
+    production: int,
+    open_: Sequence[base.Asked],
+    now: datetime.datetime,
+    owner: runs.Owner | None,
+) -> list[tuple[base.Asked, str]]:
+    resets = [asked.run for asked in open_ if asked.ask.verb == Verb.RESET]
+    trouble = put_aside(catalogue, production, resets, owner) if resets else {}
+    answered = []
+    with catalogue.write(owner) as change:
+        for asked in open_:
+            run = change.run(production, asked.run)
+            if run is None or run.owner is not None or not change.is_open(asked):
+                continue
+            in_the_way = trouble.get(asked.run) if asked.ask.verb == Verb.RESET else None
+            answer = NO + in_the_way if in_the_way else settle(change, run, asked.ask, now)
+            if answer:
+                change.answer(asked, answer, now, owner)
+                answered.append((asked, answer))
+    return answered

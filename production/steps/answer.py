@@ -1,0 +1,81 @@
+"""Carry out what people ask of runs: of ours, as only we may move them, and of those that nobody has.
+
+What needs a job to end is asked of the batch system here, and answered by ``follow`` when the job is seen gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from production import attempt, errors, request
+from production import run as runs
+from production import site as site_
+from production.catalogue import base
+from production.journal import log, once, over
+
+State, Cause = runs.State, runs.Cause
+
+
+def step(site: site_.Site) -> None:
+    """in flight → new, waiting, failed or held, as was asked; runs that nobody has likewise."""
+    production, me = site.layout.production.id, site.lease.owner
+    open_ = site.catalogue.asked(production, request.LOOK, me)
+    ours = {asked.run: asked for asked in open_ if asked.owner == me.id}
+    if len(ours) < len(open_):
+        for asked, answer in request.settle_open(site.catalogue, production, site.clock.now(), me):
+            log.info("Run %s, asked by %s: %s: %s", asked.run, asked.ask.user, asked.ask.verb, answer)
+    if ours:
+        states = (State.CLAIMED, State.STAGED, State.SUBMITTED)
+        in_hand = [run for run in site.catalogue.owned(me, *states) if run.run in ours]
+        _give_up(site, [run for run in in_hand if run.state is not State.SUBMITTED], ours)
+        _end_jobs(site, [run for run in in_hand if run.state is State.SUBMITTED], ours)
+
+
+def _give_up(site: site_.Site, before: Sequence[runs.Run], ours: Mapping[int, base.Asked]) -> None:
+    """Runs without a job; nobody brings their input any more."""
+    if not before:
+        return
+    staged = {run.run: site.layout.staged(run) for run in before} if site.layout.program.input else {}
+    site.porter.forget(list(staged.values()))
+    now = site.clock.now()
+    with attempt.writing(site) as change:
+        for path in staged.values():
+            change.end_transfer(path, site.lease.owner)
+        ended = [
+            run
+            for run in before
+            if change.is_open(ours[run.run])
+            and attempt.end_as_asked(site, change, run, ours[run.run], base.Ending(Cause.CANCELLED), now)
+        ]
+    for run in ended:
+        attempt.clear(site, run)
+
+
+def _end_jobs(site: site_.Site, submitted: Sequence[runs.Run], ours: Mapping[int, base.Asked]) -> None:
+    """In one call; a job that has ended by itself meanwhile ends as it did."""
+    ending, now = [], site.clock.now()
+    for run in submitted:
+        asked = ours[run.run]
+        if run.user != site.lease.owner.user:
+            with attempt.writing(site) as change:
+                change.answer(
+                    asked, f"{request.NO}its job is {run.user}'s, who alone can end it", now, site.lease.owner
+                )
+        elif once(
+            _topic(asked), f"Ending the job of run {run}: {asked.ask.verb} asked by {asked.ask.user}", logging.INFO
+        ):
+            attempt.begin_cancel(site, run)
+            ending.append(run)
+    if not ending:
+        return
+    try:
+        site.batch.cancel({site.layout.mark(run): run.job or "" for run in ending})
+    except errors.BatchError:
+        for run in ending:
+            over(_topic(ours[run.run]))  # said and tried again
+        raise
+
+
+def _topic(asked: base.Asked) -> str:
+    return f"request {asked.id}"
