@@ -111,6 +111,14 @@ def split(line: str) -> list[str]:
     return words + ([word] if word or begun else [])
 
 
+def ranges(numbers: Iterable[int], most: int = 10) -> str:
+    """``2091-2103, 2119 and 12 more``: so many ranges at most."""
+    joined = _joined((number, number) for number in numbers)
+    told = [str(first) if first == last else f"{first}-{last}" for first, last in joined[:most]]
+    more = sum(last - first + 1 for first, last in joined[most:])
+    return ", ".join(told) + (f" and {more:,} more" if more else "")
+
+
 def _term(word: str) -> tuple[str, Sequence[object]]:
     """(field, values) of one word."""
     if _RANGE.fullmatch(word):

@@ -223,6 +223,10 @@ class Records(Protocol):
 
     def requests(self, production: int, run: int) -> list[facts.Request]: ...
 
+    def answers(self, ids: Iterable[int]) -> dict[int, tuple[int, str]]:
+        """{request: (run, answer)} of those that have been answered."""
+        ...
+
     def modules(self, digest: str) -> str | bytes | None:
         """A configuration text; bytes, if it is not UTF-8."""
         ...

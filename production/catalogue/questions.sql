@@ -81,6 +81,10 @@ SELECT name, attempt, path, aside, bytes, done FROM aside WHERE production = :pr
 SELECT id, verb, argument, user, why, at, answered, answer FROM request
   WHERE production = :production AND run = :run ORDER BY id
 
+-- answers --
+-- What became of requests: JSON list of their ids.
+SELECT q.id, q.run, q.answer FROM json_each(:ids) AS k CROSS JOIN request AS q ON q.id = k.value WHERE q.answered IS NOT NULL
+
 -- modules_of --
 -- A configuration text.
 SELECT text FROM modules WHERE digest = :digest

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import heapq
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from production import clock, facts
@@ -94,6 +94,9 @@ class Records:
 
     def requests(self, production: int, run: int) -> list[facts.Request]:
         return [facts.Request(*row) for row in self._ask(_SQL.requests, production=production, run=run)]
+
+    def answers(self, ids: Iterable[int]) -> dict[int, tuple[int, str]]:
+        return {id_: (run, answer) for id_, run, answer in self._ask(_SQL.answers, ids=json.dumps(list(ids)))}
 
     def modules(self, digest: str) -> str | bytes | None:
         rows = self._ask(_SQL.modules_of, digest=digest)

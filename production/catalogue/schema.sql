@@ -359,7 +359,7 @@ CREATE TRIGGER request_answered AFTER UPDATE OF answered ON request
 WHEN NEW.answered IS NOT NULL AND (NEW.verb = 'priority' OR NEW.answer LIKE 'no: %') BEGIN
   INSERT INTO event (at, production, run, attempt, from_state, to_state, manager, why, user)
     SELECT NEW.answered, NEW.production, NEW.run, attempt, state, state, NEW.manager,
-           NEW.verb || coalesce(' ' || NEW.argument, '') || ': ' || NEW.answer || CASE NEW.why WHEN '' THEN '' ELSE ' (' || NEW.why || ')' END,
+           CASE NEW.verb WHEN 'priority' THEN '' ELSE NEW.verb || ': ' END || NEW.answer || CASE NEW.why WHEN '' THEN '' ELSE ' (' || NEW.why || ')' END,
            NEW.user
       FROM production_run WHERE production = NEW.production AND run = NEW.run;
 END;

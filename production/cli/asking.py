@@ -8,16 +8,27 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from production import errors
+from production import filter as filters
 from production import run as runs
 from production.cli import door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
     from production.catalogue import sqlite
+
+T = TypeVar("T")
+
+FILTERS = (
+    "Which runs: numbers and ranges (2091 2095-2103), state:failed, dataset:Al50, tranche:2, quality:gold, host:n03, "
+    "cause:memory, user:alice, job:4711, >2h or <30min in its state, or any text of what is said of it. Several of one kind "
+    "widen the choice (state:failed,held), other kinds narrow it."
+)
+"""The filter language, for --help."""
 
 _NAME = re.compile(r"([a-z][a-z0-9_]*)_v([1-9][0-9]{0,8})")
 
@@ -61,6 +72,21 @@ def catalogue(path: str, *, read_only: bool = True) -> Iterator[sqlite.Database]
         yield opened
 
 
+def patiently(deed: Callable[[], T]) -> T:
+    """Do it; while somebody else holds the database's lock, or its disk is full, that is said, and waited out."""
+    told = ""
+    while True:
+        try:
+            return deed()
+        except errors.CatalogueError as trouble:
+            if not trouble.transient:
+                raise
+            if str(trouble) != told:
+                told = str(trouble)
+                print(f"production: {told}; waiting", file=sys.stderr)
+            time.sleep(0.5)
+
+
 def production(opened: sqlite.Database, given: argparse.Namespace) -> runs.Production:
     """The production that is meant; of which program need only be said where there are several.
 
@@ -102,3 +128,14 @@ def whole(text: str | None, what: str, *, least: int = 0) -> int | None:
 def say_json(answer: object) -> None:
     """The answer for programs, one document."""
     options.say(json.dumps(answer, indent=1, ensure_ascii=False))
+
+
+def seconds(text: str | None, what: str) -> float | None:
+    """A time that was typed, such as 90, 5min or 2h, or nothing. Raises: UsageError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([a-z]*)", text)
+    unit = filters.UNITS.get((found[2] or "s") if found else "")
+    if found is None or unit is None:
+        raise errors.UsageError(f"{what}={text}: a time such as 90, 5min or 2h")
+    return float(found[1]) * unit

@@ -75,7 +75,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         if order.tag is not None:
             log.info("Opened production: %s (%s)", production.name, production.tag)
         if production.stop is not None:
-            log.info("%s is finished since %s; nothing to do", production.name, terminal.local(production.stop))
+            _tell_closed(catalogue, production)
             return 0
         data.mark(directory, catalogue.id, catalogue.place.path)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
@@ -88,6 +88,17 @@ def run(chosen: settings.Settings, order: Order) -> int:
                 return door.INTERRUPTED
             here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking, stop.again)
             return _work(here, stop, order.again(production.version))
+
+
+def _tell_closed(catalogue: sqlite.Database, production: runs.Production) -> None:
+    since = terminal.local(str(production.stop))
+    by = catalogue.records.opened()[production.id]
+    if by.closed_by is None:
+        log.info("%s is finished since %s; nothing to do", production.name, since)
+        return
+    why = f" ({by.closed_why})" if by.closed_why else ""
+    undo = f"production close --undo --production={production.name} --yes"
+    log.warning("%s was closed by %s%s, %s; to go on with it: %s", production.name, by.closed_by, why, since, undo)
 
 
 def _program(chosen: settings.Settings, order: Order) -> settings.Program:

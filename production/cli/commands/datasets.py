@@ -14,7 +14,7 @@ from production import disk, errors
 from production.cli import asking, options
 
 if TYPE_CHECKING:
-    from production.catalogue import base
+    from production.catalogue import base, sqlite
 
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
@@ -47,10 +47,15 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 def _add(given: argparse.Namespace) -> int:
     path = asking.database(given)
     rows = list(_rows(given))  # all of it is read and checked before anything is touched
-    with asking.catalogue(path, read_only=False) as catalogue, catalogue.write() as change:
-        added = change.add_runs(rows)
+    with asking.catalogue(path, read_only=False) as catalogue:
+        added = asking.patiently(functools.partial(_write, catalogue, rows))
     options.say(f"{added} runs added, {len(rows) - added} were there already")
     return 0
+
+
+def _write(catalogue: sqlite.Database, rows: Sequence[base.DatasetRow]) -> int:
+    with catalogue.write() as change:
+        return change.add_runs(rows)
 
 
 def _rows(given: argparse.Namespace) -> Iterator[base.DatasetRow]:

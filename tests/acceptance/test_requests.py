@@ -1,0 +1,325 @@
+"""What people ask of runs: done at once where nobody has them, by their manager where one has; each answered once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pathlib
+import pwd
+import signal
+
+import pytest
+
+from tests.acceptance.campaign import Campaign, Manager, Pipe, until
+
+GATED = """
+echo "$1" >@/started
+read go <@/gate
+test "$go" != fail || exit 9
+echo "tree of run $1 from $(cat "$2")" >"$3"
+"""
+
+PROGRAMS = """
+[programs.sim]
+script = "sim.sh"
+arguments = ["{run}", "{input}", "{tree}"]
+input = "run{run:05d}.mid"
+retry = { limit = 1 }
+
+[programs.sim.outputs.tree]
+path = "tree/v{version}/tree{run:05d}.txt"
+
+[programs.fit]
+script = "fit.sh"
+arguments = ["{run}", "{input}", "{out}"]
+base = "sim.tree"
+
+[programs.fit.outputs.out]
+path = "out/v{version}/out{run:05d}.txt"
+"""
+
+
+def prepare(campaign: Campaign, script: str, runs: str = "1-6") -> None:
+    campaign.script("sim.sh", script)
+    campaign.script("fit.sh", 'echo "fit of $1" >"$3"')
+    campaign.settings(PROGRAMS)
+    campaign.raw(range(1, 10))
+    campaign.begin(runs)
+
+
+PLAIN = 'test $1 -lt 5 || { echo "bad magic in run $1" >&2; exit 9; }\necho tree >"$3"'
+
+
+@pytest.fixture
+def over(campaign: Campaign) -> Campaign:
+    """A production that nobody works on: 1 to 4 finished, 5 and 6 failed; and one based on it."""
+    prepare(campaign, PLAIN)
+    assert campaign.run("--production=sim", "--new=t").code == 3
+    assert campaign.run("--production=fit", "--new=w", "--version=1").code == 3
+    assert campaign.letters("sim_v1") == "FFFFEE"
+    assert campaign.letters("fit_v1") == "FFFFWW"
+    return campaign
+
+
+def whys(campaign: Campaign, run: int, production: int = 1) -> list[tuple[object, ...]]:
+    """(to, why, user) of the last events."""
+    return campaign.rows(
+        "SELECT to_state, why, user FROM event WHERE production = ? AND run = ? ORDER BY id DESC LIMIT 1",
+        production,
+        run,
+    )
+
+
+def me() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def stop(campaign: Campaign, manager: Manager) -> None:
+    """Put it to sleep, but not while it holds the database's lock."""
+    with open(f"{campaign.database}.lock", "rb") as lock:
+        for _ in range(1000):
+            manager.send(signal.SIGSTOP)
+            # it is asleep when the kernel says so
+            until(
+                lambda: pathlib.Path(f"/proc/{manager.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T",
+                "asleep",
+            )
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                manager.send(signal.SIGCONT)
+            else:
+                return
+    pytest.fail("it always has the lock")
+
+
+def test_nothing_is_done_without_yes(over: Campaign) -> None:
+    before = over.rows("SELECT * FROM production_run")
+    said = over.ok("retry", "--production=sim", "1-6")
+    assert said.out.splitlines() == [
+        "would be retried: 2 runs (5-6)",
+        "left as they are: 4 runs (1-4): it is finished; to do it again: reset",
+        "nothing was changed; to do it: --yes",
+    ]
+    assert over.rows("SELECT * FROM production_run") == before
+
+
+def test_retry_gives_failed_runs_all_their_attempts_again(over: Campaign) -> None:
+    said = over.ok("retry", "--production=sim", "cause:program", "--yes", "--why=cable mended")
+    assert said.out == "retried: 2 runs (5-6)\n"
+    assert over.rows("SELECT state, failures FROM production_run WHERE production = 1 AND run > 4") == [("new", 0)] * 2
+    assert whys(over, 5) == [("new", f"retried by {me()}: cable mended", me())]
+    over.script("sim.sh", 'echo tree >"$3"')
+    assert over.run("--production=sim").code == 0
+    assert over.letters("sim_v1") == "FFFFFF"
+    assert over.letters("fit_v1") == "FFFFNN"
+
+
+def test_hold_and_release(over: Campaign) -> None:
+    assert over.ok("hold", "--production=sim", "5", "--yes").out == "held: 1 run (5)\n"
+    assert over.letters("sim_v1") == "FFFFHE"
+    left = over.product("hold", "--production=sim", "1", "--yes")
+    assert (left.code, left.out) == (1, "left as they are: 1 run (1): it is finished\n")
+    assert over.ok("release", "--production=sim", "state:held", "--yes").out == "released: 1 run (5)\n"
+    assert over.letters("sim_v1") == "FFFFNE"
+    assert over.ok("hold", "--production=fit", "5", "--yes").out == "held: 1 run (5)\n"
+    assert over.ok("release", "--production=fit", "5", "--yes").out == "released: 1 run (5)\n"
+    assert over.letters("fit_v1") == "FFFFWW", "its base run isn't finished"
+
+
+def test_what_is_asked_has_to_be_said(over: Campaign) -> None:
+    for words, error in {
+        ("retry", "--production=sim"): "which runs?",
+        ("retry", "--production=sim", "state:faild"): "state:faild: no such state; did you mean failed?",
+        ("retry", "--production=sim", "stat:failed"): "did you mean state:?",
+        ("retry", "state:failed"): "--production=TYPE is missing: which? There are: fit, sim",
+        ("retry", "--production=sim_v7", "1"): "there is no production sim_v7; there are: sim_v1, fit_v1",
+        ("priority", "high", "1", "--production=sim"): "priority high: a whole number",
+        ("hold", "--production=sim", "3-1"): "3-1: a range goes up",
+        ("hold", "--production=sim", ">2parsec"): "a time in a state is such as >2h",
+        ("cancel", "--production=sim", "1", "--wait=soon"): "--wait=soon: a time such as 90, 5min or 2h",
+    }.items():
+        result = over.product(*words)
+        assert result.code == 2, str(result)
+        assert error in result.err, str(result)
+        assert result.err.count("\n") == 1
+    nobody = over.ok("retry", "--production=sim", "77", "--yes")
+    assert nobody.out == "no run of sim_v1 is meant by: 77\n"
+
+
+@pytest.mark.feature("CH-15")
+def test_a_run_with_a_higher_priority_goes_first(campaign: Campaign) -> None:
+    prepare(campaign, 'echo "$1" >>@/order\necho tree >"$3"')
+    assert campaign.run("--production=sim", "--new=t", "--nproc=1", "--nprep=0").code == 0
+    assert (campaign.directory / "order").read_text().split() == list("123456")
+    left = campaign.product("priority", "7", "4", "--yes")
+    assert (left.code, left.out) == (1, "left as they are: 1 run (4): it is finished\n")
+    campaign.ok("reset", "1-6", "--yes")
+    campaign.ok("priority", "7", "4", "--yes", "--why=for the talk")
+    campaign.ok("priority", "-3", "2", "--yes")
+    (campaign.directory / "order").unlink()
+    assert campaign.run("--production=sim", "--nproc=1", "--nprep=0").code == 0
+    assert (campaign.directory / "order").read_text().split() == list("413562")
+    history = campaign.rows("SELECT why, user FROM event WHERE run = 4 AND from_state = to_state")
+    assert history == [("priority 7 (for the talk)", me())]
+
+
+@pytest.mark.feature("ED-09")
+def test_reset_puts_outputs_aside_and_tells_what_is_based_on_them(over: Campaign) -> None:
+    tree, out = over.data / "tree/v1/tree00002.txt", over.data / "out/v1/out00002.txt"
+    assert tree.exists()
+    assert out.exists()
+    said = over.ok("reset", "--production=sim", "2", "--yes", "--why=wrong gain")
+    assert said.out == "reset: 1 run (2)\n"
+    assert over.letters("sim_v1") == "FNFFEE"
+    assert over.letters("fit_v1") == "FWFFWW"
+    assert sorted(os.listdir(tree.parent)) == [
+        f"tree0000{n}.txt" if n != 2 else "tree00002.txt.aside1" for n in (1, 2, 3, 4)
+    ]
+    assert sorted(os.listdir(out.parent)) == ["out00001.txt", "out00002.txt.aside1", "out00003.txt", "out00004.txt"]
+    assert over.rows("SELECT tree FROM sim_v1 WHERE run = 2") == [(None,)]
+    assert whys(over, 2, production=2) == [("waiting", f"reset by {me()}: its base run was reset by {me()}", me())]
+    assert over.run("--production=sim").code == 3
+    assert over.run("--production=fit").code == 3
+    assert over.letters("fit_v1") == "FFFFWW"
+    over.ok("reset", "--production=sim", "2", "--yes")
+    assert (tree.parent / "tree00002.txt.aside2").exists()
+
+
+def test_reset_opens_a_finished_production_again(campaign: Campaign) -> None:
+    prepare(campaign, 'echo tree >"$3"', "1-3")
+    assert campaign.run("--production=sim", "--new=t").code == 0
+    assert campaign.one("SELECT stop FROM productions") is not None
+    campaign.ok("reset", "2", "--yes")
+    assert campaign.one("SELECT stop FROM productions") is None
+    assert campaign.run("--production=sim").code == 0
+    assert campaign.letters("sim_v1") == "FFF"
+    assert campaign.one("SELECT stop FROM productions") is not None
+
+
+def test_a_reset_whose_way_is_blocked_leaves_the_run_as_it_is(over: Campaign) -> None:
+    (over.data / "tree/v1/tree00002.txt.aside1").write_text("somebody's")
+    left = over.product("reset", "--production=sim", "2-3", "--yes")
+    assert left.code == 0
+    assert "reset: 1 run (3)" in left.out
+    assert "left as they are: 1 run (2)" in left.out
+    assert "tree00002.txt.aside1 is there already" in left.out or "can't be put aside" in left.out
+    assert over.letters("sim_v1") == "FFNFEE"
+    assert (over.data / "tree/v1/tree00002.txt").read_text() == "tree\n"
+    assert (over.data / "tree/v1/tree00002.txt.aside1").read_text() == "somebody's"
+    (over.data / "tree/v1/tree00002.txt.aside1").unlink()
+    assert over.ok("reset", "--production=sim", "2", "--yes").out == "reset: 1 run (2)\n"
+
+
+@pytest.fixture
+def living(campaign: Campaign) -> tuple[Campaign, Manager, Pipe, Pipe]:
+    """Runs 1 and 2 compute, 3 is staged."""
+    started, gate = campaign.pipe("started"), campaign.pipe("gate")
+    prepare(campaign, GATED)
+    manager = campaign.start("--production=sim", "--new=t", "--nproc=2", "--nprep=1")
+    assert sorted(started.take(2)) == ["1", "2"]
+    # the manager stages it in a thread of its own, and says nothing
+    until(lambda: campaign.rows("SELECT 1 FROM production_run WHERE run = 3 AND state = 'staged'") != [], "3 is staged")
+    return campaign, manager, started, gate
+
+
+@pytest.mark.feature("PK-10")
+def test_the_manager_does_what_is_asked_of_its_runs(living: tuple[Campaign, Manager, Pipe, Pipe]) -> None:
+    campaign, manager, started, _ = living
+    said = campaign.ok("cancel", "1", "--yes", "--wait=30", "--why=wrong target")
+    assert said.out.splitlines() == [
+        f"asked: {me()}@{os.uname().nodename}:{manager.pid}, which has 1 run (1): its next cycle does it",
+        "run 1: cancelled",
+    ]
+    assert campaign.rows("SELECT state, why FROM production_run WHERE run = 1") == [
+        ("failed", f"cancelled by {me()}: wrong target")
+    ]
+    assert campaign.rows("SELECT cause, counted FROM attempt WHERE run = 1") == [("cancelled", 0)]
+    started.take(1)  # the slot is another run's
+    assert campaign.ok("hold", "2", "--yes", "--wait=30").out.endswith("run 2: held\n")
+    started.take(1)
+    said = campaign.ok("hold", "state:staged,claimed", "--yes", "--wait=30")
+    assert "held" in said.out
+    retried = campaign.product("retry", "state:submitted", "--yes")
+    assert retried.code == 1
+    assert "it is under way, submitted" in retried.out
+    result = manager.stop()
+    assert result.said(f"Ending the job of run 1: cancel asked by {me()}")
+    assert result.said(f"Run 1 is failed: cancelled by {me()}: wrong target")
+    campaign.nothing_in_hands()
+    assert campaign.letters("sim_v1").startswith("EH")
+    assert campaign.rows("SELECT count(*) FROM request WHERE answered IS NULL") == [(0,)]
+
+
+def test_what_ended_by_itself_before_is_kept(living: tuple[Campaign, Manager, Pipe, Pipe]) -> None:
+    """The manager sleeps when it is asked; meanwhile its job ends well."""
+    campaign, manager, _, gate = living
+    stop(campaign, manager)
+    campaign.ok("hold", "1-2", "--yes")
+    gate.give(2)
+    until(lambda: len(list(campaign.data.glob("jobs/*/*.witness"))) == 2, "both jobs have written their witness")
+    until(lambda: not campaign.jobs(), "both jobs are gone")
+    manager.send(signal.SIGCONT)
+    until(lambda: campaign.rows("SELECT 1 FROM request WHERE answered IS NULL") == [], "they are answered")
+    manager.stop()
+    assert campaign.letters("sim_v1")[:2] == "FF"
+    assert campaign.rows("SELECT answer FROM request") == [("no: it is finished",)] * 2
+
+
+def test_a_request_outlives_its_manager(living: tuple[Campaign, Manager, Pipe, Pipe]) -> None:
+    """Killed before it answers: the next one does."""
+    campaign, manager, _, _ = living
+    stop(campaign, manager)
+    campaign.ok("hold", "1", "3", "--yes")
+    campaign.ok("cancel", "2", "--yes")
+    manager.kill()
+    after = campaign.start("--production=sim", "--nproc=2", "--nprep=0")
+    until(lambda: campaign.rows("SELECT 1 FROM request WHERE answered IS NULL") == [], "they are answered")
+    after.stop()
+    campaign.nothing_in_hands()
+    assert campaign.letters("sim_v1")[:3] == "HEH"
+
+
+def test_a_ctrl_c_answers_what_is_open(living: tuple[Campaign, Manager, Pipe, Pipe]) -> None:
+    campaign, manager, _, _ = living
+    stop(campaign, manager)
+    campaign.ok("hold", "1", "3", "--yes")
+    campaign.ok("cancel", "2", "--yes")
+    manager.send(signal.SIGINT)
+    manager.send(signal.SIGCONT)
+    assert manager.wait().code == 130
+    assert campaign.rows("SELECT 1 FROM request WHERE answered IS NULL") == []
+    assert campaign.letters("sim_v1") == "HEHNNN"
+
+
+def test_close_and_open_again(living: tuple[Campaign, Manager, Pipe, Pipe]) -> None:
+    campaign, manager, _, gate = living
+    assert campaign.ok("close", "--production=sim").out.endswith("nothing was changed; to do it: --yes\n")
+    campaign.ok("close", "--production=sim", "--yes", "--why=magnet off")
+    gate.give(3)
+    result = manager.wait()
+    assert result.code == 0, str(result)
+    assert campaign.letters("sim_v1") == "FFFNNN"
+    again = campaign.run("--production=sim")
+    assert again.code == 0
+    assert again.said(f"sim_v1 was closed by {me()} (magnet off)")
+    twice = campaign.product("close", "--production=sim", "--yes")
+    assert twice.code == 2
+    assert f"sim_v1 is closed by {me()} since" in twice.err
+    campaign.ok("close", "--undo", "--production=sim", "--yes")
+    gate.give(3)
+    assert campaign.run("--production=sim").code == 0
+    assert campaign.letters("sim_v1") == "FFFFFF"
+
+
+def test_json(over: Campaign) -> None:
+    said = json.loads(over.ok("hold", "--production=sim", "1-6", "--json").out)
+    assert said == {
+        "production": "sim_v1",
+        "verb": "hold",
+        "dry_run": True,
+        "done": [5, 6],
+        "asked": {},
+        "left": {"it is finished": [1, 2, 3, 4]},
+    }
