@@ -154,6 +154,9 @@ class AtWork:
     batch: str
     nproc: int | None
     nprep: int | None
+    datasets: str
+    """It takes runs of these only, JSON; an empty list: of all. So ``tranches``."""
+    tranches: str
     start: str
     beat: str
     """Instant of the last beat, by its own clock."""

@@ -369,8 +369,15 @@ class Change(Protocol):
         """Closed, once, if every run is finished."""
         ...
 
-    def enter(
-        self, owner: runs.Owner, production: int, batch: str, nproc: int, nprep: int, now: datetime.datetime
+    def enter(  # noqa: PLR0913  all that is known of it, once
+        self,
+        owner: runs.Owner,
+        production: int,
+        batch: str,
+        nproc: int,
+        nprep: int,
+        now: datetime.datetime,
+        wanted: runs.Wanted = runs.EVERYTHING,
     ) -> runs.Owner:
         """A manager starts; returned with its id."""
         ...

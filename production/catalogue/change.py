@@ -72,11 +72,19 @@ class Change(wishes.Wishes):
 
     # ── managers and leases ──
 
-    def enter(
-        self, owner: runs.Owner, production: int, batch: str, nproc: int, nprep: int, now: datetime.datetime
+    def enter(  # noqa: PLR0913  all that is known of it, once
+        self,
+        owner: runs.Owner,
+        production: int,
+        batch: str,
+        nproc: int,
+        nprep: int,
+        now: datetime.datetime,
+        wanted: runs.Wanted = runs.EVERYTHING,
     ) -> runs.Owner:
         values = {"user": owner.user, "host": owner.host, "boot": owner.boot, "pid": owner.pid, "ticks": owner.ticks}
         values |= {"production": production, "batch": batch, "nproc": nproc, "nprep": nprep, "now": clock.text(now)}
+        values |= {"datasets": json.dumps(wanted.datasets), "tranches": json.dumps(wanted.tranches)}
         id_ = self._execute(sql.SQL.enter_manager, values).lastrowid
         return runs.Owner(id_, owner.user, owner.host, owner.boot, owner.pid, owner.ticks)
 

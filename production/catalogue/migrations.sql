@@ -8,11 +8,13 @@
 ALTER TABLE fixed_path ADD COLUMN leftover TEXT;
 
 -- from_2 --
--- Who asked for a move; who closed a production. One index of all states instead of some.
+-- Who asked for a move; who closed a production; what a manager takes. One index of all states instead of some.
 ALTER TABLE production_run ADD COLUMN asked_by TEXT;
 ALTER TABLE event ADD COLUMN user TEXT;
 ALTER TABLE productions ADD COLUMN closed_by TEXT;
 ALTER TABLE productions ADD COLUMN closed_why TEXT;
+ALTER TABLE manager ADD COLUMN datasets TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE manager ADD COLUMN tranches TEXT NOT NULL DEFAULT '[]';
 DROP INDEX run_waiting;
 DROP INDEX run_stuck;
 

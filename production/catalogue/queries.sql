@@ -104,8 +104,8 @@ SELECT state, count(*) FROM (
 
 -- enter_manager --
 -- A manager starts.
-INSERT INTO manager (user, host, boot, pid, ticks, production, batch, nproc, nprep, start, beat_at)
-  VALUES (:user, :host, :boot, :pid, :ticks, :production, :batch, :nproc, :nprep, :now, :now)
+INSERT INTO manager (user, host, boot, pid, ticks, production, batch, nproc, nprep, datasets, tranches, start, beat_at)
+  VALUES (:user, :host, :boot, :pid, :ticks, :production, :batch, :nproc, :nprep, :datasets, :tranches, :now, :now)
 
 -- alive --
 -- Whether a manager still has its lease.

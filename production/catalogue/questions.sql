@@ -104,7 +104,7 @@ SELECT state, sum(runs) FROM (
 -- all_managers --
 -- Managers, the newest first: who, where, since, beat, and how many runs they have.
 SELECT m.id, m.user, m.host, m.pid, m.boot, m.ticks, p.program || '_v' || p.version, m.batch, m.nproc, m.nprep,
-       m.start, m.beat_at, m.stop, m.lapsed, m.message, (SELECT count(*) FROM production_run WHERE owner = m.id)
+       m.datasets, m.tranches, m.start, m.beat_at, m.stop, m.lapsed, m.message, (SELECT count(*) FROM production_run WHERE owner = m.id)
   FROM manager AS m LEFT JOIN productions AS p ON p.id = m.production
   WHERE :all OR (m.stop IS NULL AND m.lapsed IS NULL)
   ORDER BY m.id DESC LIMIT :number

@@ -98,6 +98,8 @@ CREATE TABLE manager (
   batch       TEXT    NOT NULL DEFAULT '',
   nproc       INTEGER,
   nprep       INTEGER,
+  datasets    TEXT    NOT NULL DEFAULT '[]',   -- it takes runs of these only, JSON; empty: of all
+  tranches    TEXT    NOT NULL DEFAULT '[]',
   start       TEXT    NOT NULL,
   beat        INTEGER NOT NULL DEFAULT 0,
   beat_at     TEXT    NOT NULL,            -- for people; leases never compare wall clocks

@@ -93,6 +93,8 @@ class Database(reading.Reading):
         super().__init__(self._connection)
         self.records = records.Records(self._all)
         """What people ask."""
+        self.version = int(str(self._all("PRAGMA user_version")[0][0]))
+        """Of the schema, when it was opened."""
         self.id = str(self._all(sql.SQL.identity)[0][0])
         """Makes names unique between databases."""
 

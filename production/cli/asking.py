@@ -69,6 +69,10 @@ def catalogue(path: str, *, read_only: bool = True) -> Iterator[sqlite.Database]
         print(f"production: {busy}; waiting", file=sys.stderr)
         opened = sqlite.Database(path, read_only=read_only)
     with contextlib.closing(opened):
+        if read_only and opened.version < sqlite.VERSION:
+            raise errors.UsageError(
+                f"{path} was made by an earlier run_production; whoever writes brings it up to date, or: production upgrade"
+            )
         yield opened
 
 

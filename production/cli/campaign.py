@@ -83,7 +83,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         counts = patiently(lambda: catalogue.counts(production.id, wanted))
         log.info("%s: %s", terminal.named(production, wanted), terminal.summary(counts))
         with _signals(ticking) as stop:  # who has entered says goodbye
-            entered = _entered(catalogue, plan, ticking, stop)
+            entered = _entered(catalogue, plan, wanted, ticking, stop)
             if entered is None:
                 return door.INTERRUPTED
             here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking, stop.again)
@@ -255,15 +255,16 @@ def _keep_modules(catalogue: sqlite.Database, chosen: settings.Settings, content
     return digest
 
 
-def _entered(catalogue: sqlite.Database, plan: layout.Layout, ticking: clock.Clock, stop: Stop) -> runs.Owner | None:
+def _entered(
+    catalogue: sqlite.Database, plan: layout.Layout, wanted: runs.Wanted, ticking: clock.Clock, stop: Stop
+) -> runs.Owner | None:
     """Us, entered as a manager; None if somebody said stop while the database was locked."""
     chosen = plan.settings
 
     def enter() -> runs.Owner:
         with catalogue.write() as change:
-            return change.enter(
-                process.myself(), plan.production.id, chosen.batch.system, chosen.nproc, chosen.nprep, ticking.now()
-            )
+            me, batch, now = process.myself(), chosen.batch.system, ticking.now()
+            return change.enter(me, plan.production.id, batch, chosen.nproc, chosen.nprep, now, wanted)
 
     try:
         return patiently(enter, stop.wanted)
