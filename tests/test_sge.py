@@ -205,8 +205,13 @@ def test_recorded_refusals(name: str) -> None:
 @pytest.mark.feature("AC-22")
 def test_recorded_reasons() -> None:
     assert SGE.parse_why(recorded("qstat-j-eqw.txt")) == {
-        "12.1": "can't chdir to /none/such: No such file or directory"
+        "12.1": "can't chdir to /none/such: No such file or directory",
+        "12": "Job is in error state",
     }
+    assert SGE.parse_why(recorded("qstat-j-pending.txt")) == {
+        "18": 'cannot run in PE "smp" because it only offers 0 slots'
+    }
+    assert set(SGE.parse_why(recorded("as-asked-qstat-j.txt"))) == {"213.1"}, "a site may not tell why a job waits"
     assert SGE.parse_why(recorded("qstat-j-some-unknown.txt")) == {}
 
 

@@ -44,12 +44,18 @@ class Client:
         return self._dialect.parse_query(reply.stdout)
 
     def why(self, arrays: Collection[str]) -> dict[str, str]:
-        """{job id: why it will never start}, as far as it is told."""
+        """{job id: why it will never start}, as far as it is told; {array: why it waits}, if that is."""
         command = self._dialect.why_command(sorted(arrays)[: scheduler.ARRAYS]) if arrays else []
         if command:
             with contextlib.suppress(errors.BatchUnanswered):
                 return self._dialect.parse_why(self._shell.run(command, timeout=self._timeout).stdout)
         return {}
+
+    def reason(self, job: str) -> str:
+        """Why a job waits, where a listing of all doesn't tell; empty: nothing is told."""
+        split = self._dialect.split(job)
+        said = self.why({split[0]}) if split else {}
+        return said.get(job) or (said.get(split[0], "") if split else "")
 
     def ended(self, jobs: Mapping[str, str]) -> dict[str, scheduler.Seen]:
         """What the accounting says of {job id: alias}; nothing if it can't be asked."""

@@ -34,6 +34,7 @@ _STATE = re.compile(r"[a-zA-Z]{1,8}")
 _RECORD = re.compile(r"^={10,}\s*$", re.MULTILINE)
 _FIELD = re.compile(r"^(\w{1,40})[ \t]+(.*?)[ \t]*$", re.MULTILINE)
 _FAILED = re.compile(r"([0-9]{1,4})(?:\s*:\s*(.*))?")
+_WAITS = re.compile(r"^scheduling info: +(.+)$", re.MULTILINE)
 _REASON = re.compile(r"^error reason\s+([0-9]{1,9}):\s*(?:\S+ \S+ \[[0-9:]*\]:\s*)?(.*)$", re.MULTILINE)
 _NUMBER = re.compile(r"^job_number:\s+([0-9]{1,12})\s*$", re.MULTILINE)
 _ASKED = re.compile(r"\b(h_rt|h_cpu|h_vmem)=([0-9.]{1,20}[kKmMgG]?)")
@@ -143,6 +144,9 @@ class GridEngine:
         for number, said in zip(jobs[::2], jobs[1::2], strict=True):
             for index, reason in _REASON.findall(said):
                 found[self.job(number, int(index))] = reason.removeprefix("error: ").strip()
+            waits = _WAITS.search(said)
+            if waits and not waits[1].startswith("("):  # "(Collecting of scheduler job information is turned off)"
+                found[number] = waits[1].strip()
         return found
 
     def accounting_commands(self, jobs: Mapping[str, str], ledger: int) -> list[list[str]]:  # noqa: ARG002 (there is one)

@@ -171,6 +171,7 @@ class Move:
 
 LISTED = 10
 EXAMPLES = 3
+BY_HAND = "by hand"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class Stuck:
 
     state: str
     cause: str
-    """Empty: nobody said."""
+    """Empty: nobody said; ``BY_HAND``: a person wanted it."""
     runs: int
     first: tuple[int, ...]
     """The lowest of them, ``LISTED`` at most."""
@@ -237,6 +238,22 @@ class Records(Protocol):
 
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         """Those at work, or all, the newest first, so many at most."""
+        ...
+
+    def ahead(self, production: int, row: facts.Row, now: datetime.datetime, number: int = 100_000) -> int:
+        """New runs that are claimed before this one, so many at most."""
+        ...
+
+    def hands(self, production: int) -> dict[int, dict[runs.State, int]]:
+        """{manager: how many runs it has in each state}."""
+        ...
+
+    def memberships(self, run: int) -> list[tuple[str, int | None]]:
+        """(dataset, tranche) that it is in."""
+        ...
+
+    def productions_of(self, run: int) -> list[str]:
+        """Names of those that have the run."""
         ...
 
     def opened(self) -> dict[int, facts.Opened]:
@@ -369,7 +386,7 @@ class Change(Protocol):
         """Closed, once, if every run is finished."""
         ...
 
-    def enter(  # noqa: PLR0913  all that is known of it, once
+    def enter(
         self,
         owner: runs.Owner,
         production: int,

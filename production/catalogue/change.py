@@ -72,7 +72,7 @@ class Change(wishes.Wishes):
 
     # ── managers and leases ──
 
-    def enter(  # noqa: PLR0913  all that is known of it, once
+    def enter(
         self,
         owner: runs.Owner,
         production: int,

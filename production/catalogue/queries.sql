@@ -283,9 +283,9 @@ SELECT run, cause, coalesce(message, ''), coalesce(elog, '') FROM attempt WHERE 
   ORDER BY ended_at DESC LIMIT :number
 
 -- causes --
--- Failed and held runs by cause, with the lowest run of each and why it is so.
+-- Failed and held runs by cause, or by hand, with the lowest run of each and why it is so.
 SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
-    SELECT p.state AS state, coalesce(a.cause, '') AS cause, count(*) AS runs, min(p.run) AS first FROM production_run AS p
+    SELECT p.state AS state, CASE WHEN p.asked_by IS NULL THEN coalesce(a.cause, '') ELSE 'by hand' END AS cause, count(*) AS runs, min(p.run) AS first FROM production_run AS p
       LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
       WHERE p.production = :production AND p.state IN ('failed', 'held') GROUP BY 1, 2) AS c
   JOIN production_run AS p ON p.production = :production AND p.run = c.first
@@ -293,7 +293,7 @@ SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
 
 -- stuck --
 -- The first failed or held runs, with cause and why.
-SELECT p.run, coalesce(a.cause, ''), p.why FROM production_run AS p
+SELECT p.run, CASE WHEN p.asked_by IS NULL THEN coalesce(a.cause, '') ELSE 'by hand' END, p.why FROM production_run AS p
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
   WHERE p.production = :production AND p.state = :state ORDER BY p.run LIMIT :look
 

@@ -112,3 +112,22 @@ SELECT m.id, m.user, m.host, m.pid, m.boot, m.ticks, p.program || '_v' || p.vers
 -- all_productions --
 -- Who opened what, when.
 SELECT p.id, p.user, p.closed_by, p.closed_why FROM productions AS p ORDER BY p.id
+
+-- ahead --
+-- New runs that are claimed before one with this priority and number; no more than so many are counted.
+SELECT count(*) FROM (SELECT 1 FROM production_run
+  WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
+    AND (priority > :priority OR priority = :priority AND run < :run) LIMIT :number)
+
+-- hands --
+-- What managers have: manager, state, how many.
+SELECT p.owner, p.state, count(*) FROM manager AS m JOIN production_run AS p ON p.owner = m.id
+  WHERE m.production = :production GROUP BY p.owner, p.state
+
+-- memberships --
+-- What a run is in.
+SELECT dataset, tranche FROM datasets WHERE run = :run
+
+-- elsewhere_of --
+-- The same run in other productions.
+SELECT p.program || '_v' || p.version FROM productions AS p JOIN production_run AS r ON r.production = p.id AND r.run = :run ORDER BY p.id

@@ -110,6 +110,22 @@ class Records:
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         return [facts.AtWork(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]
 
+    def ahead(self, production: int, row: facts.Row, now: datetime.datetime, number: int = 100_000) -> int:
+        values = {"production": production, "priority": row.priority, "run": row.run, "now": clock.text(now)}
+        return int(self._ask(_SQL.ahead, **values, number=number)[0][0])
+
+    def hands(self, production: int) -> dict[int, dict[runs.State, int]]:
+        found: dict[int, dict[runs.State, int]] = {}
+        for owner, state, number in self._ask(_SQL.hands, production=production):
+            found.setdefault(owner, {})[runs.State(state)] = number
+        return found
+
+    def memberships(self, run: int) -> list[tuple[str, int | None]]:
+        return [(dataset, tranche) for dataset, tranche in self._ask(_SQL.memberships, run=run)]
+
+    def productions_of(self, run: int) -> list[str]:
+        return [row[0] for row in self._ask(_SQL.elsewhere_of, run=run)]
+
     def opened(self) -> dict[int, facts.Opened]:
         return {row[0]: facts.Opened(*row[1:]) for row in self._ask(_SQL.all_productions)}
 

@@ -19,6 +19,7 @@ from production.cli import door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
+    from production import facts
     from production.catalogue import sqlite
 
 T = TypeVar("T")
@@ -143,3 +144,27 @@ def seconds(text: str | None, what: str) -> float | None:
     if found is None or unit is None:
         raise errors.UsageError(f"{what}={text}: a time such as 90, 5min or 2h")
     return float(found[1]) * unit
+
+
+def run(text: str) -> int:
+    """The number of a run that was typed. Raises: UsageError."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise errors.UsageError(f"{text}: not the number of a run")
+    return int(text)
+
+
+def row(opened: sqlite.Database, production: runs.Production, number: int) -> facts.Row:
+    """A run of a production. Raises: UsageError, saying where else it is."""
+    found = opened.records.row(production.id, number)
+    if found is not None:
+        return found
+    others = opened.records.productions_of(number)
+    if others:
+        raise errors.UsageError(f"run {number} is not in {production.name}; it is in {', '.join(others)}")
+    datasets = sorted({name for name, _ in opened.records.memberships(number)})
+    what = (
+        f"; it is in dataset {', '.join(datasets)}: is its quality {production.quality}?"
+        if datasets
+        else " nor in any dataset"
+    )
+    raise errors.UsageError(f"run {number} is not in {production.name}{what}")

@@ -129,9 +129,9 @@ def summary(counts: dict[runs.State, int]) -> str:
 
 def stuck(one: base.Stuck) -> list[str]:
     """Lines: ``held for cause staging: 102 and 104``, and examples."""
-    cause = one.cause or "unknown"
+    cause = one.cause if one.cause == base.BY_HAND else f"for cause {one.cause or 'unknown'}"
     examples = [f"  e.g. run {run}: {disk.printable(why)}" for run, why in one.examples]
-    return [f"{one.state} for cause {cause}: {numbers(one.first, one.runs)}", *examples]
+    return [f"{one.state} {cause}: {numbers(one.first, one.runs)}", *examples]
 
 
 @contextlib.contextmanager

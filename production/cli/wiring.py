@@ -22,6 +22,8 @@ from production.outputs import inspect
 from production.transfer import base, copy, porter, quota
 
 if TYPE_CHECKING:
+    from production.batch import client as client_
+    from production.batch import scheduler
     from production.transfer import ftp
 
 CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
@@ -119,9 +121,8 @@ def _batch(
         stack.callback(here.close)
         ticking.watch(here.fileno())
         return here
-    from production.batch import queue, scheduler, sge, shell, slurm  # cost 20 ms, and few need them
+    from production.batch import queue, scheduler, shell  # cost 20 ms, and few need them
 
-    dialect = slurm.Slurm() if chosen.batch.system == "slurm" else sge.GridEngine(chosen.batch.parallel)
     policy = scheduler.Policy(
         poll=chosen.batch.poll,
         grace=chosen.grace,
@@ -129,9 +130,23 @@ def _batch(
         timeout=min(COMMAND, chosen.lease / 4),
         tasks=chosen.batch.tasks,
     )
-    cluster = queue.Queue(dialect, shell.Here(again), process.user(), ticking, policy)
+    cluster = queue.Queue(_dialect(chosen.batch), shell.Here(again), process.user(), ticking, policy)
     stack.callback(cluster.close)
     return cluster
+
+
+def _dialect(chosen: settings.Batch) -> scheduler.Dialect:
+    from production.batch import sge, slurm
+
+    return slurm.Slurm() if chosen.system == "slurm" else sge.GridEngine(chosen.parallel)
+
+
+def client(chosen: settings.Batch, system: str, timeout: float) -> client_.Client:
+    """For who only looks: a cluster's commands, each of which may take so many seconds."""
+    from production.batch import client as client_
+    from production.batch import shell
+
+    return client_.Client(_dialect(dataclasses.replace(chosen, system=system)), shell.Here(), timeout)
 
 
 def site(  # noqa: PLR0913  this is where all of them meet

@@ -28,8 +28,25 @@ def step(site: site_.Site) -> None:
     if ours:
         states = (State.CLAIMED, State.STAGED, State.SUBMITTED)
         in_hand = [run for run in site.catalogue.owned(me, *states) if run.run in ours]
+        in_hand = _answer_at_once(site, in_hand, ours)
         _give_up(site, [run for run in in_hand if run.state is not State.SUBMITTED], ours)
         _end_jobs(site, [run for run in in_hand if run.state is State.SUBMITTED], ours)
+
+
+def _answer_at_once(site: site_.Site, in_hand: Sequence[runs.Run], ours: Mapping[int, base.Asked]) -> list[runs.Run]:
+    """What can be answered while a run goes on: a priority, what makes no sense. The others."""
+    left, now = [], site.clock.now()
+    quick = {request.Verb.PRIORITY, request.Verb.RETRY}
+    if not any(ours[run.run].ask.verb in quick for run in in_hand):
+        return list(in_hand)
+    with attempt.writing(site) as change:
+        for run in in_hand:
+            asked = ours[run.run]
+            if asked.ask.verb not in quick:
+                left.append(run)
+            elif change.is_open(asked):
+                change.answer(asked, request.settle(change, run, asked.ask, now), now, site.lease.owner)
+    return left
 
 
 def _give_up(site: site_.Site, before: Sequence[runs.Run], ours: Mapping[int, base.Asked]) -> None:
