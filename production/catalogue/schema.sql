@@ -191,8 +191,8 @@ CREATE TABLE output (
   attempt     INTEGER NOT NULL,
   temporary   TEXT    NOT NULL,
   path        TEXT    NOT NULL,
-  bytes       INTEGER NOT NULL,
-  checksum    TEXT    NOT NULL,
+  bytes       INTEGER NOT NULL,            -- -1: not known (imported, and the file wasn't there)
+  checksum    TEXT    NOT NULL,            -- '': not known (imported)
   recorded    TEXT,                        -- instant; null: only intended
   deleted     TEXT,
   PRIMARY KEY (production, run, name),
