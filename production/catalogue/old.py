@@ -18,7 +18,7 @@ from typing import Any
 from production import errors
 from production.catalogue import sql, sqlite
 
-PATIENCE = 20.0
+PATIENCE = 5.0
 """Seconds that a writer of the old scripts is waited for."""
 OWN = ("run", "status", "user", "start", "stop", "olog", "elog", "modules")
 """Columns of a production's table that are no outputs."""

@@ -62,12 +62,13 @@ INSERT OR IGNORE INTO production_run (production, run, state, moved_at, moved_by
   WHERE p.id = :production AND p.stop IS NULL AND p.base IS NULL
 
 -- enter_based_runs --
--- – → new or waiting: the runs of the base production enter a production based on it.
+-- – → new or waiting: the runs of the base production enter a production based on it. With the "+" they are found by run:
+-- a quality may have a million.
 INSERT OR IGNORE INTO production_run (production, run, state, moved_at, moved_by)
   SELECT p.id, r.run, CASE r.state WHEN 'finished' THEN 'new' ELSE 'waiting' END, :now, :me
   FROM productions AS p JOIN production_run AS r ON r.production = p.base
   WHERE p.id = :production
-    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = r.run AND d.quality = p.quality)
+    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = r.run AND +d.quality = p.quality)
 
 -- intake_done --
 -- All datasets up to now have been looked at for this production.
@@ -532,10 +533,10 @@ SELECT d.quality, count(DISTINCT p.run) FROM production_run AS p JOIN datasets A
 UPDATE productions SET quality = :quality WHERE id = :production
 
 -- strangers --
--- Runs of a production that no dataset has in its quality: how many, and the lowest.
+-- Runs of a production that no dataset has in its quality: how many, and the lowest. By their runs: a quality has them all.
 SELECT count(*), min(p.run) FROM production_run AS p JOIN productions AS me ON me.id = p.production
   WHERE p.production = :production
-    AND NOT EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run AND d.quality = me.quality)
+    AND NOT EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run AND +d.quality = me.quality)
 
 -- absentees --
 -- Runs of a production's quality that it doesn't have: how many, and the lowest.
