@@ -220,7 +220,7 @@ class _Productions:
             ("runs of a production's quality that it never had, not added", sql.SQL.absentees),
         ):
             number, lowest = self._connection.execute(query, key).fetchone()
-            if number:
+            if number and (query != sql.SQL.absentees or not campaign.stop):  # a closed one has what it was to have
                 self._odd.note(what, f"{campaign.name} ({quality}) {number}, from run {lowest}", number)
         counts = dict(self._connection.execute(sql.SQL.counts, key))
         left = sum(counts.values()) - counts[runs.State.FINISHED]

@@ -101,14 +101,23 @@ def opened(path: str) -> Iterator[Old]:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    try:
-        return _look(path, "mode=ro")
-    except sqlite3.OperationalError as cause:
-        beside = any(os.path.exists(os.path.realpath(path) + end) for end in ("-wal", "-journal"))
-        if beside or not _is(cause, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-            raise
-        # Nobody works on it, and we may not make the files that looking needs: then it is as still as a stone.
+    if _still(path):
         return _look(path, "mode=ro&immutable=1")
+    return _look(path, "mode=ro")
+
+
+def _still(path: str) -> bool:
+    """Whether nobody works on it, and looking would make files beside it, which stay: a write-ahead log without its log.
+
+    Its header says so (SQLite file format 1.3.3).
+    """
+    if os.path.exists(os.path.realpath(path) + "-wal"):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(20)[18:] == b"\2\2"
+    except OSError as cause:
+        raise errors.UsageError(f"{path}: {cause.strerror}") from cause
 
 
 def _look(path: str, mode: str) -> sqlite3.Connection:

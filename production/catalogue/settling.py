@@ -11,6 +11,8 @@ from production.catalogue import inherited, oddities, sql
 
 TOGETHER = 1000
 """Runs that are written in one go."""
+CONFIGURATIONS = 64
+"""So many texts are remembered meanwhile; they may be long."""
 
 
 class Table:
@@ -100,7 +102,7 @@ class Table:
             content = text.encode() if isinstance(text, str) else text
             digest = hashlib.sha256(content).hexdigest()
             self._connection.execute(sql.SQL.keep_modules, {"digest": digest, "text": text})
-            if len(self._digests) >= TOGETHER:
-                self._digests.clear()  # each run its own
+            if len(self._digests) >= CONFIGURATIONS:
+                self._digests.clear()
             self._digests[text] = digest
         return self._digests[text]

@@ -361,6 +361,25 @@ def test_what_is_only_in_the_log_of_the_old_one_comes_too(old: Old, campaign: Ca
     assert campaign.letters("alcapana_v3") == "FNNN"
 
 
+def test_looking_leaves_nothing_beside_it(old: Old, campaign: Campaign) -> None:
+    old.connection.execute("PRAGMA journal_mode = WAL")
+    fill(old)
+    old.connection.close()
+    bring(old)
+    assert campaign.letters("alcapana_v3") == "FNNN"
+    assert [path.name for path in campaign.directory.glob("old.db*")] == ["old.db"]
+
+
+def test_a_data_directory_of_another_database_is_refused(old: Old, campaign: Campaign) -> None:
+    fill(old)
+    bring(old)
+    assert campaign.run("--production=alcapana").code == 0
+    refused = campaign.product("import", "old.db", "again.db")
+    assert refused.code == 2
+    assert "belongs to another database" in refused.err
+    assert not (campaign.directory / "again.db").exists()
+
+
 def test_a_writer_is_waited_for_and_one_that_stays_is_said(old: Old, campaign: Campaign) -> None:
     fill(old)
     old.connection.execute("BEGIN EXCLUSIVE")
