@@ -147,7 +147,7 @@ class _Productions:
 
     def _campaign(self, id_: int, key: tuple[str, int], line: Sequence[Any]) -> inherited.Campaign | None:
         (program, version), table = key, self._old.productions()[key]
-        if not view.fits(program) or version < 1:
+        if not view.fits(program):
             self._odd.note("tables that can't be a production's by their name (a-z, 0-9, _), left out", table)
             return None
         tag, start, stop, told = line

@@ -23,7 +23,7 @@ PATIENCE = 5.0
 OWN = ("run", "status", "user", "start", "stop", "olog", "elog", "modules")
 """Columns of a production's table that are no outputs."""
 
-_PRODUCTION = re.compile(r"(.+)_v([0-9]{1,9})")
+_PRODUCTION = re.compile(r"(.+)_v([1-9][0-9]{0,8})")
 
 
 class Old:

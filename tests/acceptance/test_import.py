@@ -7,13 +7,17 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import sqlite3
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from tests.acceptance.campaign import Campaign, until
+
+Need = Callable[[str, object], object]
 
 PROGRAMS = """
 [programs.alcapana]
@@ -260,6 +264,7 @@ def test_whatever_is_in_the_tables_is_brought_or_told(old: Old, campaign: Campai
     old.add("rootana_v1", (2091, "N"), (2092, "F", None, None, None, "/o.root"))
     execute(f'CREATE TABLE "Bad; name_v1" ({ALCAPANA})')
     execute("CREATE TABLE alcapana_v7 (run INTEGER)")
+    execute("CREATE TABLE alcapana_v03 (run INTEGER, status TEXT)")
     old.connection.commit()
     trees = dict(old.trees()) | {2094: "/again.root"}
     told = odd(bring(old))
@@ -368,6 +373,47 @@ def test_looking_leaves_nothing_beside_it(old: Old, campaign: Campaign) -> None:
     bring(old)
     assert campaign.letters("alcapana_v3") == "FNNN"
     assert [path.name for path in campaign.directory.glob("old.db*")] == ["old.db"]
+
+
+AS_NOBODY = """
+import os, sys
+from production import errors
+from production.catalogue import old
+os.setegid(65534)
+os.seteuid(65534)
+for path in sys.argv[1:]:
+    try:
+        with old.opened(path) as there:
+            print(len(list(there.datasets())))
+    except errors.UsageError as error:
+        print(error)
+"""
+
+
+def test_who_may_only_read_reads_what_can_be_read(old: Old, campaign: Campaign, need: Need) -> None:
+    need("root, to look as somebody else", os.geteuid() == 0)
+    fill(old)
+    with tempfile.TemporaryDirectory() as made:
+        names = ("plain.db", "still.db", "log.db", "closed.db")
+        plain, still, log, closed = (pathlib.Path(made, name) for name in names)
+        for copy in (plain, closed):
+            shutil.copy(old.path, copy)
+        old.connection.execute("PRAGMA journal_mode = WAL")
+        old.add(SECOND, (2097, "Al100"))
+        for end in ("", "-wal"):
+            shutil.copy(f"{old.path}{end}", f"{log}{end}")
+        old.connection.close()
+        shutil.copy(old.path, still)
+        closed.chmod(0o600)
+        pathlib.Path(made).chmod(0o755)
+        there = sorted(os.listdir(made))
+        said = campaign.call([campaign.python, "-c", AS_NOBODY, *(str(path) for path in (plain, still, log, closed))])
+        lines = said.out.splitlines()
+        assert lines[:2] == ["5", "6"], str(said)
+        assert lines[2].startswith(f"{log}: can't be read here"), "what is only in its log isn't left out"
+        assert "copy it, and a -wal" in lines[2]
+        assert lines[3] == f"{closed}: Permission denied"
+        assert sorted(os.listdir(made)) == there
 
 
 def test_a_data_directory_of_another_database_is_refused(old: Old, campaign: Campaign) -> None:
