@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from production.catalogue import base, sqlite
 from tests.acceptance.campaign import Campaign, until
 
 Need = Callable[[str, object], object]
@@ -373,6 +374,20 @@ def test_looking_leaves_nothing_beside_it(old: Old, campaign: Campaign) -> None:
     bring(old)
     assert campaign.letters("alcapana_v3") == "FNNN"
     assert [path.name for path in campaign.directory.glob("old.db*")] == ["old.db"]
+
+
+def test_outputs_that_are_elsewhere_now_are_no_measure(old: Old, campaign: Campaign) -> None:
+    fill(old)
+    for path in (campaign.home / "data").rglob("*.*"):
+        path.unlink()
+    assert odd(bring(old))["outputs that aren't where they should be"] == 3
+    assert campaign.rows("SELECT DISTINCT bytes, checksum FROM output") == [(-1, "")]
+    with contextlib.closing(sqlite.Database(str(campaign.database))) as database, database.write() as change:
+        assert change.sizes(1).outputs == base.UNSEEN, "a run's outputs are promised more than nothing"
+    waiting = campaign.start("--production=rootana")  # for the runs that alcapana hasn't done yet
+    waiting.wait_for(f"has no output tree at {campaign.home}/data/tree/tree02091.root")
+    assert waiting.stop().code == 130
+    assert campaign.letters("rootana_v8") == "HWWW"
 
 
 AS_NOBODY = """
