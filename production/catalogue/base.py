@@ -335,7 +335,7 @@ class Catalogue(Protocol):
         """How many runs below a data directory have a job, or outputs to be looked at, whoever has them."""
         ...
 
-    def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
+    def base_output(self, run: runs.Run, name: str) -> tuple[str, int | None] | None:
         """(path, bytes) of the base run's output."""
         ...
 

@@ -62,12 +62,13 @@ INSERT OR IGNORE INTO production_run (production, run, state, moved_at, moved_by
   WHERE p.id = :production AND p.stop IS NULL AND p.base IS NULL
 
 -- enter_based_runs --
--- – → new or waiting: the runs of the base production enter a production based on it.
+-- – → new or waiting: the runs of the base production enter a production based on it. With the "+" they are found by run:
+-- a quality may have a million.
 INSERT OR IGNORE INTO production_run (production, run, state, moved_at, moved_by)
   SELECT p.id, r.run, CASE r.state WHEN 'finished' THEN 'new' ELSE 'waiting' END, :now, :me
   FROM productions AS p JOIN production_run AS r ON r.production = p.base
   WHERE p.id = :production
-    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = r.run AND d.quality = p.quality)
+    AND EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = r.run AND +d.quality = p.quality)
 
 -- intake_done --
 -- All datasets up to now have been looked at for this production.
@@ -352,7 +353,7 @@ INSERT OR IGNORE INTO modules (digest, text) VALUES (:digest, :text)
 
 -- base_output --
 -- Where the base run's output lies.
-SELECT o.path, o.bytes FROM productions AS p
+SELECT o.path, nullif(o.bytes, -1) FROM productions AS p
   JOIN output AS o ON o.production = p.base AND o.run = :run AND o.name = :name AND o.recorded IS NOT NULL AND o.deleted IS NULL
   WHERE p.id = :production
 
@@ -420,8 +421,8 @@ WITH sums AS (
   SELECT sum(bytes) AS bytes FROM output
     WHERE production = (
       SELECT max(p.id) FROM productions AS p JOIN productions AS me ON me.id = :production AND p.program = me.program
-        WHERE p.id <= me.id AND EXISTS (SELECT 1 FROM output WHERE production = p.id AND recorded IS NOT NULL))
-      AND recorded IS NOT NULL
+        WHERE p.id <= me.id AND EXISTS (SELECT 1 FROM output WHERE production = p.id AND recorded IS NOT NULL AND bytes >= 0))
+      AND recorded IS NOT NULL AND bytes >= 0
     GROUP BY run ORDER BY run DESC LIMIT 99)
 SELECT bytes FROM sums ORDER BY bytes LIMIT 1 OFFSET (SELECT count(*) / 2 FROM sums)
 
@@ -569,3 +570,72 @@ UPDATE productions SET stop = :now, closed_by = :user, closed_why = :why WHERE i
 -- open_again --
 -- Closed by hand → open.
 UPDATE productions SET stop = NULL, closed_by = NULL, closed_why = NULL WHERE id = :production AND closed_by IS NOT NULL
+
+-- ── databases of the old scripts ────────────────────────────────────────────────────────────────────────────────
+
+-- old_tables --
+-- What is in an old database.
+SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' ESCAPE '@' ORDER BY rowid
+
+-- old_columns --
+-- The columns of a table, in their order.
+SELECT name FROM pragma_table_info(:table) ORDER BY cid
+
+-- bring_production --
+-- A production as it was; its quality is known when its runs are.
+INSERT INTO productions (id, program, version, tag, base, quality, user, start, stop, data)
+  VALUES (:id, :program, :version, :tag, :base, 'gold', :user, :start, :stop, :data)
+
+-- bring_manager --
+-- Who worked on a production with the old scripts; gone since.
+INSERT INTO manager (user, host, boot, pid, ticks, production, start, beat_at, stop)
+  VALUES (:user, 'import', '', 0, 0, :production, :start, :now, :now)
+
+-- bring_run --
+-- – → what the old scripts had written down: as far as it had come.
+INSERT INTO production_run (production, run, state, owner, attempt, moved_at, moved_by, why)
+  VALUES (:production, :run, :state, :owner, :attempt, :at, :owner, :why)
+
+-- bring_attempt --
+-- The one attempt that is known of a run.
+INSERT INTO attempt (production, run, attempt, manager, user, claimed_at, submitted_at, ended_at, cause, message, olog, elog, modules)
+  VALUES (:production, :run, 1, :manager, :user, :claimed, :submitted, :ended, :cause, :message, :olog, :elog, :modules)
+
+-- bring_output --
+-- Where a run's output was said to be.
+INSERT INTO output (production, run, name, attempt, temporary, path, bytes, checksum, recorded)
+  VALUES (:production, :run, :name, 1, '', :path, :bytes, '', :recorded)
+
+-- settle_run --
+-- claimed, submitted → where it stands from now on; so it is in its history, too.
+UPDATE production_run SET state = :state, owner = NULL, moved_at = :at, moved_by = NULL, why = :why
+  WHERE production = :production AND run = :run
+
+-- state_of --
+-- How far a run of a production is.
+SELECT state FROM production_run WHERE production = :production AND run = :run
+
+-- qualities_of --
+-- Of which quality the runs of a production are, that of most of them first.
+SELECT d.quality, count(DISTINCT p.run) FROM production_run AS p JOIN datasets AS d ON d.run = p.run
+  WHERE p.production = :production GROUP BY d.quality ORDER BY 2 DESC, d.quality <> 'gold', d.quality
+
+-- set_quality --
+-- Which runs enter a production from now on.
+UPDATE productions SET quality = :quality WHERE id = :production
+
+-- strangers --
+-- Runs of a production that no dataset has in its quality: how many, and the lowest. By their runs: a quality has them all.
+SELECT count(*), min(p.run) FROM production_run AS p JOIN productions AS me ON me.id = p.production
+  WHERE p.production = :production
+    AND NOT EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run AND +d.quality = me.quality)
+
+-- absentees --
+-- Runs of a production's quality that it doesn't have: how many, and the lowest.
+SELECT count(DISTINCT d.run), min(d.run) FROM datasets AS d JOIN productions AS me ON me.quality = d.quality
+  WHERE me.id = :production
+    AND NOT EXISTS (SELECT 1 FROM production_run AS p WHERE p.production = me.id AND p.run = d.run)
+
+-- datasets_there --
+-- Datasets and how many runs each has.
+SELECT dataset, count(*) FROM datasets GROUP BY dataset ORDER BY dataset

@@ -167,7 +167,7 @@ class Reading:
     def computing(self, data: str) -> int:
         return int(self._all(sql.SQL.computing, data=data)[0][0])
 
-    def base_output(self, run: runs.Run, name: str) -> tuple[str, int] | None:
+    def base_output(self, run: runs.Run, name: str) -> tuple[str, int | None] | None:
         row = self._first(sql.SQL.base_output, production=run.production, run=run.run, name=name)
         return (row[0], row[1]) if row else None
 

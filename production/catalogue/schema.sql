@@ -198,8 +198,8 @@ CREATE TABLE output (
   attempt     INTEGER NOT NULL,
   temporary   TEXT    NOT NULL,
   path        TEXT    NOT NULL,
-  bytes       INTEGER NOT NULL,
-  checksum    TEXT    NOT NULL,
+  bytes       INTEGER NOT NULL,            -- -1: not known (imported, and the file wasn't there)
+  checksum    TEXT    NOT NULL,            -- '': not known (imported)
   recorded    TEXT,                        -- instant; null: only intended
   deleted     TEXT,
   PRIMARY KEY (production, run, name),
@@ -371,7 +371,7 @@ CREATE TRIGGER base_enters AFTER INSERT ON production_run BEGIN
   INSERT OR IGNORE INTO production_run (production, run, state, moved_at, moved_by)
     SELECT id, NEW.run, 'waiting', NEW.moved_at, NEW.moved_by FROM productions AS based
     WHERE based.base = NEW.production AND based.stop IS NULL
-      AND EXISTS (SELECT 1 FROM datasets WHERE datasets.run = NEW.run AND datasets.quality = based.quality);
+      AND EXISTS (SELECT 1 FROM datasets WHERE datasets.run = NEW.run AND +datasets.quality = based.quality);
 END;
 
 -- waiting → new: the base run is finished, so its outputs are there.

@@ -38,8 +38,18 @@ def create(path: str, now: datetime.datetime) -> None:
 
     Raises: UsageError.
     """
+    with making(path, now):
+        pass
+
+
+@contextlib.contextmanager
+def making(path: str, now: datetime.datetime) -> Iterator[sqlite3.Connection]:
+    """A new database to be filled in one transaction: it is there whole when the block has ended well, or not at all.
+
+    Raises: UsageError.
+    """
     directory = os.path.dirname(os.path.realpath(path)) or "."
-    making = f"{os.path.realpath(path)}.making-{os.getpid()}"
+    unfinished = f"{os.path.realpath(path)}.making-{os.getpid()}"
     try:
         if not os.path.isdir(directory):
             raise errors.UsageError(
@@ -47,13 +57,18 @@ def create(path: str, now: datetime.datetime) -> None:
             )
         if os.path.lexists(path):
             raise errors.UsageError(f"{path} exists already; nothing was changed")
-        with contextlib.closing(sqlite3.connect(making, isolation_level=None)) as connection:
-            connection.executescript("BEGIN;" + sql.read("schema.sql") + "COMMIT;")
+        with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = MEMORY")  # if we are killed there is nothing to go back to
+            connection.execute("PRAGMA cache_size = -65536")  # kB; a million runs are brought in one transaction
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.executescript("BEGIN;" + sql.read("schema.sql"))
             connection.execute(sql.SQL.new_catalogue, {"id": secrets.token_hex(4), "now": clock.text(now)})
+            yield connection
+            connection.execute("COMMIT")
         mode = place.mode_for(directory)
         if mode is not None:
-            os.chmod(making, mode)
-        os.link(making, os.path.realpath(path))  # fails if somebody was faster
+            os.chmod(unfinished, mode)
+        os.link(unfinished, os.path.realpath(path))  # fails if somebody was faster
     except FileExistsError:
         raise errors.UsageError(f"{path} exists already; nothing was changed") from None
     except OSError as cause:
@@ -62,7 +77,7 @@ def create(path: str, now: datetime.datetime) -> None:
         raise errors.UsageError(f"{path} can't be made: {cause}") from cause
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(making)
+            os.unlink(unfinished)
 
 
 class Database(reading.Reading):

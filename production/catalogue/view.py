@@ -14,6 +14,11 @@ _STATUS = (
 )
 
 
+def fits(name: str) -> bool:
+    """Whether a program or an output may be called so."""
+    return re.fullmatch(r"[a-z][a-z0-9_]*", name) is not None and not name.startswith("sqlite_")
+
+
 def statements(production: runs.Production, outputs: Sequence[str]) -> list[str]:
     """The statements that make ``alcapana_v4``: the one place where SQL is made from names.
 
@@ -21,7 +26,7 @@ def statements(production: runs.Production, outputs: Sequence[str]) -> list[str]
     C claimed and staged, R submitting to ended, F finished, E failed, H held, W waiting.
     """
     for name in (production.program, *outputs):
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name.startswith("sqlite_"):
+        if not fits(name):
             raise errors.UsageError(f"{name!r} can't be the name of a program or output: a-z, then a-z, 0-9 and _")
     table, key = f'"{production.name}"', int(production.id)
     columns = "".join(
