@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import production
 from production.cli import options
-from production.cli.commands import archive, close, datasets, init, requests, status, upgrade, why
+from production.cli.commands import archive, close, datasets, doctor, init, requests, status, upgrade, why
 
-COMMANDS = (init, datasets, status, why, requests, close, upgrade, archive)
+COMMANDS = (init, datasets, status, why, requests, close, upgrade, archive, doctor)
 """In the order of --help: setting up, looking, telling, tending."""
 
 
