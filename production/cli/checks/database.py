@@ -37,10 +37,8 @@ def look(patient: finding.Patient) -> list[finding.Finding]:
         raise finding.Bad(f"{path} is damaged: {health.damage}", "stop all managers, and restore it from a copy")
     _check_rights(where)
     looked = "whole" if health.bytes <= MOST else "too large to be read through here"
-    found = (
-        f"{finding.near(path)}: schema {health.version}, {room.shown(health.bytes)}, {looked}, journal {health.journal}"
-    )
-    return [finding.Finding("database", True, f"{found}; {_standing(where)}; {_writers(where.path)}")]
+    found = f"{finding.near(path)}: schema {health.version}, {room.shown(health.bytes)}, {looked}, {health.journal}"
+    return [finding.Finding("database", True, f"{found}, {_standing(where)}; {_writers(where.path)}")]
 
 
 def _opened(path: str, patient: finding.Patient, *, read_only: bool) -> sqlite.Database:
@@ -70,9 +68,7 @@ def _check_rights(where: place.Place) -> None:
 
 def _standing(where: place.Place) -> str:
     kind = place.file_system(where.path)
-    return (
-        f"on {kind}, a network: slower journal, longer waits" if where.network else f"on {kind} of this machine alone"
-    )
+    return f"on {kind} (network: slower journal, longer waits)" if where.network else f"on {kind}"
 
 
 def _writers(path: str) -> str:

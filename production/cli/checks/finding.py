@@ -55,7 +55,7 @@ class Patient:
 
 
 _DO = (
-    "add|are you|bring|chgrp|chmod|choose|give|is it|is the|let|load|look|lower|make|move|raise|remove|restore|say|see|set"
+    "add|are you|bring|chgrp|chmod|choose|did you mean|give|is it|is the|let|load|look|lower|make|move|raise|remove|restore|say|see|set"
     "|shorten|tell|update|write"
 )
 _MEND = re.compile(rf"; mend: |[;:] (?=(?:{_DO})\b)| \((?=(?:{_DO})\b)")

@@ -12,7 +12,6 @@ import urllib.parse
 from production import disk, errors, settings
 from production.cli import data, wiring
 from production.cli.checks import finding
-from production.journal import count
 
 
 def netrc(patient: finding.Patient) -> list[finding.Finding]:
@@ -23,12 +22,11 @@ def netrc(patient: finding.Patient) -> list[finding.Finding]:
     server = _server(chosen)
     if not server:
         raise finding.Unasked("the archive is a directory, and needs no login")
-    host, user = server
-    found = login.find(chosen.netrc, host, user)
+    found = login.find(chosen.netrc, *server)
     if not found.file:
         raise finding.Unasked("the login is anonymous")
     mode = stat.S_IMODE(os.stat(chosen.netrc).st_mode)
-    said = f"{finding.near(chosen.netrc)}: mode {mode:o}, has {host} for {disk.printable(found.user)}"
+    said = f"{finding.near(chosen.netrc)}: mode {mode:o}, has {server[0]} for {disk.printable(found.user)}"
     return [finding.Finding("netrc", True, said)]
 
 
@@ -54,12 +52,14 @@ def _archive(patient: finding.Patient) -> settings.Archive:
 
 def archive(patient: finding.Patient) -> list[finding.Finding]:
     """It is there, lets us in, and has something in it."""
+    from production.transfer import copy, login
+
     chosen = _archive(patient)
-    url = disk.printable(chosen.url)
+    url, server = disk.printable(chosen.url), _server(chosen)
     began = time.monotonic()
     with contextlib.closing(wiring.transfer(chosen)) as transfer:
-        if _server(chosen):
-            transfer.greet()  # type: ignore[union-attr]  # a server's has it; once only: refused logins lock accounts
+        if not isinstance(transfer, copy.Copy):
+            transfer.greet()  # once only: refused logins lock accounts
         entries = transfer.listing("")
     seconds = time.monotonic() - began
     files = sum(not entry.directory for entry in entries)
@@ -67,8 +67,11 @@ def archive(patient: finding.Patient) -> list[finding.Finding]:
         raise finding.Bad(
             f"{url} is empty", "is the directory right, has the server the files? production archive list"
         )
-    what = f"{files:,} {'file' if files == 1 else 'files'}, {count(len(entries) - files, 'directory').replace('ys', 'ies')}"
-    how = "lets us in" if _server(chosen) else "is there"
+    directories = len(entries) - files
+    what = f"{files:,} {'file' if files == 1 else 'files'}"
+    what += f", {directories:,} {'directory' if directories == 1 else 'directories'}" if directories else ""
+    user = disk.printable(login.find(chosen.netrc, *server).user) if server else ""
+    how = f"lets us in as {user}" if user else "is there"
     return [finding.Finding("archive", True, f"{url} {how}: {what}, {seconds:.2f} s")]
 
 

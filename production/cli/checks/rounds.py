@@ -121,12 +121,11 @@ def _bounded(check: Check, patient: finding.Patient) -> list[finding.Finding]:
     crew = threads.Crew("doctor", 1, done.set)
     crew.give(look)
     try:
-        done.wait(patient.patience)
+        if not done.wait(patient.patience):
+            raise _Late
     finally:
         patient.leave.set()
         crew.dismiss(_GOODBYE)
-    if not answers:
-        raise _Late
     if isinstance(answers[0], Exception):
         raise answers[0]
     return answers[0]
