@@ -58,8 +58,8 @@ def asked(campaign: Campaign, *arguments: str, user: User | None = None) -> list
     """What it finds, in order; its exit code says the same."""
     result = campaign.product("doctor", "--json", *arguments, user=user)
     assert result.err == "", str(result)
-    assert ftp.PASSWORD not in result.out
     found: list[dict[str, object]] = json.loads(result.out)
+    assert not [one for one in found if ftp.PASSWORD in f"{one['found']} {one['mend']}"]
     assert result.code == int(any(one["ok"] is False for one in found))
     assert all(bool(one["mend"]) == (one["ok"] is False) and one["found"] for one in found), result.out
     return found
@@ -159,10 +159,34 @@ def test_before_the_database_is_made_all_else_is_looked_at(good: Campaign) -> No
     assert not good.data.exists()
 
 
+def test_it_may_look_while_managers_work(good: Campaign) -> None:
+    go = good.pipe("go")
+    good.script("sim.sh", 'read go <@/go; cp "$1" "$2"')
+    manager = good.start("--production=sim", "--new=v6", "--nproc=2")
+    manager.wait_for("Submitting run: ", times=2)
+    assert "bad" not in states(asked(good)).values()
+    go.give(2)
+    result = manager.wait()
+    assert (result.code, good.letters("sim_v2")) == (0, "FF"), str(result)
+
+
 def test_one_may_ask_for_some(good: Campaign) -> None:
     assert [one["check"] for one in asked(good, "locking", "archive")] == ["locking", "archive"]
     good.database.unlink()
     assert states(asked(good, "locking")) == {"database": "bad", "locking": "not asked: first mend database"}
+
+
+@pytest.mark.parametrize(
+    ("message", "parts"),
+    [
+        ("data x: y may not be written by you; mend: chmod g+rwx 'y'", ("data x: y may not be written by you", "chmod g+rwx 'y'")),
+        ("cannot write a: No space left (make room on it)", ("cannot write a: No space left", "make room on it")),
+        ("f is missing: write `machine h` into it, then chmod 600 f", ("f is missing", "write `machine h` into it, then chmod 600 f")),
+        ("the archive says: 550 (no (such) file)", ("the archive says: 550 (no (such) file)", "look")),
+    ],
+)  # fmt: skip
+def test_a_message_is_parted_from_its_mend(message: str, parts: tuple[str, str]) -> None:
+    assert finding.parted(message, "look") == parts
 
 
 @pytest.mark.parametrize(
@@ -171,6 +195,7 @@ def test_one_may_ask_for_some(good: Campaign) -> None:
         (["databse"], "databse: no such check; there are: settings, files, "),
         (["--patience=0"], "--patience=0: a whole number from 1"),
         (["--jsn"], "did you mean --json?"),
+        (["--batch=pbs"], "--batch=pbs: no such system; there are: local, sge, slurm"),
     ],
 )
 def test_wrong_options_are_exit_2(good: Campaign, words: list[str], said: str) -> None:
@@ -380,7 +405,7 @@ def test_a_full_disk(good: Campaign, need: Need, options: str, what: str, mend: 
 
 
 @pytest.mark.parametrize(("ahead", "ok", "said"), [
-    (0.0, True, "is ours"), (-1.5, True, "differ by 1.5 s"), (61.0, False, "61 s ahead of us"), (-3600.0, False, "3,600 s behind us"),
+    (0.0, True, "agree"), (-1.5, True, "differ by 1.5 s"), (61.0, False, "61 s ahead of us"), (-3600.0, False, "3,600 s behind us"),
 ])  # fmt: skip
 def test_the_clock_of_the_file_server_is_compared_with_ours(
     tmp_path: pathlib.Path, ahead: float, ok: bool, said: str
@@ -504,6 +529,10 @@ def test_a_server_that_does_not_serve(
     server.mood = hostile_ftp.Mood(**mood)  # type: ignore[arg-type]
     only_bad(asked(good, "--patience=2"), "archive", what, mend)
     assert server.count("PASS") <= 1
+    for words in ([], ["--json"]):
+        said = good.product("doctor", "netrc", "archive", "--patience=2", *words)
+        assert ftp.PASSWORD not in said.out + said.err
+        assert json.dumps(ftp.PASSWORD, ensure_ascii=False)[1:-1] not in said.out
 
 
 def test_a_server_that_is_away(good: Campaign, server: hostile_ftp.Server) -> None:
@@ -518,8 +547,8 @@ def test_a_real_cluster_runs_true(ground: clusters_.Ground) -> None:
     campaign.script("sim.sh", 'echo tree >"$1"')
     ground.begin("1-2")
     campaign.environment["PATH"] += f":{os.environ['PATH']}"
-    change(campaign, 'archive = "archive"', f'batch = "{ground.system}"')
-    found = asked(campaign, user=ground.user)
+    change(campaign, 'archive = "archive"\n', "")
+    found = asked(campaign, f"--batch={ground.system}", user=ground.user)
     [batch] = [one for one in found if one["check"] == "batch"]
     assert re.fullmatch(rf"{ground.system}: a job ran `true` on \S+: exit 0, seen after \S+ s", str(batch["found"])), (
         batch

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import threading
+from collections.abc import Mapping
 
 from production import disk, errors, settings
 
@@ -38,7 +39,8 @@ class Patient:
     """What is looked at, and what earlier checks have learnt of it."""
 
     config: str | None
-    database: str | None
+    flags: Mapping[str, object]
+    """What was said beside the settings."""
     patience: float
     """Seconds that a check may take."""
     read: settings.Settings | None = None

@@ -121,8 +121,8 @@ def ahead(place: str, now: Callable[[], float]) -> float:
 def compared(seconds: float) -> finding.Finding:
     """What it means that the file server's clock is so many seconds ahead of ours."""
     if abs(seconds) < CLOSE:
-        how = "is ours" if abs(seconds) < 0.1 else f"and ours differ by {abs(seconds):.1f} s"
-        return finding.Finding("clock", True, f"the data's file server's {how}")
+        how = "agree" if abs(seconds) < 0.1 else f"differ by {abs(seconds):.1f} s"
+        return finding.Finding("clock", True, f"the data's file server and this machine {how}")
     which = "ahead of" if seconds > 0 else "behind"
     mend = "see on both machines: timedatectl (an administrator lets chrony or ntpd set them)"
     return finding.Finding("clock", False, f"the data's file server is {abs(seconds):,.0f} s {which} us", mend)

@@ -29,7 +29,7 @@ class Check:
 
 
 CHECKS = (
-    Check("settings", written.read_settings, "mend that line of the settings"),
+    Check("settings", written.read_settings, "mend the settings; README: Your experiment, step by step"),
     Check("files", written.open_files, "raise ulimit -n", ("settings",)),
     Check("program", written.programs, "are the scripts on a file server that is away?", ("settings",)),
     Check("database", database.look, "is its file server away? see: df, dmesg", ("settings",)),
@@ -39,7 +39,12 @@ CHECKS = (
     Check("disk", ground.left, "is its file server away? see: df, dmesg", ("settings",)),
     Check("data", ground.data_directory, "look at the directory and its file server", ("settings", "disk")),
     Check("clock", ground.clock, "look at the directory of the data and its file server", ("data",)),
-    Check("quota", outside.quota, "try the reader by hand, or set another one: [quota] reader", ("settings", "data")),
+    Check(
+        "quota",
+        outside.quota,
+        "try the reader by hand, or give it longer: --patience=600; others: [quota] reader",
+        ("settings", "data"),
+    ),
     Check("netrc", outside.netrc, "look at the file", ("settings",)),
     Check(
         "archive", outside.archive, "is its server up, and reachable from here? production archive check", ("netrc",)

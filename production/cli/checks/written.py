@@ -17,7 +17,7 @@ _OF_TRANSFER = 4
 
 def read_settings(patient: finding.Patient) -> list[finding.Finding]:
     """They can be read, and say nothing that isn't allowed."""
-    patient.read = chosen = options.load_settings(patient.config, {"database": patient.database})
+    patient.read = chosen = options.load_settings(patient.config, patient.flags)
     read = ", ".join(map(finding.near, chosen.files[1:])) or "no production.toml was found here: all as shipped"
     return [finding.Finding("settings", True, f"{read}; data in {finding.near(chosen.data)}")]
 

@@ -36,6 +36,9 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     doctor.add_argument("checks", metavar="CHECK", nargs="*", help="only these: the second word of their lines")
     asking.add_where(doctor)
     doctor.add_argument(
+        "--batch", metavar="SYSTEM", help="who is to compute: local, sge or slurm (default: the settings')"
+    )
+    doctor.add_argument(
         "--patience", metavar="S", default=str(PATIENCE), help="seconds that a check may take (default %(default)s)"
     )
     asking.add_json(doctor)
@@ -43,14 +46,20 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _doctor(given: argparse.Namespace) -> int:
+    from production import settings
     from production.cli.checks import finding, rounds
 
+    if given.batch not in (None, *settings.BATCH_SYSTEMS):
+        raise errors.UsageError(
+            f"--batch={given.batch}: no such system; there are: {', '.join(settings.BATCH_SYSTEMS)}"
+        )
     names = [check.name for check in rounds.CHECKS]
     unknown = [name for name in given.checks if name not in names]
     if unknown:
         raise errors.UsageError(f"{unknown[0]}: no such check; there are: {', '.join(names)}")
     patience = asking.whole(given.patience, "--patience", least=1)
-    patient = finding.Patient(given.config, given.database, float(patience or PATIENCE))
+    flags = {"database": given.database, "batch": given.batch}
+    patient = finding.Patient(given.config, flags, float(patience or PATIENCE))
     found: list[finding.Finding] = []
     door.unwind()
     with _Told() as told:
