@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from production.catalogue import sqlite
 from production.cli.checks import finding, ground
 from production.cli.commands import doctor
 from tests.acceptance import clusters as clusters_
@@ -121,7 +122,9 @@ def test_a_good_campaign_is_all_ok_and_nothing_is_changed(good: Campaign) -> Non
     }
     said = {str(one["check"]): str(one["found"]) for one in found}
     assert said["settings"] == "production.toml; data in data"
-    assert re.fullmatch(r"production\.db: schema 2, [\d.]+ KiB, whole, WAL, on \w+; .* may write it", said["database"])
+    assert re.fullmatch(
+        rf"production\.db: schema {sqlite.VERSION}, [\d.]+ KiB, whole, WAL, on \w+; .* may write it", said["database"]
+    )
     assert re.fullmatch(r"data is writable, no other database's, hard links", said["data"])
     assert re.fullmatch(rf"{good.archive} is there: 2 files, \d\.\d\d s", said["archive"])
     assert re.fullmatch(rf"local: a job ran `true` on {os.uname().nodename}: exit 0, seen after \S+ s", said["batch"])
@@ -297,6 +300,16 @@ def test_a_database_that_will_not_do(good: Campaign, break_: Break, what: str, m
     assert states(found)["locking"] == "not asked: first mend database"
     assert states(found)["batch"] == states(found)["archive"] == "ok"
     assert before == (good.database.read_bytes() if good.database.is_file() else None)
+
+
+def test_a_database_of_an_earlier_version_will_do(campaign: Campaign) -> None:
+    campaign.settings(SIM)
+    with contextlib.closing(sqlite3.connect(campaign.database)) as connection:
+        connection.executescript((ROOT / "tests/data/schema-version-2.sql").read_text())
+        connection.execute("INSERT INTO catalogue (id, created) VALUES ('0a1b2c3d', '2026-11-20T21:00:00.000000Z')")
+        connection.commit()
+    [found] = asked(campaign, "database")
+    assert f": schema 2 ({sqlite.VERSION} at the next write), " in str(found["found"])
 
 
 @pytest.mark.parametrize(("how", "check"), [("IMMEDIATE", "locking"), ("EXCLUSIVE", "database")])

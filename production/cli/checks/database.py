@@ -37,7 +37,10 @@ def look(patient: finding.Patient) -> list[finding.Finding]:
         raise finding.Bad(f"{path} is damaged: {health.damage}", "stop all managers, and restore it from a copy")
     _check_rights(where)
     looked = "whole" if health.bytes <= MOST else "too large to be read through here"
-    found = f"{finding.near(path)}: schema {health.version}, {room.shown(health.bytes)}, {looked}, {health.journal}"
+    newer = f" ({sqlite.VERSION} at the next write)" if health.version < sqlite.VERSION else ""
+    found = (
+        f"{finding.near(path)}: schema {health.version}{newer}, {room.shown(health.bytes)}, {looked}, {health.journal}"
+    )
     return [finding.Finding("database", True, f"{found}, {_standing(where)}; {_writers(where.path)}")]
 
 
