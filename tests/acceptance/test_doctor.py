@@ -309,7 +309,7 @@ def test_a_database_of_an_earlier_version_will_do(campaign: Campaign) -> None:
         connection.execute("INSERT INTO catalogue (id, created) VALUES ('0a1b2c3d', '2026-11-20T21:00:00.000000Z')")
         connection.commit()
     [found] = asked(campaign, "database")
-    assert f": schema 2 ({sqlite.VERSION} at the next write), " in str(found["found"])
+    assert f": schema 2 ({sqlite.VERSION} after: production upgrade), " in str(found["found"])
 
 
 @pytest.mark.parametrize(("how", "check"), [("IMMEDIATE", "locking"), ("EXCLUSIVE", "database")])

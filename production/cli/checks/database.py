@@ -37,7 +37,7 @@ def look(patient: finding.Patient) -> list[finding.Finding]:
         raise finding.Bad(f"{path} is damaged: {health.damage}", "stop all managers, and restore it from a copy")
     _check_rights(where)
     looked = "whole" if health.bytes <= MOST else "too large to be read through here"
-    newer = f" ({sqlite.VERSION} at the next write)" if health.version < sqlite.VERSION else ""
+    newer = f" ({sqlite.VERSION} after: production upgrade)" if health.version < sqlite.VERSION else ""
     found = (
         f"{finding.near(path)}: schema {health.version}{newer}, {room.shown(health.bytes)}, {looked}, {health.journal}"
     )
