@@ -74,7 +74,13 @@ def mode_for(directory: str) -> int | None:
 
 
 def on_network(path: str, mounts: str = "/proc/self/mounts") -> bool:
-    """Whether the longest mount point above ``path`` is a network file system (proc(5), fstab format)."""
+    """Whether the path is on a network file system."""
+    kind = file_system(path, mounts)
+    return kind in NETWORK or kind.startswith("fuse.")
+
+
+def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
+    """Type of the file system at the longest mount point above ``path`` (proc(5), fstab format)."""
     best, kind = "", ""
     with open(mounts, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
@@ -83,4 +89,4 @@ def on_network(path: str, mounts: str = "/proc/self/mounts") -> bool:
             inside = path == point or path.startswith(point.rstrip("/") + "/")
             if inside and len(point) >= len(best):
                 best, kind = point, type_
-    return kind in NETWORK or kind.startswith("fuse.")
+    return kind

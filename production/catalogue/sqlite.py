@@ -7,6 +7,7 @@ change: that is how the old scripts gave one run to two people.)
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import random
@@ -80,6 +81,18 @@ def making(path: str, now: datetime.datetime) -> Iterator[sqlite3.Connection]:
             os.unlink(unfinished)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Health:
+    """How a database is."""
+
+    version: int
+    """Of its schema."""
+    journal: str
+    bytes: int
+    damage: str
+    """What SQLite's quick check said first; empty if it found nothing, or wasn't asked."""
+
+
 class Database(reading.Reading):
     """An open database; see ``base.Catalogue``."""
 
@@ -136,6 +149,34 @@ class Database(reading.Reading):
             raise self._error(cause) from cause
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    @contextlib.contextmanager
+    def locked(self, patience: float) -> Iterator[None]:
+        """Keep everybody from writing, change nothing: to see that locks work. Not in the line, as who stands there waits.
+
+        Raises: CatalogueBusy, after so many seconds; CatalogueError.
+        """
+        try:
+            self._begin(time.monotonic() + patience)
+        except sqlite3.Error as cause:
+            raise self._error(cause) from cause
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def health(self, most: int) -> Health:
+        """How it is; one of up to so many bytes is read through. Raises: CatalogueError."""
+        size = os.stat(self.place.path).st_size
+        try:
+            version, journal = (
+                self._connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+                for pragma in ("user_version", "journal_mode")
+            )
+            checked = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] if size <= most else "ok"
+        except sqlite3.Error as cause:
+            raise self._error(cause) from cause
+        return Health(version, journal.upper(), size, "" if checked == "ok" else checked)
 
     def _check_place(self) -> None:
         """What is written must be where others read it."""

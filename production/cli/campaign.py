@@ -110,22 +110,22 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
         raise errors.UsageError(
             f"--production={order.program}: no such program in the settings; there are: {known}{lost}"
         )
-    if not os.path.isfile(program.script):
-        what = "is not a file" if os.path.exists(program.script) else "is not there"
-        raise errors.UsageError(f"{program.said}: {program.script} {what}")
+    check_script(program)
     for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
         if given and flag not in program.options:
             raise errors.UsageError(
                 f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
             )
-    _check_script(program)
     wiring.check_batch(chosen.batch)
     wiring.check_quota(chosen.quota)
     return program
 
 
-def _check_script(program: settings.Program) -> None:
-    """A script from another world is told as what it is; each job would only say "not found". Raises: UsageError."""
+def check_script(program: settings.Program) -> None:
+    """It is there; one from another world is told as what it is: each job would only say "not found". Raises: UsageError."""
+    if not os.path.isfile(program.script):
+        what = "is not a file" if os.path.exists(program.script) else "is not there"
+        raise errors.UsageError(f"{program.said}: {program.script} {what}")
     with contextlib.suppress(OSError), open(program.script, "rb") as file:
         if file.readline(4096).endswith(b"\r\n"):
             raise errors.UsageError(

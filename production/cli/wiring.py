@@ -112,7 +112,7 @@ def check_quota(chosen: settings.Quota) -> None:
         )
 
 
-def _batch(
+def batch(
     stack: contextlib.ExitStack, chosen: settings.Settings, ticking: clock.SystemClock, again: Callable[[], bool]
 ) -> batches.BatchSystem:
     """Who computes; closed with the stack."""
@@ -174,7 +174,7 @@ def site(  # noqa: PLR0913  this is where all of them meet
         wanted=wanted,
         lease=lease.Lease(entered, chosen.lease, ticking),
         catalogue=catalogue,
-        batch=_batch(stack, chosen, ticking, again),
+        batch=batch(stack, chosen, ticking, again),
         porter=carrying,
         room=room.Room(limit, plan.production.data, chosen.spacelim, catalogue, ticking),
         inspector=looking,

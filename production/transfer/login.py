@@ -88,7 +88,7 @@ def _entry(path: str, host: str) -> tuple[str, str, str]:
     if line is not None:
         where = f", line {line}" if line else ""
         raise errors.UsageError(
-            f"{disk.shown(path)}{where} can't be understood: `machine HOST login USER password PASSWORD`,"
+            f"{disk.shown(path)}{where} can't be understood: write `machine HOST login USER password PASSWORD`,"
             ' with "quotes" around what holds spaces'
         )
     entry = hosts.get(host.lower()) or hosts.get("default")

@@ -1,0 +1,117 @@
+"""``production doctor``: is all in order, and if not, what to do? Nothing is changed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from production import disk, errors
+from production.cli import asking, door, options
+
+# Imported late otherwise: --help and a mistyped option shouldn't wait for all that is looked at.
+if TYPE_CHECKING:
+    from production.cli.checks import finding
+
+PATIENCE = 60
+"""Seconds that a check may take."""
+_WORDS = {True: "ok", False: "bad", None: "--"}
+_INDENT = 15
+
+
+def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add the command to ``production``."""
+    doctor = commands.add_parser(
+        "doctor",
+        help="is all in order? what is not, and the mend",
+        description="Looks at everything that a production needs, and changes nothing; a job that runs `true` is submitted."
+        " A line a check: ok, bad with its mend, or -- and why it wasn't asked. Exit 1 if something is bad.",
+    )
+    doctor.add_argument("checks", metavar="CHECK", nargs="*", help="only these: the second word of their lines")
+    asking.add_where(doctor)
+    doctor.add_argument(
+        "--batch", metavar="SYSTEM", help="who is to compute: local, sge or slurm (default: the settings')"
+    )
+    doctor.add_argument(
+        "--patience", metavar="S", default=str(PATIENCE), help="seconds that a check may take (default %(default)s)"
+    )
+    asking.add_json(doctor)
+    doctor.set_defaults(command=_doctor)
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from production import settings
+    from production.cli.checks import finding, rounds
+
+    if given.batch not in (None, *settings.BATCH_SYSTEMS):
+        raise errors.UsageError(
+            f"--batch={given.batch}: no such system; there are: {', '.join(settings.BATCH_SYSTEMS)}"
+        )
+    names = [check.name for check in rounds.CHECKS]
+    unknown = [name for name in given.checks if name not in names]
+    if unknown:
+        raise errors.UsageError(f"{unknown[0]}: no such check; there are: {', '.join(names)}")
+    patience = asking.whole(given.patience, "--patience", least=1)
+    flags = {"database": given.database, "batch": given.batch}
+    patient = finding.Patient(given.config, flags, float(patience or PATIENCE))
+    found: list[finding.Finding] = []
+    door.unwind()
+    with _Told() as told:
+        for one in rounds.go(patient, given.checks or names, told):
+            found.append(one)
+            if not given.json:
+                told.clear()
+                _say(one)
+    if given.json:
+        asking.say_json([dataclasses.asdict(one) for one in found])
+    return 1 if any(one.ok is False for one in found) else 0
+
+
+def _say(one: finding.Finding) -> None:
+    for line in lines(one, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0):
+        options.say(line)
+
+
+def lines(one: finding.Finding, columns: int) -> Sequence[str]:
+    """The finding as it is shown; 0 columns: elsewhere than on a terminal, where a line is never broken."""
+    first = f"{_WORDS[one.ok]:4} {one.check:9} "
+    text = [first + disk.printable(one.found)]
+    if one.mend:
+        text.append(" " * _INDENT + "mend: " + disk.printable(one.mend))
+    if columns <= 2 * _INDENT:
+        return text
+    form = textwrap.TextWrapper(
+        columns - 1, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False
+    )
+    return [part for line in text for part in form.wrap(line)]
+
+
+class _Told:
+    """Says on a terminal what is being looked at: it may take a minute."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def __enter__(self) -> _Told:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.clear()
+
+    def __call__(self, check: str) -> None:
+        self._write(f"\r\x1b[K...  {check}")
+
+    def clear(self) -> None:
+        """Before a line of the answer, which may go to the same terminal."""
+        self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        if self._terminal:
+            with contextlib.suppress(OSError):
+                print(text, end="", file=sys.stderr, flush=True)
