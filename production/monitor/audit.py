@@ -189,7 +189,8 @@ class Audit:
 
     def _unlisted(self, name: str) -> Callable[[str], None]:
         def tell(directory: str) -> None:
-            self._report.closed[directory] += 0
+            if sight.shut(os.path.join(directory, "")) in self._report.closed:
+                return
             what = f"{disk.shown(directory)} may not be listed by you: what nobody recorded in it can't be seen"
             self._report.add(findings.Finding(Kind.CLOSED, name, None, "listing", directory, what))
 

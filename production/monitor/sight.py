@@ -156,11 +156,11 @@ def _glance(path: str) -> Seen:
 def shut(path: str) -> str:
     """The first directory on the way to a path that doesn't let us through."""
     at = "/"
-    for part in filter(None, path.split("/")):
+    for part in filter(None, os.path.dirname(path).split("/")):
+        at = os.path.join(at, part)
         if not os.access(at, os.X_OK, effective_ids=True):
             return at
-        at = os.path.join(at, part)
-    return os.path.dirname(path)
+    return at
 
 
 def whose(path: str) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import pty
+import shutil
 import signal
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from production import process
 from tests.acceptance.campaign import Campaign, Result, User, until
 
 PROGRAM = """
@@ -43,16 +45,27 @@ ANA = 'cat "$2" >"$3"; echo "hist $1" >"$4"; test "$1" = 5 || echo "notes $1" >"
 RUNS = range(2, 6)
 
 
+@pytest.fixture(scope="module")
+def once_finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
+    """Runs 2 to 5 are finished; all but the last have their notes. A copy of it is kept beside."""
+    campaign = Campaign(tmp_path_factory.mktemp("audit") / "campaign")
+    with contextlib.closing(campaign):
+        campaign.script("ana.sh", ANA)
+        campaign.settings(PROGRAM)
+        campaign.raw(RUNS)
+        campaign.begin("2-5")
+        result = campaign.run("--production=ana", "--new=t", "--nproc=4")
+        assert result.code == 0, str(result)
+        shutil.copytree(campaign.directory, campaign.directory.with_name("kept"), symlinks=True)
+        yield campaign
+
+
 @pytest.fixture
-def finished(campaign: Campaign) -> Campaign:
-    """Runs 2 to 5 are finished; all but the last have their notes."""
-    campaign.script("ana.sh", ANA)
-    campaign.settings(PROGRAM)
-    campaign.raw(RUNS)
-    campaign.begin("2-5")
-    result = campaign.run("--production=ana", "--new=t", "--nproc=4")
-    assert result.code == 0, str(result)
-    return campaign
+def finished(once_finished: Campaign) -> Campaign:
+    """The same, whatever the test before has done to it."""
+    shutil.rmtree(once_finished.directory)
+    shutil.copytree(once_finished.directory.with_name("kept"), once_finished.directory, symlinks=True)
+    return once_finished
 
 
 def audit(campaign: Campaign, *arguments: str, user: User | None = None) -> tuple[Result, dict[str, Any]]:
@@ -255,7 +268,7 @@ CASES = {
     "no-file": Case(replace_with_directory, ("no-file", 3, TREE), "is a directory"),
     "pipe": Case(replace_with_pipe, ("no-file", 3, TREE), "pipe"),
     "dangling": Case(replace_with_link, ("missing", 3, TREE), "symbolic link that leads nowhere"),
-    "larger": Case(more_bytes, ("size", 3, TREE), "has 18 bytes, recorded are 18"),
+    "larger": Case(more_bytes, ("size", 3, TREE), "has 19 bytes, recorded are 18"),
     "changed": Case(other_bytes, ("checksum", 3, TREE), "has the checksum adler32:", ("--checksums",)),
     "unrecorded": Case(sql("DELETE FROM output WHERE run = 3 AND name = 'tree'"), ("stranger", None, TREE), "bytes"),
     "stranger": Case(strange("tree/v1/mine.txt"), ("stranger", None, "tree/v1/mine.txt"), "(4 bytes, "),
@@ -369,3 +382,272 @@ def test_many_of_one_kind_are_told_by_the_first(finished: Campaign) -> None:
     assert "  … and 10 more; all of them: --all\n" in short
     assert long.count("  ana_v1: ") == 30
     assert len(audit(finished)[1]["findings"]) == 30
+
+
+# --- the dead ---------------------------------------------------------------------------------------------------------
+
+HOUR_AGO = "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', '-1 hour')"
+
+ENTER = (
+    "INSERT INTO manager (id, user, host, boot, pid, ticks, production, batch, start, beat_at, stop, lapsed) "
+    "VALUES (9, '{user}', '{host}', '{boot}', {pid}, {ticks}, 1, 'local', '{at}', {beat}, {stop}, {lapsed})"
+)
+
+
+def hold(campaign: Campaign, **facts: str) -> None:
+    """Run 3 is in the hands of manager 9."""
+    values = {
+        "user": "mu",
+        "host": "elsewhere",
+        "boot": "b",
+        "pid": "1",
+        "ticks": "1",
+        "at": "2026-11-20T21:00:00.000000Z",
+    }
+    values |= {"beat": "strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now')", "stop": "NULL", "lapsed": "NULL"}
+    change(
+        campaign,
+        ENTER.format(**(values | facts)),
+        "DELETE FROM output WHERE run = 3",
+        "UPDATE production_run SET state = 'submitted', owner = 9 WHERE run = 3",
+    )
+    for name in ("tree/v1/tree00003.txt", "hist/v1/00003/hist.txt", "notes/notes00003.v1.txt"):
+        (campaign.data / name).unlink()
+
+
+def test_a_run_in_living_hands_is_no_finding(finished: Campaign) -> None:
+    hold(finished)
+    assert told(finished) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        (
+            {"stop": "'2026-11-20T21:00:00.000000Z'"},
+            "is submitted, and held by manager 9 (mu@elsewhere, pid 1), who left at ",
+        ),
+        ({"lapsed": "'2026-11-20T21:00:00.000000Z'"}, "who was seen dead at 2026-11-2"),
+        ({"beat": HOUR_AGO}, "who may be dead: no sign of life since 2"),
+        ({"user": "HERE"}, "who is dead: there is no such process"),
+    ],
+    ids=["left", "lapsed", "silent", "killed"],
+)
+def test_what_the_dead_hold(finished: Campaign, facts: dict[str, str], says: str) -> None:
+    if "user" in facts:
+        me = process.myself()
+        facts = {"user": me.user, "host": me.host, "boot": me.boot, "pid": str(me.pid), "ticks": str(me.ticks + 1)}
+    hold(finished, **facts)
+    change(finished, "INSERT INTO transfer (path, source, manager, start) VALUES ('/raw/x', 'x', 9, '')")
+    assert told(finished) == [("held", 3, ""), ("transfer", None, "/raw/x")]
+    assert told(finished, "3-4") == [("held", 3, "")]
+    assert told(finished, "4") == []
+    text = finished.product("audit").out
+    assert says in text
+    assert "run_production --production=ana --version=1" in text
+
+
+def test_after_a_kill_and_after_the_next_manager(campaign: Campaign) -> None:
+    """kill -9: its runs are told, its half files are harmless; the next manager leaves nothing to tell."""
+    started, gate = campaign.pipe("started"), campaign.pipe("gate")
+    campaign.script("ana.sh", f"echo x >@/started; read go <@/gate; {ANA}")
+    campaign.settings(PROGRAM)
+    campaign.raw(RUNS)
+    campaign.begin("2-5")
+    manager = campaign.start("--production=ana", "--new=t", "--nproc=2", "--nprep=0")
+    started.take(2)
+    until(lambda: campaign.letters("ana_v1") == "RRNN", "a job starts before its manager has written that down")
+    assert told(campaign) == []
+    manager.kill()
+    assert [(kind, run) for kind, run, _ in told(campaign)] == [("held", 2), ("held", 3)]
+    gate.give(4)
+    assert campaign.run("--production=ana").code == 0
+    assert told(campaign) == []
+    id = campaign.one("SELECT id FROM catalogue")
+    (campaign.data / f"work/ana_v1-{id}/00002.1").mkdir(parents=True, exist_ok=True)
+    result = campaign.ok("audit")
+    assert "harmless: ana_v1: of 1 attempts that are over there are files below jobs/ and work/" in result.out
+
+
+def test_an_input_that_is_needed_and_gone(campaign: Campaign) -> None:
+    started, gate = campaign.pipe("started"), campaign.pipe("gate")
+    campaign.script("ana.sh", f"echo x >@/started; read go <@/gate; {ANA}")
+    campaign.settings(PROGRAM)
+    campaign.raw(RUNS)
+    campaign.begin("2-3")
+    manager = campaign.start("--production=ana", "--new=t")
+    started.take(2)
+    until(lambda: campaign.letters("ana_v1") == "RR", "a job starts before its manager has written that down")
+    os.rename(campaign.data / "raw/run00003.mid", campaign.data / "raw/away")
+    assert told(campaign) == [("input-gone", 3, "raw/run00003.mid")]
+    os.rename(campaign.data / "raw/away", campaign.data / "raw/run00003.mid")
+    assert told(campaign) == []
+    gate.give(2)
+    assert manager.wait().code == 0
+
+
+def test_while_a_manager_works_nothing_is_found(campaign: Campaign) -> None:
+    """Again and again, with files that come into place at every moment."""
+    campaign.script("ana.sh", ANA)
+    campaign.settings(PROGRAM)
+    runs = range(1, 301)
+    campaign.raw(runs)
+    campaign.begin("1-300")
+    manager = campaign.start("--production=ana", "--new=t", "--nproc=8", "--nprep=8")
+    manager.wait_for("Finished run")
+    letters, audits = "", 0
+    while "N" in (letters := campaign.letters("ana_v1")) or "R" in letters:
+        result = campaign.product("audit", *(["--checksums"] if audits % 2 else []))
+        assert result.code == 0, f"{letters}\n{result}"
+        audits += 1
+    assert manager.wait().code == 0
+    assert audits > 3
+    assert told(campaign) == []
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def public(users: tuple[User, User], house: tuple[str, pathlib.Path]) -> Iterator[Campaign]:
+    """A finished campaign in a place that others may come to; tree/ lies in a home of alice's."""
+    with tempfile.TemporaryDirectory(prefix="rp-audit-", ignore_cleanup_errors=True) as made:
+        top = pathlib.Path(made)
+        top.chmod(0o755)
+        campaign = Campaign(top / "campaign")
+        with contextlib.closing(campaign):
+            campaign.script("ana.sh", ANA)
+            campaign.settings(PROGRAM)
+            campaign.raw(RUNS)
+            campaign.begin("2-5")
+            home = top / "alice"
+            home.mkdir()
+            campaign.data.mkdir()
+            (campaign.data / "tree").symlink_to(home)
+            result = campaign.run("--production=ana", "--new=t")
+            assert result.code == 0, str(result)
+            os.chown(home, users[0].uid, users[0].gid)
+            campaign.python, campaign.root = house
+            campaign.environment |= {"PYTHONPATH": str(house[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+            yield campaign
+
+
+def test_a_home_that_is_closed_is_named_as_such(public: Campaign, users: tuple[User, User]) -> None:
+    bob = users[1]
+    home = public.directory.parent / "alice"
+    assert audit(public, user=bob)[0].code == 0
+    home.chmod(0o700)
+    (public.data / "hist/v1/00003/hist.txt").unlink()
+    result, document = audit(public, user=bob)
+    assert result.code == 1
+    assert [(one["kind"], one["run"]) for one in document["findings"]] == [("missing", 3), ("closed", None)]
+    assert document["closed"] == 4
+    said = public.product("audit", user=bob).out
+    assert "tree is closed to you (rpalice has it): 4 files can't be looked at, the first is of run 2" in said
+    assert "missing outputs: 1\n" in said
+    assert "; 4 could not be looked at\n" in said
+    home.chmod(0o711)
+    result, document = audit(public, user=bob)
+    assert [(one["kind"], one["run"]) for one in document["findings"]] == [("missing", 3)]
+    (home / "v1").chmod(0o711)
+    result, document = audit(public, user=bob)
+    assert [one["kind"] for one in document["findings"]] == ["missing", "closed"]
+    assert "may not be listed by you" in document["findings"][1]["what"]
+
+
+def test_a_file_that_may_not_be_read_has_its_size_at_least(public: Campaign, users: tuple[User, User]) -> None:
+    bob = users[1]
+    (public.data / "hist/v1/00003/hist.txt").chmod(0o600)
+    assert audit(public, user=bob)[0].code == 0
+    result, document = audit(public, "--checksums", user=bob)
+    assert result.code == 1
+    assert [(one["kind"], one["run"]) for one in document["findings"]] == [("unread", 3)]
+    assert "Permission denied" in document["findings"][0]["what"]
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+def slow(campaign: Campaign) -> None:
+    """An output that takes longer to read than any test may: a hole of an exabyte's eighth."""
+    with open(tree(campaign).with_name("large"), "wb") as file:
+        file.truncate(1 << 42)
+    os.replace(tree(campaign).with_name("large"), tree(campaign))
+    change(campaign, f"UPDATE output SET bytes = {1 << 42} WHERE run = 3 AND name = 'tree'")
+
+
+def test_ctrl_c_tells_what_was_found_so_far(finished: Campaign) -> None:
+    slow(finished)
+    (finished.data / "hist/v1/00004/hist.txt").unlink()
+    manager = finished.begun([finished.python, "-m", "production", "audit", "--checksums"])
+    opened = f"/proc/{manager.pid}/fd"
+    until(lambda: str(tree(finished)) in links(opened), "it reads the large file")
+    result = manager.stop(signal.SIGINT)
+    assert result.code == 130, str(result)
+    assert "Traceback" not in result.err
+    assert result.out.splitlines()[-1].startswith("interrupted: this is what was found so far; ")
+
+
+def links(directory: str) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(f"{directory}/{name}"))
+    return found
+
+
+def test_on_a_terminal_it_says_how_far_it_is(finished: Campaign) -> None:
+    slow(finished)
+    master, slave = pty.openpty()
+    with contextlib.closing(socket.socket()):
+        process_ = subprocess.Popen(
+            [finished.python, "-m", "production", "audit", "--checksums"], cwd=finished.directory,
+            env=finished.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, text=True,
+        )  # fmt: skip
+    os.close(slave)
+    try:
+        said = b""
+        while b" read" not in said:
+            said += os.read(master, 4096)
+        assert b"ana_v1: " in said
+        assert b" files looked at, " in said
+    finally:
+        process_.send_signal(signal.SIGINT)
+        process_.communicate(timeout=60)
+        os.close(master)
+    assert process_.returncode == 130
+
+
+def test_a_hundred_thousand_outputs(finished: Campaign) -> None:
+    """All in one directory, under two names each: neither memory nor time follows the square of them."""
+    many = 100_000
+    change(
+        finished,
+        f"WITH n(run) AS (SELECT 1000 UNION ALL SELECT run + 1 FROM n WHERE run < {1000 + many - 1}) INSERT INTO run (run) SELECT run FROM n",
+        "INSERT INTO production_run (production, run, moved_at) SELECT 1, run, '2026-11-20T21:00:00.000000Z' FROM run WHERE run >= 1000",
+        "UPDATE production_run SET state = 'finished' WHERE run >= 1000",
+        "INSERT INTO output (production, run, name, attempt, temporary, path, bytes, checksum, recorded) "
+        f"SELECT 1, run, name, 1, '', '{finished.data}/tree/v1/' || name || run, 0, 'adler32:00000001', '' "
+        "FROM run CROSS JOIN production_output WHERE run >= 1000 AND name IN ('tree', 'hist')",
+    )
+    for number in range(1000, 1000 + many):
+        os.link(linked(finished, number), finished.data / f"tree/v1/tree{number}")
+        os.link(linked(finished, number), finished.data / f"tree/v1/hist{number}")
+    (finished.data / "tree/v1/tree50000").unlink()
+    (finished.data / "tree/v1/tree999999").write_text("")
+    code = "import sys, resource; from production.cli import door; code = door.production(); print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    result = finished.call([finished.python, "-c", code, "audit", "--json"])
+    *lines, last = result.out.splitlines()
+    found = json.loads("\n".join(lines))["findings"]
+    assert [(one["kind"], one["run"]) for one in found] == [("missing", 50000), ("stranger", None)]
+    code_, kilobytes = last.split()
+    assert code_ == "1"
+    assert int(kilobytes) < 150_000
+
+
+def linked(campaign: Campaign, number: int) -> pathlib.Path:
+    """An empty file that many names may be of: a name costs a tenth of a file."""
+    path = campaign.directory / f"empty{number // 20_000}"
+    path.touch()
+    return path
