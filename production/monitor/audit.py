@@ -89,6 +89,7 @@ class Audit:
 
     def interrupted(self) -> None:
         """It ends here: what was seen only once is told as such."""
+        self._tell_closed(self._report.productions[-1] if self._report.productions else "")
         self._report.once = [found for found in self._suspects if found.key not in self._settled]
 
     # ── runs and their files ──
@@ -96,13 +97,18 @@ class Audit:
     def _terms(
         self, production: runs.Production, program: settings_.Program | None, checksums: bool
     ) -> judging.Terms:  # fmt: skip
-        optional = {output.name for output in program.outputs if output.optional} if program else set()
-        required = frozenset(self._library.books.columns(production.id)) - optional
+        columns = frozenset(self._library.books.columns(production.id))
+        required = columns - {output.name for output in program.outputs if output.optional} if program else frozenset()
+        if columns and not program:
+            what = (
+                f"{production.name}: no settings say which outputs {production.program} may leave out; any one will do"
+            )
+            self._report.harmless.append(what)
         away = _is_away(production.data)
         if away:
             what = f"{disk.shown(production.data)} is not there"
             self._report.add(findings.Finding(Kind.AWAY, production.name, None, "", production.data, what))
-        return judging.Terms(production, required, checksums, away)
+        return judging.Terms(production, required, bool(columns) and not program, checksums, away)
 
     def _numbers(self, production: runs.Production, wanted: filters.Filter) -> Iterator[list[int]]:
         if wanted == filters.EVERYTHING:

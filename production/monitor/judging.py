@@ -24,6 +24,8 @@ class Terms:
     production: runs.Production
     required: frozenset[str]
     """Names of the outputs that a finished run has."""
+    some: bool
+    """Whether it has at least one."""
     checksums: bool
     """Whether files are read."""
     away: bool
@@ -58,6 +60,8 @@ def written_down(account: facts.Account, terms: Terms, dead: Mapping[int, str]) 
     if account.state is runs.State.FINISHED:
         for name in sorted(terms.required - recorded - {output.name for output in account.outputs}):
             yield _finding(Kind.INCOMPLETE, account, terms, name, "", f"finished, but no output {name} is recorded")
+        if terms.some and not account.outputs:
+            yield _finding(Kind.INCOMPLETE, account, terms, "", "", "finished, but no output at all is recorded")
     for aside in account.asides:
         if not aside.done:
             what = f"{aside.name}: on its way from {disk.shown(aside.path)} to {disk.shown(aside.aside)}"
@@ -72,14 +76,14 @@ def written_down(account: facts.Account, terms: Terms, dead: Mapping[int, str]) 
 
 def _outputs(account: facts.Account, terms: Terms) -> Iterator[findings.Finding]:
     for output in account.outputs:
-        path = f"{output.name}: {disk.shown(output.path)}"
         if output.deleted:
             continue
         if output.recorded and account.state is not runs.State.FINISHED:
-            what = f"{path} is recorded, but the run is {account.state}"
+            what = f"{output.name}: {disk.shown(output.path)} is recorded, but the run is {account.state}"
             yield _finding(Kind.EARLY, account, terms, output.name, output.path, what)
         if not output.recorded and account.owner is None:
-            what = f"{path} was to be put in place by attempt {output.attempt}, and the run is {account.state}"
+            what = f"was to be put in place by attempt {output.attempt}, and the run is {account.state}"
+            what = f"{output.name}: {disk.shown(output.path)} {what}"
             yield _finding(Kind.INTENDED, account, terms, output.name, output.path, what)
 
 
@@ -110,6 +114,8 @@ _LACKS = {sight.Lack.NO_FILE: Kind.NO_FILE, sight.Lack.CLOSED: Kind.CLOSED, sigh
 
 def judge(thing: Thing, seen: sight.Seen, terms: Terms) -> findings.Finding | None:
     """What is wrong with a file; None if nothing is."""
+    if seen.lack is None and seen.bytes == thing.bytes and seen.checksum in ("", thing.checksum):
+        return None  # soon, as it is nearly all of them
     path = disk.shown(thing.path)
     if seen.lack is sight.Lack.MISSING:
         kind, what = thing.lacking, seen.what

@@ -30,6 +30,7 @@ PATIENCE = 2.0
 """Seconds that hanging threads are waited for at the end."""
 
 Thing = TypeVar("Thing")
+Found = TypeVar("Found")
 
 
 class Lack(enum.Enum):
@@ -68,55 +69,60 @@ class Sight:
         """Files, so far."""
 
     def look(self, things: Sequence[tuple[str, bool, Thing]]) -> Iterator[tuple[Thing, Seen]]:
-        """Look at (path, whether its checksum is wanted, whatever it belongs to); as they come, in any order."""
-        missing: list[tuple[str, bool, Thing]] = []
-        for thing, seen in self._all(things):
+        """Look at (path, whether it is read, whatever it belongs to); as they come, those that are read last."""
+        missing, reading = [], []
+        for thing, seen in self._all(self._crew, _glance, things, TOGETHER):
             if seen.lack is Lack.MISSING:
                 missing.append(thing)
+            elif thing[1] and not seen.lack:
+                reading.append(thing)
             else:
                 yield thing[2], seen
         there = listed(path for path, _, _ in missing) if missing else set()
-        for path, whole, belonging in missing:
-            yield belonging, self._look(path, whole) if path in there else _glance(path)
+        for path, _, belonging in missing:
+            yield belonging, _glance(path) if path in there else Seen(Lack.MISSING, _absent(path))
+        yield from ((thing[2], seen) for thing, seen in self._all(self._readers, self._read, reading, 1))
 
-    def _all(self, things: Sequence[tuple[str, bool, Thing]]) -> Iterator[tuple[tuple[str, bool, Thing], Seen]]:
+    def _all(
+        self,
+        crew: threads.Crew,
+        deed: Callable[[str], Seen],
+        things: Sequence[tuple[str, bool, Thing]],
+        together: int,
+    ) -> Iterator[tuple[tuple[str, bool, Thing], Seen]]:
         done: queue.SimpleQueue[list[tuple[tuple[str, bool, Thing], Seen]]] = queue.SimpleQueue()
-        brief = [thing for thing in things if not thing[1]]
-        lots = [brief[at : at + TOGETHER] for at in range(0, len(brief), TOGETHER)]
+        lots = [things[at : at + together] for at in range(0, len(things), together)]
         for lot in lots:
-            self._crew.give(functools.partial(self._work, lot, done))
-        long = [[thing] for thing in things if thing[1]]
-        for lot in long:
-            self._readers.give(functools.partial(self._work, lot, done))
-        for _ in range(len(lots) + len(long)):
+            crew.give(functools.partial(self._work, deed, lot, done))
+        for _ in lots:
             yield from self._next(done)
 
-    def _next(self, done: queue.SimpleQueue[list[Thing]]) -> list[Thing]:
+    def _next(self, done: queue.SimpleQueue[list[Found]]) -> list[Found]:
         while True:
             self.told()
             try:
                 return done.get(timeout=1.0)
             except queue.Empty:
-                pass
+                pass  # a disk that takes its time; Ctrl-C is heard meanwhile
 
     def _work(
-        self, lot: list[tuple[str, bool, Thing]], done: queue.SimpleQueue[list[tuple[tuple[str, bool, Thing], Seen]]]
+        self,
+        deed: Callable[[str], Seen],
+        lot: Sequence[tuple[str, bool, Thing]],
+        done: queue.SimpleQueue[list[tuple[tuple[str, bool, Thing], Seen]]],
     ) -> None:
         found = []
         for thing in lot:
             try:
-                seen = self._look(thing[0], thing[1])
+                seen = deed(thing[0])
             except Exception as error:  # noqa: BLE001  whatever it is, the next file is looked at
                 seen = Seen(Lack.UNREAD, f"{disk.shown(thing[0])}: {disk.first_line(error)}")
             found.append((thing, seen))
         with self._lock:
-            self.looked += len(lot)
+            self.looked += len(lot) if deed is _glance else 0
         done.put(found)
 
-    def _look(self, path: str, whole: bool) -> Seen:
-        seen = _glance(path)
-        if seen.lack or not whole:
-            return seen
+    def _read(self, path: str) -> Seen:
         checksum, count = 1, 0
         try:
             with disk.reading(path) as (descriptor, status):
@@ -141,8 +147,7 @@ def _glance(path: str) -> Seen:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        what = "is a symbolic link that leads nowhere" if os.path.islink(path) else "is not there"
-        return Seen(Lack.MISSING, f"{disk.shown(path)} {what}")
+        return Seen(Lack.MISSING, _absent(path))
     except PermissionError:
         return Seen(Lack.CLOSED, shut(path))
     except (OSError, ValueError) as error:  # a path from an old database may be anything
@@ -153,14 +158,19 @@ def _glance(path: str) -> Seen:
     return Seen(bytes=status.st_size)
 
 
+def _absent(path: str) -> str:
+    what = "is a symbolic link that leads nowhere" if os.path.islink(path) else "is not there"
+    return f"{disk.shown(path)} {what}"
+
+
 def shut(path: str) -> str:
-    """The first directory on the way to a path that doesn't let us through."""
+    """The first directory on the way to a path that doesn't let us through, by its true name."""
     at = "/"
     for part in filter(None, os.path.dirname(path).split("/")):
         at = os.path.join(at, part)
         if not os.access(at, os.X_OK, effective_ids=True):
-            return at
-    return at
+            break
+    return os.path.realpath(at)
 
 
 def whose(path: str) -> str:

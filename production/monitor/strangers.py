@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import bisect
+import fnmatch
 import functools
 import glob
 import os
@@ -22,9 +23,12 @@ from production.settings import template
 LOT = 50_000
 """Unknown files that are looked up together: for each lot all that is written down is read once."""
 
+_ASKED = 10_000
+"""Directories that are remembered, not to be asked about again."""
+
 _SYSTEM = re.compile(r"\.nfs[0-9a-f]{8,}|\.fuse_hidden[0-9a-f]+|\.snapshots?|\.zfs")
 """Names that file systems make up: files that are removed while they are open, yesterday's copies."""
-_LOG = re.compile(r"[a-z][a-z0-9_]*\.run\d+(\.attempt\d+)?\.(out|err)")
+_LOG_OR_SYSTEM = re.compile(rf"[a-z][a-z0-9_]*\.run\d+(\.attempt\d+)?\.(out|err)|{_SYSTEM.pattern}")
 
 
 class Known:
@@ -44,7 +48,7 @@ class Known:
 
 def _place(path: str) -> str:
     """The path without the symbolic links on its way: there may be two ways to one place."""
-    directory, name = os.path.split(path)
+    directory, _, name = path.rpartition("/")
     return f"{_real(directory)}/{name}"
 
 
@@ -65,12 +69,15 @@ class Search:
         """``shut`` is told of directories that may not be listed."""
         self.production = production
         self._shut = shut
+        self._logs = os.path.join(production.data, "log", f"v{production.version}")
         self._seen: set[tuple[int, int]] = set()
         self._trees: list[str] = []
         """Directories that are this version's, with all below them."""
         self._patterns: list[str] = []
         """Files of this version among those of others, as glob(7) finds them."""
         self._more: set[str] = set()
+        """Directories that the settings don't know, or not any more."""
+        self._asked: set[str] = set()
         for output in program.outputs if program else ():
             self._add(output.path)
         own = f"{re.escape(production.name)}-{re.escape(production.catalogue)}"
@@ -90,13 +97,21 @@ class Search:
 
     def also(self, path: str) -> None:
         """Where a recorded output is: its directory is this version's as well, if it is named for it."""
-        directory = os.path.dirname(path)
-        if directory not in self._more and self._is_ours(directory):
-            self._more.add(directory)
+        directory = path.rpartition("/")[0]
+        if directory not in self._asked:
+            if len(self._asked) >= _ASKED:
+                self._asked.clear()
+            self._asked.add(directory)
+            if self._is_named_so(directory) and not self._is_searched(directory):
+                self._more.add(directory)
 
-    def _is_ours(self, directory: str) -> bool:
-        if any(_real(directory).startswith(os.path.join(_real(tree), "")) for tree in self._trees):
-            return False
+    def _is_searched(self, directory: str) -> bool:
+        real = os.path.join(_real(directory), "")
+        return any(real.startswith(os.path.join(_real(tree), "")) for tree in self._trees) or any(
+            fnmatch.fnmatchcase(directory, os.path.dirname(pattern)) for pattern in self._patterns
+        )
+
+    def _is_named_so(self, directory: str) -> bool:
         below = directory.removeprefix(os.path.join(self.production.data, ""))
         named = below if below != directory else os.path.basename(directory)
         return re.search(rf"(?<!\d)0*{self.production.version}(?!\d)", named) is not None
@@ -117,14 +132,14 @@ class Search:
             directory = left.pop()
             if not self._first_time(directory):
                 continue
+            nobodys = _LOG_OR_SYSTEM if directory == self._logs else _SYSTEM
             try:
                 with os.scandir(directory) as entries:
                     for entry in entries:
-                        if _SYSTEM.fullmatch(entry.name):
+                        if nobodys.fullmatch(entry.name):
                             continue
                         if not _is_directory(entry):
-                            if not self._is_log(entry):
-                                yield entry.path
+                            yield entry.path
                         elif deep:
                             left.append(entry.path)
             except PermissionError:
@@ -141,10 +156,6 @@ class Search:
         known = (status.st_dev, status.st_ino) in self._seen
         self._seen.add((status.st_dev, status.st_ino))
         return not known
-
-    def _is_log(self, entry: os.DirEntry[str]) -> bool:
-        logs = os.path.join(self.production.data, "log", f"v{self.production.version}")
-        return _LOG.fullmatch(entry.name) is not None and os.path.dirname(entry.path) == logs
 
     def copy_of(self, path: str) -> tuple[int, int] | None:
         """(run, attempt), if it is a copy that is made of an attempt's output while that is looked at."""

@@ -93,7 +93,7 @@ def told(campaign: Campaign, *arguments: str) -> list[tuple[str, int | None, str
 def change(campaign: Campaign, *statements: str) -> None:
     with contextlib.closing(sqlite3.connect(campaign.database, isolation_level=None)) as connection:
         for statement in statements:
-            assert connection.execute(statement).rowcount > 0, statement
+            assert connection.execute(statement).rowcount, statement
 
 
 # --- nothing is wrong -------------------------------------------------------------------------------------------------
@@ -327,6 +327,23 @@ def test_other_bytes_of_the_same_number_are_found_with_checksums_alone(finished:
     assert told(finished, "--checksums") == [("checksum", 3, TREE)]
 
 
+def test_directories_that_the_settings_do_not_know_any_more(finished: Campaign) -> None:
+    finished.settings(PROGRAM.replace("tree/v{version}/tree", "trees/v{version}/tree"))
+    assert told(finished) == []
+    (finished.data / "tree/v1/mine.txt").write_text("mine")
+    (finished.data / "tree/v2").mkdir()
+    (finished.data / "tree/v2/mine.txt").write_text("mine")
+    assert told(finished) == [("stranger", None, "tree/v1/mine.txt")]
+    finished.settings('[programs.other]\nscript = "ana.sh"\n')
+    assert told(finished) == [("stranger", None, "tree/v1/mine.txt")]
+    assert "harmless: ana_v1: no settings say which outputs ana may leave out" in finished.product("audit").out
+    (finished.data / "tree/v1/mine.txt").unlink()
+    change(finished, "DELETE FROM output WHERE run = 3")
+    for name in ("tree/v1/tree00003.txt", "hist/v1/00003/hist.txt", "notes/notes00003.v1.txt"):
+        (finished.data / name).unlink()
+    assert told(finished) == [("incomplete", 3, "")]
+
+
 def test_what_is_right_though_it_looks_odd(finished: Campaign) -> None:
     """A file moved to another disk with a link left; what was put aside; logs; names that file systems make up."""
     elsewhere = finished.directory / "elsewhere.txt"
@@ -543,7 +560,7 @@ def test_a_home_that_is_closed_is_named_as_such(public: Campaign, users: tuple[U
     assert [(one["kind"], one["run"]) for one in document["findings"]] == [("missing", 3), ("closed", None)]
     assert document["closed"] == 4
     said = public.product("audit", user=bob).out
-    assert "tree is closed to you (rpalice has it): 4 files can't be looked at, the first is of run 2" in said
+    assert f"{home} is closed to you (rpalice has it): 4 files can't be looked at, the first is of run 2" in said
     assert "missing outputs: 1\n" in said
     assert "; 4 could not be looked at\n" in said
     home.chmod(0o711)
@@ -585,7 +602,12 @@ def test_ctrl_c_tells_what_was_found_so_far(finished: Campaign) -> None:
     result = manager.stop(signal.SIGINT)
     assert result.code == 130, str(result)
     assert "Traceback" not in result.err
-    assert result.out.splitlines()[-1].startswith("interrupted: this is what was found so far; ")
+    *found, last = result.out.splitlines()
+    assert found == [
+        "seen once, and not looked at again: 1",
+        f"  ana_v1 run 4: hist: {finished.data}/hist/v1/00004/hist.txt is not there",
+    ]
+    assert last.startswith("interrupted: this is what was found so far; ")
 
 
 def links(directory: str) -> set[str]:
@@ -628,7 +650,7 @@ def test_a_hundred_thousand_outputs(finished: Campaign) -> None:
         "INSERT INTO production_run (production, run, moved_at) SELECT 1, run, '2026-11-20T21:00:00.000000Z' FROM run WHERE run >= 1000",
         "UPDATE production_run SET state = 'finished' WHERE run >= 1000",
         "INSERT INTO output (production, run, name, attempt, temporary, path, bytes, checksum, recorded) "
-        f"SELECT 1, run, name, 1, '', '{finished.data}/tree/v1/' || name || run, 0, 'adler32:00000001', '' "
+        f"SELECT 1, run, name, 1, '', '{finished.data}/tree/v1/' || name || run, 0, 'adler32:00000001', '2026-11-20T21:00:00.000000Z' "
         "FROM run CROSS JOIN production_output WHERE run >= 1000 AND name IN ('tree', 'hist')",
     )
     for number in range(1000, 1000 + many):
