@@ -147,14 +147,16 @@ class Audit:
         self._report.bytes += sum(max(0, output.bytes) for output in there)
         self._report.vague += sum(output.bytes < 0 or (terms.checksums and not output.checksum) for output in there)
 
-    def _look(self, accounts: Iterable[facts.Account], terms: judging.Terms) -> Iterator[findings.Finding]:
+    def _look(
+        self, accounts: Iterable[facts.Account], terms: judging.Terms, *, anew: bool = False
+    ) -> Iterator[findings.Finding]:  # fmt: skip
         dead = self._dead() if any(account.owner is not None for account in accounts) else {}
         looked_at = []
         for account in accounts:
             yield from judging.written_down(account, terms, dead)
             there = (thing for thing in judging.things(account) if not judging.beyond(thing, terms))
             looked_at += [(thing.path, thing.whole(terms), thing) for thing in there]
-        for thing, seen in self._sight.look(looked_at):
+        for thing, seen in self._sight.look(looked_at, anew=anew):
             found = judging.judge(thing, seen, terms)
             if found is not None:
                 yield found
@@ -171,7 +173,7 @@ class Audit:
         numbers = sorted({found.run for found in self._suspects if found.run is not None})
         for at in range(0, len(numbers), TOGETHER):
             accounts = self._library.books.accounts(terms.production.id, numbers[at : at + TOGETHER])
-            for found in self._look(accounts, terms):
+            for found in self._look(accounts, terms, anew=True):
                 if found.key in keys:
                     self._settled.add(found.key)
                     self._report.add(found)

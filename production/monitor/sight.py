@@ -6,6 +6,7 @@ in its directory's listing, too: a "no" may be an old one.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -68,10 +69,15 @@ class Sight:
         self.looked = 0
         """Files, so far."""
 
-    def look(self, things: Sequence[tuple[str, bool, Thing]]) -> Iterator[tuple[Thing, Seen]]:
-        """Look at (path, whether it is read, whatever it belongs to); as they come, those that are read last."""
+    def look(
+        self, things: Sequence[tuple[str, bool, Thing]], *, anew: bool = False
+    ) -> Iterator[tuple[Thing, Seen]]:  # fmt: skip
+        """Look at (path, whether it is read, whatever it belongs to); as they come, those that are read last.
+
+        ``anew``: what a network file system remembers of a file won't do.
+        """
         missing, reading = [], []
-        for thing, seen in self._all(self._crew, _glance, things, TOGETHER):
+        for thing, seen in self._all(self._crew, _glance_anew if anew else _glance, things, TOGETHER):
             if seen.lack is Lack.MISSING:
                 missing.append(thing)
             elif thing[1] and not seen.lack:
@@ -119,7 +125,7 @@ class Sight:
                 seen = Seen(Lack.UNREAD, f"{disk.shown(thing[0])}: {disk.first_line(error)}")
             found.append((thing, seen))
         with self._lock:
-            self.looked += len(lot) if deed is _glance else 0
+            self.looked += len(lot) if deed in (_glance, _glance_anew) else 0
         done.put(found)
 
     def _read(self, path: str) -> Seen:
@@ -156,6 +162,13 @@ def _glance(path: str) -> Seen:
     if not stat.S_ISREG(status.st_mode):
         return Seen(Lack.NO_FILE, "a directory" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket")
     return Seen(bytes=status.st_size)
+
+
+def _glance_anew(path: str) -> Seen:
+    if _glance(path).lack is None:
+        with contextlib.suppress(OSError):  # its server is asked at an open, and only there
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    return _glance(path)
 
 
 def _absent(path: str) -> str:

@@ -437,6 +437,17 @@ def test_a_run_in_living_hands_is_no_finding(finished: Campaign) -> None:
     assert told(finished) == []
 
 
+def test_a_copy_that_is_just_made_is_no_finding(finished: Campaign) -> None:
+    """An output comes from another file system under a name of its own, before anything is written down."""
+    id = finished.one("SELECT id FROM catalogue")
+    hold(finished)
+    name = f"tree/v1/.tree00003.txt.ana_v1-{id}.2a-3-1"
+    (finished.data / name).write_text("half")
+    assert told(finished) == []
+    change(finished, "UPDATE production_run SET state = 'held', owner = NULL WHERE run = 3")
+    assert told(finished) == [("stranger", None, name)]
+
+
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
