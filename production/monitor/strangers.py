@@ -70,7 +70,7 @@ class Search:
         self.production = production
         self._shut = shut
         self._logs = os.path.join(production.data, "log", f"v{production.version}")
-        self._seen: set[tuple[int, int]] = set()
+        self._seen: set[tuple[int, int, str]] = set()
         self._trees: list[str] = []
         """Directories that are this version's, with all below them."""
         self._patterns: list[str] = []
@@ -123,14 +123,17 @@ class Search:
             yield from self._below(tree, deep=True)
         for directory in sorted(self._more):
             yield from self._below(directory, deep=False)
-        for pattern in self._patterns:
-            yield from (path for path in glob.iglob(pattern) if not os.path.isdir(path))
+        for pattern in dict.fromkeys(self._patterns):
+            where, name = os.path.split(pattern)
+            for directory in glob.iglob(where):
+                yield from self._below(directory, deep=False, named=name)
 
-    def _below(self, top: str, *, deep: bool) -> Iterator[str]:
+    def _below(self, top: str, *, deep: bool, named: str = "*") -> Iterator[str]:
+        """``named``: as glob(7) finds it."""
         left = [top]
         while left:
             directory = left.pop()
-            if not self._first_time(directory):
+            if not self._first_time(directory, named):
                 continue
             nobodys = _LOG_OR_SYSTEM if directory == self._logs else _SYSTEM
             try:
@@ -139,7 +142,8 @@ class Search:
                         if nobodys.fullmatch(entry.name):
                             continue
                         if not _is_directory(entry):
-                            yield entry.path
+                            if named == "*" or fnmatch.fnmatchcase(entry.name, named):
+                                yield entry.path
                         elif deep:
                             left.append(entry.path)
             except PermissionError:
@@ -147,14 +151,15 @@ class Search:
             except OSError:
                 pass  # it is gone; whose outputs were in it, tells so
 
-    def _first_time(self, directory: str) -> bool:
+    def _first_time(self, directory: str, named: str) -> bool:
         """Links may lead round in a circle."""
         try:
             status = os.stat(directory)
         except OSError:
             return True
-        known = (status.st_dev, status.st_ino) in self._seen
-        self._seen.add((status.st_dev, status.st_ino))
+        place = status.st_dev, status.st_ino, named
+        known = place in self._seen
+        self._seen.add(place)
         return not known
 
     def copy_of(self, path: str) -> tuple[int, int] | None:

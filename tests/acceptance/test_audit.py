@@ -577,6 +577,10 @@ def test_a_home_that_is_closed_is_named_as_such(public: Campaign, users: tuple[U
     home.chmod(0o711)
     result, document = audit(public, user=bob)
     assert [(one["kind"], one["run"]) for one in document["findings"]] == [("missing", 3)]
+    (public.data / "notes").chmod(0o711)
+    result, document = audit(public, user=bob)
+    assert [one["path"] for one in document["findings"] if one["kind"] == "closed"] == [str(public.data / "notes")]
+    (public.data / "notes").chmod(0o755)
     (home / "v1").chmod(0o711)
     result, document = audit(public, user=bob)
     assert [one["kind"] for one in document["findings"]] == ["missing", "closed"]

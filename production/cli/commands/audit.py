@@ -31,7 +31,8 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         "audit",
         help="is everything as it was written down?",
         description="Look whether every recorded output is there with its size, every file under the version directories is "
-        "recorded, and nothing is held by managers that are gone. It changes nothing, and managers may be at work meanwhile.",
+        "recorded, and nothing is held by managers that are gone: in all productions, unless one is named. It changes nothing, and "
+        "managers may be at work meanwhile.",
         epilog="With a filter (2091-2103, dataset:Al50, state:finished, …) these runs alone are looked at, and no files that "
         "nobody recorded. Exit 0: all is as recorded; 1: something is not, or couldn't be looked at; 130: interrupted.",
     )
