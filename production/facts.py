@@ -177,3 +177,23 @@ class Opened:
     user: str
     closed_by: str | None
     closed_why: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """All that is written down of a run, for an audit."""
+
+    run: int
+    label: str | None
+    state: runs.State
+    owner: int | None
+    """Id of the manager that has it."""
+    outputs: tuple[Written, ...]
+    asides: tuple[Aside, ...]
+    inputs: tuple[Input, ...]
+    """Without who brings them."""
+    busy: tuple[str, ...]
+    """Fixed paths that it has."""
+
+    def __str__(self) -> str:
+        return self.label or str(self.run)

@@ -72,6 +72,7 @@ def test_braces_can_be_escaped(text: str) -> None:
 def test_files_of_a_template_are_found() -> None:
     assert template.pattern("raw [1]/run{run:05d}_{program}.mid") == "raw [[]1]/run[0-9]*_*.mid"
     assert template.pattern("") == ""
+    assert template.pattern("v{version:03d}/{run}[x]", {"version": 4}) == "v004/[0-9]*[[]x]"
 
 
 def test_the_fields_of_a_template() -> None:

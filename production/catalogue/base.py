@@ -261,6 +261,36 @@ class Records(Protocol):
         ...
 
 
+class Books(Protocol):
+    """Questions of an audit: everything that was written down, a few thousand rows at a time."""
+
+    def numbers(self, production: int) -> Iterator[list[int]]:
+        """All runs of a production, by number, so many at a time."""
+        ...
+
+    def accounts(self, production: int, numbers: Sequence[int]) -> list[facts.Account]: ...
+
+    def columns(self, production: int) -> list[str]:
+        """Names of the outputs of its program when it was opened."""
+        ...
+
+    def paths(self) -> Iterator[str]:
+        """Where a file may stand that is known, of any production: outputs, asides, inputs and their parts."""
+        ...
+
+    def holders(self) -> list[facts.AtWork]:
+        """Managers that have runs or bring files, dead ones, too."""
+        ...
+
+    def transfers(self) -> list[tuple[str, int]]:
+        """(path, id of the manager that brings it)."""
+        ...
+
+    def uneven(self, production: int) -> list[tuple[runs.State, int, int]]:
+        """(state, runs as the triggers counted them, runs there are), where these differ."""
+        ...
+
+
 class Catalogue(Protocol):
     """Questions. None of them locks anything."""
 
@@ -362,6 +392,16 @@ class Catalogue(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Library(Catalogue, Protocol):
+    """All questions: those of the corridor, of people, and of an audit."""
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def books(self) -> Books: ...
 
 
 class Change(Protocol):

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from production import clock, errors
 from production import run as runs
-from production.catalogue import change, line, migration, place, reading, records, sql
+from production.catalogue import books, change, line, migration, place, reading, records, sql
 
 APPLICATION_ID = 1919971430
 """Marks our files (SQLite file format 1.3.14); also in schema.sql."""
@@ -123,6 +123,8 @@ class Database(reading.Reading):
         """What people ask."""
         self.version = int(str(self._all("PRAGMA user_version")[0][0]))
         """Of the schema, when it was opened."""
+        self.books = books.Books(self._all)
+        """What an audit asks."""
         self.id = str(self._all(sql.SQL.identity)[0][0])
         """Makes names unique between databases."""
 

@@ -7,9 +7,21 @@ from collections.abc import Sequence
 
 import production
 from production.cli import options
-from production.cli.commands import archive, close, datasets, doctor, importing, init, requests, status, upgrade, why
+from production.cli.commands import (
+    archive,
+    audit,
+    close,
+    datasets,
+    doctor,
+    importing,
+    init,
+    requests,
+    status,
+    upgrade,
+    why,
+)
 
-COMMANDS = (init, importing, datasets, doctor, status, why, requests, close, upgrade, archive)
+COMMANDS = (init, importing, datasets, doctor, status, why, audit, requests, close, upgrade, archive)
 """In the order of --help: setting up, looking, telling, tending."""
 
 

@@ -1,1 +1,1 @@
-"""Looking on, never touching. Empty until the dashboard moves in."""
+"""Looking on, never touching."""

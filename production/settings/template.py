@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import string
+import types
 from collections.abc import Collection, Iterator, Mapping
 
 from production import errors
@@ -38,12 +39,14 @@ def fields(template: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in string.Formatter().parse(template) if name is not None)
 
 
-def pattern(template: str) -> str:
-    """The template as glob(7) finds it: any number for a number, anything for another field."""
+def pattern(template: str, known: Mapping[str, object] = types.MappingProxyType({})) -> str:
+    """The template as glob(7) finds it: what is known, else any number for a number, anything for another field."""
     found = ""
-    for literal, name, _, _ in string.Formatter().parse(template):
+    for literal, name, form, _ in string.Formatter().parse(template):
         found += glob.escape(literal)
-        if name is not None:
+        if name is not None and name in known:
+            found += glob.escape(_formatted(name, known[name], form or ""))
+        elif name is not None:
             found += "[0-9]*" if isinstance(SAMPLE.get(name), int) else "*"
     return found
 

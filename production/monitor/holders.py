@@ -1,0 +1,41 @@
+"""Who holds what: managers that are gone and still have runs or files on their way."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+
+from production import clock, facts, process
+from production import run as runs
+
+
+def gone(manager: facts.AtWork, lease: float, now: datetime.datetime) -> str:
+    """Why a manager can't be at work any more, or may not be; empty, if it seems to be.
+
+    ``lease``: seconds. The times are those of two clocks, so what rests on them is only probable.
+    """
+    if manager.stop:
+        return f"left at {_local(manager.stop)}"
+    if manager.lapsed:
+        return f"was seen dead at {_local(manager.lapsed)}"
+    who = runs.Owner(manager.id, manager.user, manager.host, manager.boot, manager.pid, manager.ticks)
+    if process.seen_dead(who):
+        return "is dead: there is no such process"
+    silent = (now - clock.instant(manager.beat)).total_seconds()
+    return f"may be dead: no sign of life since {_local(manager.beat)}" if silent > lease else ""
+
+
+def named(manager: facts.AtWork) -> str:
+    """``manager 3 (mu@node1, pid 4711)``."""
+    return f"manager {manager.id} ({manager.user}@{manager.host}, pid {manager.pid})"
+
+
+def _local(instant: str) -> str:
+    return clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def dead(holders: Mapping[int, facts.AtWork], lease: float, now: datetime.datetime) -> dict[int, str]:
+    """{id: who it is and why it is gone}."""
+    return {
+        id_: f"{named(manager)}, who {why}" for id_, manager in holders.items() if (why := gone(manager, lease, now))
+    }
