@@ -81,10 +81,11 @@ class Records:
 
     def attempts(self, production: int, run: int) -> list[facts.Attempt]:
         rows = self._ask(_SQL.attempts, production=production, run=run)
-        return [facts.Attempt(*row) for row in rows]
+        return [facts.Attempt(*_with_flag(row, 12)) for row in rows]
 
     def inputs(self, production: int, run: int) -> list[facts.Input]:
-        return [facts.Input(*row) for row in self._ask(_SQL.inputs, production=production, run=run)]
+        rows = self._ask(_SQL.inputs, production=production, run=run)
+        return [facts.Input(*_with_flag(row, 3)) for row in rows]
 
     def outputs(self, production: int, run: int) -> list[facts.Written]:
         return [facts.Written(*row) for row in self._ask(_SQL.outputs, production=production, run=run)]
@@ -99,6 +100,15 @@ class Records:
         rows = self._ask(_SQL.modules_of, digest=digest)
         return rows[0][0] if rows else None
 
+    def elsewhere(self, run: int) -> dict[str, runs.State]:
+        return {name: runs.State(state) for name, state in self._ask(_SQL.other_productions, run=run)}
+
+    def memberships(self, run: int) -> list[tuple[str, int | None, str]]:
+        return [(row[0], row[1], row[2]) for row in self._ask(_SQL.datasets_of, run=run)]
+
+    def datasets(self) -> list[str]:
+        return [row[0] for row in self._ask(_SQL.dataset_names)]
+
     def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
         instant = clock.text(at)
         rows = self._ask(_SQL.counts_at, production=production, at=instant, hour=instant[:13])
@@ -111,9 +121,14 @@ class Records:
         return {row[0]: facts.Opened(*row[1:]) for row in self._ask(_SQL.all_productions)}
 
 
+def _with_flag(row: tuple[Any, ...], place: int) -> list[Any]:
+    """What SQLite has as 0 or 1 is a bool here."""
+    return [*row[:place], bool(row[place]), *row[place + 1 :]]
+
+
 def _row(row: tuple[Any, ...]) -> facts.Row:
     shown = list(row)
-    shown[2] = runs.State(shown[2])
+    shown[2], shown[-1] = runs.State(shown[2]), tuple(sorted(json.loads(shown[-1])))
     return facts.Row(*shown)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from production import errors
@@ -39,6 +40,15 @@ def add_production(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option of every command that answers."""
     parser.add_argument("--json", action="store_true", help="for programs: UTC instants, bytes, seconds")
+
+
+def add_filter(parser: argparse.ArgumentParser) -> None:
+    """Which runs are meant."""
+    from production import filter as filters
+
+    parser.add_argument("filter", metavar="FILTER", nargs="*", default=[], help="which runs; see below")
+    parser.epilog = filters.HELP
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def database(given: argparse.Namespace) -> str:
@@ -97,6 +107,26 @@ def whole(text: str | None, what: str, *, least: int = 0) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
         raise errors.UsageError(f"{what}={text}: a whole number from {least}")
     return int(text)
+
+
+def say_many(texts: Iterable[str]) -> None:
+    """Lines of an answer that may be long: written as they come, many at a time."""
+    texts = iter(texts)
+    while block := list(itertools.islice(texts, 1000)):
+        options.say("\n".join(block))
+
+
+def say_json_list(answers: Iterable[object]) -> None:
+    """A list for programs, that may be long: one document, an answer a line."""
+    say_many(_json_lines(answers))
+
+
+def _json_lines(answers: Iterable[object]) -> Iterator[str]:
+    before = "["
+    for answer in answers:
+        yield before + json.dumps(answer, ensure_ascii=False)
+        before = ","
+    yield "]" if before == "," else "[]"
 
 
 def say_json(answer: object) -> None:
