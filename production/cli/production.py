@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import production
 from production.cli import options
-from production.cli.commands import archive, datasets, init, log, managers, productions, runs, show, status
+from production.cli.commands import archive, completion, datasets, init, log, managers, productions, runs, show, status
 
-COMMANDS = (init, datasets, status, runs, show, log, managers, productions, archive)
+COMMANDS = (init, datasets, status, runs, show, log, managers, productions, archive, completion)
 """In the order of --help: setting up, looking, telling, tending."""
 
 

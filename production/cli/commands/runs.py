@@ -48,7 +48,7 @@ DEFAULT = "run dataset state attempt host job since cause message".split()
 
 _STATES = {state: place for place, state in enumerate(runs.State)}
 
-_KEYS: dict[str, Callable[[facts.Row], Any]] = {
+KEYS: dict[str, Callable[[facts.Row], Any]] = {
     "run": lambda row: row.run,
     "dataset": lambda row: row.datasets,
     "state": lambda row: _STATES[row.state],
@@ -79,7 +79,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     parser.add_argument(
         "--sort",
         metavar="KEY",
-        help=f"by {', '.join(_KEYS)}; --sort=-KEY: the other way round. Reads all runs that are meant, which are then"
+        help=f"by {', '.join(KEYS)}; --sort=-KEY: the other way round. Reads all runs that are meant, which are then"
         " limited: with a million that takes a quarter of a minute (default: by run)",
     )
     parser.add_argument("--limit", metavar="N", help=f"show so many at most; 0: all (default {LIMIT})")
@@ -147,7 +147,7 @@ def _columns(text: str | None) -> list[str]:
 def _order(text: str | None) -> _Order | None:
     if text is None:
         return None
-    return _Order(_KEYS[_known(text.removeprefix("-").lower(), list(_KEYS), "--sort")], text.startswith("-"))
+    return _Order(KEYS[_known(text.removeprefix("-").lower(), list(KEYS), "--sort")], text.startswith("-"))
 
 
 def _known(name: str, there: list[str], what: str) -> str:
