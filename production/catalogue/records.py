@@ -23,7 +23,9 @@ Ask = Callable[..., list[tuple[Any, ...]]]
 _SQL = sql.load(sql.read("questions.sql"))
 
 BATCH = 2000
-"""Candidates that are looked at together."""
+"""Candidates that are looked at together, at most."""
+FIRST = 125
+"""And at first, as mostly the first ones are wanted; each time they are four times as many."""
 FEW = 50_000
 """Runs in the chosen states, below which they are found by these rather than by dataset."""
 LAST = 1 << 62
@@ -47,16 +49,17 @@ class Records:
     def _candidates(self, production: int, wanted: filters.Filter, after: int) -> Iterator[list[int]]:
         """Runs that may be meant, in order, in batches: by whatever leaves the fewest."""
         query, values = self._way(production, wanted)
+        number = FIRST
         while True:
             found = [
-                [row[0] for row in self._ask(query, production=production, after=after, number=BATCH, **value)]
+                [row[0] for row in self._ask(query, production=production, after=after, number=number, **value)]
                 for value in values
             ]
-            batch = list(dict.fromkeys(heapq.merge(*found)))[:BATCH]
+            batch = list(dict.fromkeys(heapq.merge(*found)))[:number]
             if not batch:
                 return
             yield batch
-            after = batch[-1]
+            after, number = batch[-1], min(BATCH, 4 * number)
 
     def _way(self, production: int, wanted: filters.Filter) -> tuple[str, list[dict[str, object]]]:
         """The query by which candidates are found, and the values it is asked with."""
