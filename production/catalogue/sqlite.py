@@ -91,7 +91,7 @@ class Database(reading.Reading):
         # While it works, it waits in line, or with jitter.
         self._connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
         super().__init__(self._connection)
-        self.records = records.Records(self._all)
+        self.records = records.Records(self._all_now)
         """What people ask."""
         self.id = str(self._all(sql.SQL.identity)[0][0])
         """Makes names unique between databases."""
@@ -164,6 +164,21 @@ class Database(reading.Reading):
     def _check_lease(self, owner: runs.Owner | None) -> None:
         if owner is not None and self._first(sql.SQL.alive, owner=owner.id) is None:
             raise errors.LostLease("another manager took over our runs while we were asleep; leaving them alone")
+
+    def is_current(self) -> bool:
+        """Whether it has our schema; else it has that of an earlier version, until somebody writes."""
+        if not self._current:
+            self._current = self._connection.execute("PRAGMA user_version").fetchone()[0] >= VERSION
+        return self._current
+
+    def _all_now(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
+        """What people ask needs our schema. Raises: UsageError."""
+        if not self.is_current():
+            raise errors.UsageError(
+                f"{self.place.path} is of an earlier version of run_production; whoever writes next brings it up to date: "
+                "a manager, or production datasets add"
+            )
+        return self._all(query, **parameters)
 
     def _all(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
         try:

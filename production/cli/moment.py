@@ -1,13 +1,15 @@
-"""Instants and spans between people and the database: ``--at=21:00``, ``3.2 h``. Pure but for the time zone."""
+"""Instants and spans between people and the database: ``--at=21:00``, ``3.2 h``. Pure but for the time zone.
+
+Imports late: this is read whenever ``production`` starts.
+"""
 
 from __future__ import annotations
 
 import datetime
 import re
 
-from production import clock, errors, journal
+from production import clock, errors
 from production import filter as filters
-from production.cli import terminal
 
 _AGE = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([a-z]+)")
 _HOUR = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
@@ -41,6 +43,8 @@ def _read(text: str, now: datetime.datetime) -> datetime.datetime:
 
 def shown(instant: str | None) -> str:
     """An instant of the database in local time with its offset; empty for none."""
+    from production.cli import terminal
+
     return "" if instant is None else terminal.local(instant)
 
 
@@ -51,6 +55,8 @@ def age(instant: str | None, now: datetime.datetime) -> str:
 
 def span(seconds: float | None) -> str:
     """``12 s``, ``34 min``, ``5.0 h``, ``3.2 d``; empty if nobody knows."""
+    from production import journal
+
     if seconds is None:
         return ""
     return journal.span(seconds) if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"

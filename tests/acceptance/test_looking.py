@@ -167,6 +167,26 @@ def test_a_fresh_production(shift: Campaign) -> None:
     assert (production["user"], production["counts"]["new"], production["runs"]) == ("anna", 3, 3)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_database_of_an_earlier_version(campaign: Campaign, version: int) -> None:
+    """Who only looks can't bring it up to date; status knows it nevertheless."""
+    schema = (ROOT / "tests" / "data" / f"schema-version-{version}.sql").read_text(encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(campaign.database)) as connection:
+        connection.executescript(schema)
+        connection.execute("INSERT INTO catalogue (id, created) VALUES ('abc', '2026-11-20T21:00:00.000000Z')")
+        connection.execute(
+            "INSERT INTO productions (program, version, tag, quality, user, start, data)"
+            " VALUES ('sim', 1, 'v5', 'gold', 'anna', '2026-11-20T21:00:00.000000Z', '/data')"
+        )
+        connection.commit()
+    campaign.settings("")
+    assert campaign.ok("status").out == "sim_v1 (v5, gold): open: no runs\n"
+    for arguments in (["runs"], ["show", "1"], ["log", "1"], ["managers"], ["productions"], ["status", "--at=1h"]):
+        assert "is of an earlier version of run_production; whoever" in one_line(campaign.product(*arguments))
+    campaign.ok("datasets", "add", "1", "--dataset=Al50")
+    assert campaign.ok("runs").out == "sim_v1 has no runs\n"
+
+
 # --- at work ----------------------------------------------------------------------------------------------------------
 
 
@@ -436,7 +456,7 @@ def log(campaign: Campaign, run: int, stream: str) -> pathlib.Path:
 
 
 def test_logs_of_a_run(past: Campaign) -> None:
-    both = f"==> {log(past, 3, 'out')} <==\nbegin 3\n==> {log(past, 3, 'err')} <==\nbad magic in run 3\n"
+    both = f"==> {log(past, 3, 'out')} <==\nbegin 3\n\n==> {log(past, 3, 'err')} <==\nbad magic in run 3\n"
     assert past.ok("log", "3").out == both
     assert past.ok("log", "3", "--err").out == "bad magic in run 3\n"
     assert past.ok("log", "3", "--out").out == "begin 3\n"

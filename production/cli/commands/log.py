@@ -9,12 +9,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from production import disk, errors, facts
+from production import disk, errors
 from production import run as runs
 from production.cli import asking, options
 from production.cli.commands import show
 
 if TYPE_CHECKING:
+    from production import facts
     from production.cli import tail
 
 LINES = 100
@@ -115,8 +116,12 @@ def _print(row: facts.Row, one: facts.Attempt, wanted: _Wanted) -> None:
     for log in full:
         _begin(log, wanted.lines)
         if len(full) > 1:
-            options.say(f"==> {disk.shown(log.path)} <==")
+            options.say(_heading(log, first=log is full[0]))
         log.show()
+
+
+def _heading(log: tail.Log, *, first: bool) -> str:
+    return f"{'' if first else chr(10)}==> {disk.shown(log.path)} <=="
 
 
 def _tell_empty(row: facts.Row, one: facts.Attempt, logs: Sequence[tail.Log]) -> None:
@@ -203,7 +208,7 @@ class _Shown:
         elif log.anew():
             _say(f"{disk.shown(log.path)} begins anew: it was cut off, or is another file")
         if len(self._wanted.streams) > 1 and self._last != stream:
-            options.say(f"{self._last and chr(10)}==> {disk.shown(log.path)} <==")
+            options.say(_heading(log, first=not self._last))
         self._last = stream
         log.show()
 

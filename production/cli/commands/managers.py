@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+from typing import TYPE_CHECKING
 
-from production import clock, facts, process
 from production import run as runs
-from production.cli import asking, options, table
+from production.cli import asking, moment, options, table
+
+if TYPE_CHECKING:
+    from production import facts
 
 _COLUMNS = (
     table.Column("manager", least=8, rank=0),
@@ -52,6 +55,8 @@ def _managers(given: argparse.Namespace) -> int:
 
 def _alive(one: facts.AtWork) -> bool | None:
     """None: it can't be told from here. Of other users' processes only that they are there is certain."""
+    from production import process
+
     if one.stop is not None or one.lapsed is not None:
         return False
     owner = runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)
@@ -62,8 +67,6 @@ def _alive(one: facts.AtWork) -> bool | None:
 
 
 def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]:
-    from production.cli import moment
-
     nproc = "" if one.nproc is None else str(one.nproc)
     times = [moment.age(one.start, now), moment.age(one.beat, now)]
     standing = _standing(one, now, lease)
@@ -72,7 +75,7 @@ def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]
 
 def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
     """In words; ``lease``: seconds without a beat after which its claims lapse."""
-    from production.cli import moment
+    from production import clock
 
     if one.stop is not None:
         return f"left {moment.age(one.stop, now)} ago"

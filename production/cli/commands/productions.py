@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from production import facts
 from production import run as runs
-from production.cli import asking, options, table
+from production.cli import asking, moment, options, table
 
 if TYPE_CHECKING:
+    from production import facts
     from production.catalogue import sqlite
 
 _COLUMNS = (
@@ -76,8 +76,6 @@ def _answer(catalogue: sqlite.Database, one: tuple[runs.Production, facts.Opened
 
 
 def _cells(answer: dict[str, object]) -> list[str]:
-    from production.cli import moment
-
     counts = answer["counts"]
     assert isinstance(counts, dict)
     texts = {key: "" if value is None else str(value) for key, value in answer.items()}

@@ -9,20 +9,21 @@ import heapq
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from production import errors, facts
+from production import errors
 from production import filter as filters
 from production import run as runs
 from production.cli import asking, moment, options, table
 
 if TYPE_CHECKING:
+    from production import facts
     from production.catalogue import sqlite
 
 LIMIT = 1000
 """Runs that are shown unless more are asked for."""
 
-_Cell = Callable[[facts.Row, datetime.datetime], str]
+_Cell: TypeAlias = "Callable[[facts.Row, datetime.datetime], str]"
 
 _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
     "run": (table.Column("run", rank=0, right=True), lambda row, _: str(row)),

@@ -9,11 +9,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from production import errors, facts, settings
+from production import errors, settings
 from production import run as runs
 from production.cli import asking, options
 
 if TYPE_CHECKING:
+    from production import facts
     from production.catalogue import sqlite
 
 RUN = "RUN is the number of a run, such as 2091"

@@ -8,11 +8,12 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors, facts
+from production import clock, disk, errors
 from production import run as runs
-from production.cli import asking, options
+from production.cli import asking, moment, options
 
 if TYPE_CHECKING:
+    from production import facts
     from production.catalogue import base, sqlite
 
 
@@ -26,8 +27,6 @@ class _Asked:
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    from production.cli import moment
-
     status = commands.add_parser("status", help="how many runs are where, in each production")
     asking.add_production(status)
     status.add_argument(
@@ -50,22 +49,20 @@ def _status(given: argparse.Namespace) -> int:
         productions = catalogue.productions()
         if productions and (given.production or given.version):
             productions = [asking.production(catalogue, given)]
-        opened = catalogue.records.opened()
+        opened = catalogue.records.opened() if catalogue.is_current() else {}
         if given.json:
-            asking.say_json([_answer(catalogue, one, opened[one.id], asked) for one in productions])
+            asking.say_json([_answer(catalogue, one, opened.get(one.id), asked) for one in productions])
         elif not productions:
             options.say(
                 f"{os.path.basename(path)}: no productions yet; start one with run_production --production=TYPE --new=TAG"
             )
         else:
             for one in productions:
-                _tell(catalogue, one, opened[one.id], asked)
+                _tell(catalogue, one, opened.get(one.id), asked)
     return 0
 
 
 def _asked(given: argparse.Namespace) -> _Asked:
-    from production.cli import moment
-
     tranches = [asking.whole(tranche, "--tranche") or 0 for tranche in given.tranche]
     wanted = runs.Wanted(tuple(given.dataset), tuple(tranches))
     if given.at is None:
@@ -103,7 +100,7 @@ def _stuck(catalogue: sqlite.Database, production: runs.Production, asked: _Aske
 
 
 def _answer(
-    catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened, asked: _Asked
+    catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked
 ) -> dict[str, object]:
     stuck = _stuck(catalogue, production, asked)
     return {
@@ -116,8 +113,8 @@ def _answer(
         "start": production.start,
         "stop": production.stop,
         "open": _open(production, asked.at),
-        "closed_by": opened.closed_by,
-        "closed_why": opened.closed_why,
+        "closed_by": opened and opened.closed_by,
+        "closed_why": opened and opened.closed_why,
         "at": None if asked.at is None else clock.text(asked.at),
         "datasets": asked.wanted.datasets,
         "tranches": asked.wanted.tranches,
@@ -127,15 +124,15 @@ def _answer(
     }
 
 
-def _tell(catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened, asked: _Asked) -> None:
-    from production.cli import moment, terminal
+def _tell(catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked) -> None:
+    from production.cli import terminal
 
     base_ = f", on v{production.base_version} of its base" if production.base_version else ""
     name = f"{terminal.named(production, asked.wanted)} ({production.tag}, {production.quality}{base_})"
     if asked.at is not None and clock.text(asked.at) < production.start:
         options.say(f"{name}: not begun at {moment.shown(clock.text(asked.at))}, but {moment.shown(production.start)}")
         return
-    state = "open" if _open(production, asked.at) else "closed" if opened.closed_by else "finished"
+    state = "open" if _open(production, asked.at) else "closed" if opened and opened.closed_by else "finished"
     then = "" if asked.at is None else f" at {moment.shown(clock.text(asked.at))}"
     options.say(f"{name}: {state}{then}: {terminal.summary(_counts(catalogue, production, asked))}")
     for stuck in _stuck(catalogue, production, asked) or ():
