@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import claims, cycle, imports, jobs, measure, transfers
+from benchmarks import claims, cycle, imports, jobs, looking, measure, transfers
 
 ALL = {
     "jobs": jobs.run,
     "claims": claims.run,
     "cycle": cycle.run,
     "import": imports.run,
+    "looking": looking.run,
     "transfers": transfers.run,
 }
 

@@ -37,8 +37,8 @@ class Row:
     """Id of the manager that has it."""
     manager: str | None
     """``user@host:pid`` of that."""
-    datasets: str | None
-    """Names, with spaces between."""
+    datasets: tuple[str, ...]
+    """Their names."""
 
     def __str__(self) -> str:
         return self.label or str(self.run)

@@ -1,12 +1,4 @@
-"""The filter language: which runs are meant, the same for every command and the dashboard. Pure.
-
-    2091 2095-2103          runs and ranges
-    state:failed,held       any of these; so too dataset: tranche: quality: host: cause: user: job:
-    >2h  <30min             longer, shorter in its state than that
-    pedestal "no such file" text in what is said of the run
-
-Terms of one kind widen the choice, those of different kinds narrow it; all texts must be there.
-"""
+"""The filter language: which runs are meant, the same for every command and the dashboard. Pure. What can be said: ``HELP``."""
 
 from __future__ import annotations
 
@@ -64,6 +56,25 @@ KEYS: dict[str, str] = {
     "text": "texts",
 }
 """{what is typed before the colon: the field}."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "state": tuple(state.value for state in runs.State),
+    "cause": tuple(cause.value for cause in runs.Cause),
+}
+"""{key: all that may stand behind its colon}; of other keys anything."""
+
+HELP = f"""
+FILTER, words that say which runs are meant; without any, all:
+  2091 2095-2103           runs and ranges of runs
+  state:failed,held        any of these; so too {" ".join(f"{key}:" for key in KEYS if key not in ("state", "run", "text"))}
+  ">2h" "<30min"           longer, shorter in its state than that ({", ".join(UNITS)}); < and > in quotes
+  pedestal "no such file"  text in what is said of the run; text:2091 for a text that looks like another word
+Words of one kind widen the choice, those of different kinds narrow it; all texts have to be there. The states:
+  {", ".join(CHOICES["state"])};
+the causes:
+  {", ".join(CHOICES["cause"])}
+"""
+"""For people; made from the tables above, so that it says what is so."""
 
 
 def parse(words: Iterable[str]) -> Filter:
@@ -190,8 +201,7 @@ def _number(text: str) -> int:
 
 
 _VALUES: dict[str, Callable[[str], object]] = {
-    "state": _known("state", [state.value for state in runs.State]),
-    "cause": _known("cause", [cause.value for cause in runs.Cause]),
+    **{key: _known(key, choices) for key, choices in CHOICES.items()},
     "tranche": _number,
     "run": _range,
 }

@@ -232,6 +232,18 @@ class Records(Protocol):
         """A configuration text; bytes, if it is not UTF-8."""
         ...
 
+    def elsewhere(self, run: int) -> dict[str, runs.State]:
+        """{name of a production that has a run: its state there}."""
+        ...
+
+    def memberships(self, run: int) -> list[tuple[str, int | None, str]]:
+        """(dataset, tranche, quality) of a run, in a production or not."""
+        ...
+
+    def datasets(self) -> list[str]:
+        """Names of all there are."""
+        ...
+
     def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
         """Runs by state as they were at an instant; every state is there."""
         ...
@@ -246,14 +258,6 @@ class Records(Protocol):
 
     def hands(self, production: int) -> dict[int, dict[runs.State, int]]:
         """{manager: how many runs it has in each state}."""
-        ...
-
-    def memberships(self, run: int) -> list[tuple[str, int | None]]:
-        """(dataset, tranche) that it is in."""
-        ...
-
-    def productions_of(self, run: int) -> list[str]:
-        """Names of those that have the run."""
         ...
 
     def opened(self) -> dict[int, facts.Opened]:

@@ -294,9 +294,11 @@ SELECT c.state, c.cause, c.runs, c.first, p.why FROM (
 
 -- stuck --
 -- The first failed or held runs, with cause and why.
-SELECT p.run, CASE WHEN p.asked_by IS NULL THEN coalesce(a.cause, '') ELSE 'by hand' END, p.why FROM production_run AS p
+SELECT p.run, CASE WHEN p.asked_by IS NULL THEN coalesce(a.cause, '') ELSE 'by hand' END, p.why
+  FROM (SELECT run FROM production_run WHERE production = :production AND state = :state ORDER BY run LIMIT :look) AS s
+  CROSS JOIN production_run AS p ON p.production = :production AND p.run = s.run
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
-  WHERE p.production = :production AND p.state = :state ORDER BY p.run LIMIT :look
+  ORDER BY p.run
 
 -- history --
 -- What has happened to a run.

@@ -31,7 +31,7 @@ SELECT DISTINCT run FROM attempt WHERE production = :production AND host = :valu
 SELECT p.run, r.label, p.state, p.moved_at, p.attempt, p.failures, p.priority, p.not_before, p.why, p.asked_by,
        a.cause, a.message, a.host, a.job, coalesce(a.user, m.user), a.submitted_at,
        m.id, m.user || '@' || m.host || ':' || m.pid,
-       (SELECT group_concat(dataset, ' ') FROM datasets WHERE run = p.run)
+       (SELECT json_group_array(dataset) FROM datasets WHERE run = p.run)
   FROM json_each(:candidates) AS c
   CROSS JOIN production_run AS p ON p.production = :production AND p.run = c.value
   JOIN run AS r ON r.run = p.run
@@ -89,6 +89,22 @@ SELECT q.id, q.run, q.answer FROM json_each(:ids) AS k CROSS JOIN request AS q O
 -- A configuration text.
 SELECT text FROM modules WHERE digest = :digest
 
+-- other_productions --
+-- Productions that have a run, and how it is there.
+SELECT o.program || '_v' || o.version, p.state FROM productions AS o JOIN production_run AS p ON p.production = o.id AND p.run = :run
+  ORDER BY o.id
+
+-- datasets_of --
+-- What is known of a run, whatever the production: datasets with tranche and quality.
+SELECT dataset, tranche, quality FROM datasets WHERE run = :run ORDER BY dataset
+
+-- dataset_names --
+-- Names of all datasets: each is leapt to behind the one before, so runs are not read.
+WITH RECURSIVE name (name) AS (
+  SELECT min(dataset) FROM datasets
+  UNION ALL SELECT (SELECT min(dataset) FROM datasets WHERE dataset > name.name) FROM name WHERE name.name IS NOT NULL)
+SELECT name FROM name WHERE name IS NOT NULL
+
 -- ── a whole production ──────────────────────────────────────────────────────────────────────────────────────────
 
 -- counts_at --
@@ -123,11 +139,3 @@ SELECT count(*) FROM (SELECT 1 FROM production_run
 -- What managers have: manager, state, how many.
 SELECT p.owner, p.state, count(*) FROM manager AS m JOIN production_run AS p ON p.owner = m.id
   WHERE m.production = :production GROUP BY p.owner, p.state
-
--- memberships --
--- What a run is in.
-SELECT dataset, tranche FROM datasets WHERE run = :run
-
--- elsewhere_of --
--- The same run in other productions.
-SELECT p.program || '_v' || p.version FROM productions AS p JOIN production_run AS r ON r.production = p.id AND r.run = :run ORDER BY p.id

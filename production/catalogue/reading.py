@@ -65,14 +65,20 @@ def read_new(row: Sequence[Any]) -> runs.Run:
     )
 
 
+_DIGITS = re.compile(r"\d+")
+
+
+def _but(run: str, number: re.Match[str]) -> str:
+    """Numbers as they are, but not that of the run: "run00012.mid is missing" is said of each with its own."""
+    return "" if (number[0].lstrip("0") or "0") == run else number[0]
+
+
 def _stuck(state: str, cause: str, number: int, first: Sequence[tuple[int, str]]) -> base.Stuck:
     """``first``: (run, why) of some of them, by number."""
     examples: dict[str, tuple[int, str]] = {}
     for run, why in first:
         if why:
-            same = re.sub(
-                rf"(?<!\d)0*{run}(?!\d)", "", why
-            )  # "run00012.mid is missing" is said of each with its number
+            same = _DIGITS.sub(functools.partial(_but, str(run)), why)
             examples.setdefault(same, (run, why))
     listed = tuple(run for run, _ in first[: base.LISTED])
     return base.Stuck(state, cause, number, listed, tuple(examples.values())[: base.EXAMPLES])

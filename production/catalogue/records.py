@@ -23,7 +23,9 @@ Ask = Callable[..., list[tuple[Any, ...]]]
 _SQL = sql.load(sql.read("questions.sql"))
 
 BATCH = 2000
-"""Candidates that are looked at together."""
+"""Candidates that are looked at together, at most."""
+FIRST = 125
+"""And at first, as mostly the first ones are wanted; each time they are four times as many."""
 FEW = 50_000
 """Runs in the chosen states, below which they are found by these rather than by dataset."""
 LAST = 1 << 62
@@ -47,16 +49,17 @@ class Records:
     def _candidates(self, production: int, wanted: filters.Filter, after: int) -> Iterator[list[int]]:
         """Runs that may be meant, in order, in batches: by whatever leaves the fewest."""
         query, values = self._way(production, wanted)
+        number = FIRST
         while True:
             found = [
-                [row[0] for row in self._ask(query, production=production, after=after, number=BATCH, **value)]
+                [row[0] for row in self._ask(query, production=production, after=after, number=number, **value)]
                 for value in values
             ]
-            batch = list(dict.fromkeys(heapq.merge(*found)))[:BATCH]
+            batch = list(dict.fromkeys(heapq.merge(*found)))[:number]
             if not batch:
                 return
             yield batch
-            after = batch[-1]
+            after, number = batch[-1], min(BATCH, 4 * number)
 
     def _way(self, production: int, wanted: filters.Filter) -> tuple[str, list[dict[str, object]]]:
         """The query by which candidates are found, and the values it is asked with."""
@@ -81,10 +84,11 @@ class Records:
 
     def attempts(self, production: int, run: int) -> list[facts.Attempt]:
         rows = self._ask(_SQL.attempts, production=production, run=run)
-        return [facts.Attempt(*row) for row in rows]
+        return [facts.Attempt(*_with_flag(row, 12)) for row in rows]
 
     def inputs(self, production: int, run: int) -> list[facts.Input]:
-        return [facts.Input(*row) for row in self._ask(_SQL.inputs, production=production, run=run)]
+        rows = self._ask(_SQL.inputs, production=production, run=run)
+        return [facts.Input(*_with_flag(row, 3)) for row in rows]
 
     def outputs(self, production: int, run: int) -> list[facts.Written]:
         return [facts.Written(*row) for row in self._ask(_SQL.outputs, production=production, run=run)]
@@ -101,6 +105,15 @@ class Records:
     def modules(self, digest: str) -> str | bytes | None:
         rows = self._ask(_SQL.modules_of, digest=digest)
         return rows[0][0] if rows else None
+
+    def elsewhere(self, run: int) -> dict[str, runs.State]:
+        return {name: runs.State(state) for name, state in self._ask(_SQL.other_productions, run=run)}
+
+    def memberships(self, run: int) -> list[tuple[str, int | None, str]]:
+        return [(row[0], row[1], row[2]) for row in self._ask(_SQL.datasets_of, run=run)]
+
+    def datasets(self) -> list[str]:
+        return [row[0] for row in self._ask(_SQL.dataset_names)]
 
     def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
         instant = clock.text(at)
@@ -120,19 +133,18 @@ class Records:
             found.setdefault(owner, {})[runs.State(state)] = number
         return found
 
-    def memberships(self, run: int) -> list[tuple[str, int | None]]:
-        return [(dataset, tranche) for dataset, tranche in self._ask(_SQL.memberships, run=run)]
-
-    def productions_of(self, run: int) -> list[str]:
-        return [row[0] for row in self._ask(_SQL.elsewhere_of, run=run)]
-
     def opened(self) -> dict[int, facts.Opened]:
         return {row[0]: facts.Opened(*row[1:]) for row in self._ask(_SQL.all_productions)}
 
 
+def _with_flag(row: tuple[Any, ...], place: int) -> list[Any]:
+    """What SQLite has as 0 or 1 is a bool here."""
+    return [*row[:place], bool(row[place]), *row[place + 1 :]]
+
+
 def _row(row: tuple[Any, ...]) -> facts.Row:
     shown = list(row)
-    shown[2] = runs.State(shown[2])
+    shown[2], shown[-1] = runs.State(shown[2]), tuple(sorted(json.loads(shown[-1])))
     return facts.Row(*shown)
 
 

@@ -119,11 +119,9 @@ class Database(reading.Reading):
         # While it works, it waits in line, or with jitter.
         self._connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
         super().__init__(self._connection)
-        self.records = records.Records(self._all)
+        self.records = records.Records(self._all_now)
         """What people ask."""
-        self.version = int(str(self._all("PRAGMA user_version")[0][0]))
-        """Of the schema, when it was opened."""
-        self.books = books.Books(self._all)
+        self.books = books.Books(self._all_now)
         """What an audit asks."""
         self.id = str(self._all(sql.SQL.identity)[0][0])
         """Makes names unique between databases."""
@@ -224,6 +222,20 @@ class Database(reading.Reading):
     def _check_lease(self, owner: runs.Owner | None) -> None:
         if owner is not None and self._first(sql.SQL.alive, owner=owner.id) is None:
             raise errors.LostLease("another manager took over our runs while we were asleep; leaving them alone")
+
+    def is_current(self) -> bool:
+        """Whether it has our schema; else it has that of an earlier version, until somebody writes."""
+        if not self._current:
+            self._current = self._connection.execute("PRAGMA user_version").fetchone()[0] >= VERSION
+        return self._current
+
+    def _all_now(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
+        """What people ask needs our schema. Raises: UsageError."""
+        if not self.is_current():
+            raise errors.UsageError(
+                f"{self.place.path} is of an earlier version of run_production; bring it up to date with: production upgrade"
+            )
+        return self._all(query, **parameters)
 
     def _all(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
         try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from production import errors
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from production.catalogue import sqlite
 
 T = TypeVar("T")
-
-FILTERS = (
-    "Which runs: numbers and ranges (2091 2095-2103), state:failed, dataset:Al50, tranche:2, quality:gold, host:n03, "
-    "cause:memory, user:alice, job:4711, >2h or <30min in its state, or any text of what is said of it. Several of one kind "
-    "widen the choice (state:failed,held), other kinds narrow it."
-)
-"""The filter language, for --help."""
 
 _NAME = re.compile(r"([a-z][a-z0-9_]*)_v([1-9][0-9]{0,8})")
 
@@ -53,6 +47,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: UTC instants, bytes, seconds")
 
 
+def add_filter(parser: argparse.ArgumentParser) -> None:
+    """Which runs are meant."""
+    parser.add_argument("filter", metavar="FILTER", nargs="*", default=[], help="which runs; see below")
+    parser.epilog = filters.HELP
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
 def database(given: argparse.Namespace) -> str:
     """Path of the database that is meant. Raises: UsageError."""
     return options.database(options.load_settings(given.config, {"database": given.database}))
@@ -70,10 +71,6 @@ def catalogue(path: str, *, read_only: bool = True) -> Iterator[sqlite.Database]
         print(f"production: {busy}; waiting", file=sys.stderr)
         opened = sqlite.Database(path, read_only=read_only)
     with contextlib.closing(opened):
-        if read_only and opened.version < sqlite.VERSION:
-            raise errors.UsageError(
-                f"{path} was made by an earlier run_production; whoever writes brings it up to date, or: production upgrade"
-            )
         yield opened
 
 
@@ -130,6 +127,26 @@ def whole(text: str | None, what: str, *, least: int = 0) -> int | None:
     return int(text)
 
 
+def say_many(texts: Iterable[str]) -> None:
+    """Lines of an answer that may be long: written as they come, many at a time."""
+    texts = iter(texts)
+    while block := list(itertools.islice(texts, 1000)):
+        options.say("\n".join(block))
+
+
+def say_json_list(answers: Iterable[object]) -> None:
+    """A list for programs, that may be long: one document, an answer a line."""
+    say_many(_json_lines(answers))
+
+
+def _json_lines(answers: Iterable[object]) -> Iterator[str]:
+    before = "["
+    for answer in answers:
+        yield before + json.dumps(answer, ensure_ascii=False)
+        before = ","
+    yield "]" if before == "," else "[]"
+
+
 def say_json(answer: object) -> None:
     """The answer for programs, one document."""
     options.say(json.dumps(answer, indent=1, ensure_ascii=False))
@@ -147,24 +164,24 @@ def seconds(text: str | None, what: str) -> float | None:
 
 
 def run(text: str) -> int:
-    """The number of a run that was typed. Raises: UsageError."""
+    """A run as it was typed. Raises: UsageError."""
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise errors.UsageError(f"{text}: not the number of a run")
+        raise errors.UsageError(f"{text}: RUN is the number of a run, such as 2091")
     return int(text)
 
 
-def row(opened: sqlite.Database, production: runs.Production, number: int) -> facts.Row:
-    """A run of a production. Raises: UsageError, saying where else it is."""
-    found = opened.records.row(production.id, number)
-    if found is not None:
-        return found
-    others = opened.records.productions_of(number)
-    if others:
-        raise errors.UsageError(f"run {number} is not in {production.name}; it is in {', '.join(others)}")
-    datasets = sorted({name for name, _ in opened.records.memberships(number)})
-    what = (
-        f"; it is in dataset {', '.join(datasets)}: is its quality {production.quality}?"
-        if datasets
-        else " nor in any dataset"
+def row(opened: sqlite.Database, production: runs.Production, run: int) -> facts.Row:
+    """The run in this production. Raises: UsageError, with what is known of it elsewhere."""
+    there = opened.records.row(production.id, run)
+    if there is not None:
+        return there
+    elsewhere = [f"{name} ({state})" for name, state in opened.records.elsewhere(run).items()]
+    if elsewhere:
+        raise errors.UsageError(f"run {run} is not in {production.name}, but in {', '.join(elsewhere)}")
+    member = opened.records.memberships(run)
+    if not member:
+        raise errors.UsageError(f"run {run} is in no dataset; add it: production datasets add {run} --dataset=SET")
+    sets = ", ".join(f"{dataset} ({quality})" for dataset, _, quality in member)
+    raise errors.UsageError(
+        f"run {run} is in no production; it is in dataset {sets}, and {production.name} takes {production.quality} runs"
     )
-    raise errors.UsageError(f"run {number} is not in {production.name}{what}")

@@ -12,7 +12,7 @@ import re
 import resource
 import sys
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from production import disk, errors, settings
@@ -45,6 +45,10 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse does it; but what a command doesn't know, it refuses itself, as it knows what was meant."""
         given, unknown = super().parse_known_args(args, namespace)
+        many = next((action.dest for action in self._actions if action.nargs == "*"), None)
+        if many is not None:  # argparse takes no words for it behind an option
+            getattr(given, many).extend(word for word in unknown if not word.startswith("-"))
+            unknown = [word for word in unknown if word.startswith("-")]
         if unknown:
             options = re.findall(r"(?<!\S)--\w+", self.format_help())
             self.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0].partition('=')[0], options)}")
@@ -64,13 +68,29 @@ def _meant(word: str, words: Collection[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """What a command answers, on stdout.
 
     Raises: ProductionError; BrokenPipeError: the reader went away.
     """
+    with _writing():
+        print(text, end=end, flush=True)
+
+
+def pass_on(block: bytes | memoryview) -> None:
+    """Bytes of a file, on stdout as they are.
+
+    Raises: ProductionError; BrokenPipeError: the reader went away.
+    """
+    with _writing():
+        sys.stdout.buffer.write(block)
+        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
     try:
-        print(text, flush=True)
+        yield
     except OSError as cause:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries once more at its end
         if isinstance(cause, BrokenPipeError):

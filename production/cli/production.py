@@ -11,17 +11,41 @@ from production.cli.commands import (
     archive,
     audit,
     close,
+    completion,
     datasets,
     doctor,
     importing,
     init,
+    log,
+    managers,
+    productions,
     requests,
+    runs,
+    show,
     status,
     upgrade,
     why,
 )
 
-COMMANDS = (init, importing, datasets, doctor, status, why, audit, requests, close, upgrade, archive)
+COMMANDS = (
+    init,
+    importing,
+    datasets,
+    doctor,
+    status,
+    runs,
+    show,
+    log,
+    why,
+    managers,
+    productions,
+    audit,
+    requests,
+    close,
+    upgrade,
+    archive,
+    completion,
+)
 """In the order of --help: setting up, looking, telling, tending."""
 
 

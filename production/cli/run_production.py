@@ -27,9 +27,10 @@ exit codes:
 """
 
 
-def _parser() -> options.Parser:
+def parser() -> options.Parser:
+    """All options, for the command line and for whatever is made from them."""
     rules = settings.RANGES
-    parser = options.Parser(
+    whole = options.Parser(
         prog="run_production",
         usage="run_production --production=TYPE [options]",
         description=textwrap.dedent(_DESCRIPTION),
@@ -37,7 +38,7 @@ def _parser() -> options.Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    what = parser.add_argument_group("what to do")
+    what = whole.add_argument_group("what to do")
     what.add_argument(
         "--production", metavar="TYPE", help="the program, as defined in the settings: alcapana, rootana, …"
     )
@@ -57,7 +58,7 @@ def _parser() -> options.Parser:
     )
     what.add_argument("--calib", action="store_true", default=None, help="hand the program its calibration flag")
     what.add_argument("--calibdatabase", metavar="DB", help="hand the program this calibration database")
-    how = parser.add_argument_group("how to do it")
+    how = whole.add_argument_group("how to do it")
     how.add_argument("--nproc", metavar="N", help=f"jobs at a time (default 10; {rules['nproc']})")
     how.add_argument("--nprep", metavar="N", help=f"runs staged beyond those (default 5; {rules['nprep']})")
     how.add_argument(
@@ -73,13 +74,13 @@ def _parser() -> options.Parser:
         "--follow", action="store_true", default=None, help="stay when no runs are left, and wait for new ones"
     )
     how.add_argument("--display", action="store_true", help="show the dashboard (not built yet)")
-    where = parser.add_argument_group("where")
+    where = whole.add_argument_group("where")
     where.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
     where.add_argument(
         "--config", metavar="FILE", help="settings, over those of the system, the user and this directory"
     )
     where.add_argument("-h", "--help", "--usage", action="store_true", dest="help", help="this text")
-    return parser
+    return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,13 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str]) -> int:
-    parser = _parser()
+    whole = parser()
     if not arguments:
-        parser.print_help()
+        whole.print_help()
         return 0
-    given = parser.parse_args(arguments)
+    given = whole.parse_args(arguments)
     if given.help:
-        parser.print_help()
+        whole.print_help()
         return 0
     if not given.production:
         raise errors.UsageError("--production=TYPE is missing; see run_production --help")

@@ -100,12 +100,12 @@ class Manager:
         with self._more:
             self._more.notify_all()
 
-    def wait_for(self, text: str, times: int = 1, seconds: float = PATIENCE) -> None:
+    def wait_for(self, text: str, times: int = 1, seconds: float = PATIENCE, stream: str = "err") -> None:
         """Until it has said this (so many times)."""
         with self._more:
-            told = self._more.wait_for(lambda: self._text["err"].count(text) >= times or not self._alive(), seconds)
-            assert self._text["err"].count(text) >= times, (
-                f"never said {text!r} ({'in time' if not told else 'until it ended'}):\n{self._text['err']}"
+            told = self._more.wait_for(lambda: self._text[stream].count(text) >= times or not self._alive(), seconds)
+            assert self._text[stream].count(text) >= times, (
+                f"never said {text!r} ({'in time' if not told else 'until it ended'}):\n{self._text[stream]}"
             )
 
     def _alive(self) -> bool:

@@ -38,10 +38,10 @@ _HELP = {
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the commands to ``production``."""
     for verb, (help_, description) in _HELP.items():
-        command = commands.add_parser(verb, help=help_, description=description, epilog=asking.FILTERS)
+        command = commands.add_parser(verb, help=help_, description=description)
         if verb == "priority":
             command.add_argument("number", metavar="N", help="the priority; those with more go first")
-        command.add_argument("what", metavar="WHAT", nargs="*", help="which runs: 2091 2095-2103 state:failed …")
+        asking.add_filter(command)
         asking.add_production(command)
         command.add_argument("--why", metavar="TEXT", default="", help="for the history: why")
         command.add_argument("--yes", action="store_true", help="do it; else it is only said what would be done")
@@ -80,7 +80,7 @@ def _command(given: argparse.Namespace) -> int:
     verb = request.Verb(given.verb)
     argument = str(request.priority(given.number)) if verb is request.Verb.PRIORITY else None
     wait = asking.seconds(given.wait, "--wait")
-    wanted = filters.parse(given.what)
+    wanted = filters.parse(given.filter)
     if wanted == filters.EVERYTHING:
         raise errors.UsageError(f"which runs? e.g. production {verb} 2091 2095-2103, or state:failed; all: 0-999999999")
     if not given.why.isprintable():
@@ -194,7 +194,7 @@ def _say(given: argparse.Namespace, production: runs.Production, told: _Told, ve
         asked = "asked" if given.yes else "would be asked"
         lines.append(f"{asked}: {manager}, which has {_runs(numbers)}: its next cycle does it")
     lines += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
-    for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.what)}"]:
+    for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
         options.say(disk.printable(line))
     if not given.yes and (told.done or told.asked):
         options.say("nothing was changed; to do it: --yes")

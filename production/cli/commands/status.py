@@ -1,40 +1,143 @@
-"""``production status``: how many runs are where."""
+"""``production status``: how many runs are where, now or at a past instant."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import datetime
 import os
+from typing import TYPE_CHECKING
 
-from production import disk
-from production.cli import asking, options
+from production import clock, disk, errors
+from production import run as runs
+from production.cli import asking, moment, options
+
+if TYPE_CHECKING:
+    from production import facts
+    from production.catalogue import base, sqlite
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """What of the productions is asked for."""
+
+    wanted: runs.Wanted
+    at: datetime.datetime | None
 
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
     status = commands.add_parser("status", help="how many runs are where, in each production")
+    asking.add_production(status)
+    status.add_argument(
+        "--dataset", metavar="SET", action="append", default=[], help="only runs of this dataset; repeatable"
+    )
+    status.add_argument(
+        "--tranche", metavar="N", action="append", default=[], help="only runs of this tranche; repeatable"
+    )
+    status.add_argument("--at", metavar="TIME", help=f"as it was then: {moment.WAYS}")
     asking.add_where(status)
+    asking.add_json(status)
     status.set_defaults(command=_status)
 
 
 def _status(given: argparse.Namespace) -> int:
-    from production.cli import terminal
-
+    asked = _asked(given)
     path = asking.database(given)
     with asking.catalogue(path) as catalogue:
+        _check_datasets(catalogue, asked.wanted)
         productions = catalogue.productions()
-        if not productions:
+        if productions and (given.production or given.version):
+            productions = [asking.production(catalogue, given)]
+        opened = catalogue.records.opened() if catalogue.is_current() else {}
+        if given.json:
+            asking.say_json([_answer(catalogue, one, opened.get(one.id), asked) for one in productions])
+        elif not productions:
             options.say(
                 f"{os.path.basename(path)}: no productions yet; start one with run_production --production=TYPE --new=TAG"
             )
-        for production in productions:
-            base_ = f", on v{production.base_version} of its base" if production.base_version else ""
-            state = "finished" if production.stop else "open"
-            counts = terminal.summary(catalogue.counts(production.id))
-            options.say(f"{production.name} ({production.tag}, {production.quality}{base_}): {state}: {counts}")
-            for stuck in catalogue.causes(production.id):
-                for line in terminal.stuck(stuck):
-                    options.say(f"  {line}")
-            words = "" if production.stop else catalogue.last_words(production.id)
-            if words not in ("", "done", "stopped"):
-                options.say(f"  its last manager stopped: {disk.printable(words)}")
+        else:
+            for one in productions:
+                _tell(catalogue, one, opened.get(one.id), asked)
     return 0
+
+
+def _asked(given: argparse.Namespace) -> _Asked:
+    tranches = [asking.whole(tranche, "--tranche") or 0 for tranche in given.tranche]
+    wanted = runs.Wanted(tuple(given.dataset), tuple(tranches))
+    if given.at is None:
+        return _Asked(wanted, None)
+    if wanted != runs.EVERYTHING:
+        raise errors.UsageError(
+            "--at counts all runs of a production, as nobody knows when one came into a dataset: leave out "
+            "--dataset and --tranche"
+        )
+    return _Asked(wanted, moment.parse(given.at, datetime.datetime.now(datetime.UTC), "--at"))
+
+
+def _check_datasets(catalogue: sqlite.Database, wanted: runs.Wanted) -> None:
+    there = catalogue.records.datasets() if wanted.datasets else []
+    for name in wanted.datasets:
+        if name not in there:
+            raise errors.UsageError(f"--dataset={name}: no such dataset; there are: {', '.join(there) or 'none'}")
+
+
+def _counts(catalogue: sqlite.Database, production: runs.Production, asked: _Asked) -> dict[runs.State, int]:
+    if asked.at is not None:
+        return catalogue.records.counts_at(production.id, asked.at)
+    return catalogue.counts(production.id, asked.wanted)
+
+
+def _open(production: runs.Production, at: datetime.datetime | None) -> bool:
+    return production.stop is None or (at is not None and clock.text(at) < production.stop)
+
+
+def _stuck(catalogue: sqlite.Database, production: runs.Production, asked: _Asked) -> list[base.Stuck] | None:
+    """None: of a past instant, or of some runs, it is not counted by cause."""
+    if asked.at is None and asked.wanted == runs.EVERYTHING:
+        return catalogue.causes(production.id)
+    return None
+
+
+def _answer(
+    catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked
+) -> dict[str, object]:
+    stuck = _stuck(catalogue, production, asked)
+    return {
+        "production": production.name,
+        "program": production.program,
+        "version": production.version,
+        "tag": production.tag,
+        "quality": production.quality,
+        "base_version": production.base_version,
+        "start": production.start,
+        "stop": production.stop,
+        "open": _open(production, asked.at),
+        "closed_by": opened and opened.closed_by,
+        "closed_why": opened and opened.closed_why,
+        "at": None if asked.at is None else clock.text(asked.at),
+        "datasets": asked.wanted.datasets,
+        "tranches": asked.wanted.tranches,
+        "counts": {state.value: number for state, number in _counts(catalogue, production, asked).items()},
+        "stuck": None if stuck is None else [dataclasses.asdict(one) for one in stuck],
+        "last_words": None if asked.at else catalogue.last_words(production.id),
+    }
+
+
+def _tell(catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked) -> None:
+    from production.cli import terminal
+
+    base_ = f", on v{production.base_version} of its base" if production.base_version else ""
+    name = f"{terminal.named(production, asked.wanted)} ({production.tag}, {production.quality}{base_})"
+    if asked.at is not None and clock.text(asked.at) < production.start:
+        options.say(f"{name}: not begun at {moment.shown(clock.text(asked.at))}, but {moment.shown(production.start)}")
+        return
+    state = "open" if _open(production, asked.at) else "closed" if opened and opened.closed_by else "finished"
+    then = "" if asked.at is None else f" at {moment.shown(clock.text(asked.at))}"
+    options.say(f"{name}: {state}{then}: {terminal.summary(_counts(catalogue, production, asked))}")
+    for stuck in _stuck(catalogue, production, asked) or ():
+        for line in terminal.stuck(stuck):
+            options.say(f"  {line}")
+    words = "" if production.stop or asked.at else catalogue.last_words(production.id)
+    if words not in ("", "done", "stopped"):
+        options.say(f"  its last manager stopped: {disk.printable(words)}")

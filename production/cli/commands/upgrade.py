@@ -24,15 +24,12 @@ def _command(given: argparse.Namespace) -> int:
 
     path = asking.database(given)
     with asking.catalogue(path, read_only=False) as catalogue:
-        before = catalogue.version
+        before = catalogue.is_current()
 
         def bring_up() -> None:
             with catalogue.write():
                 """Whoever writes brings it up."""
 
         asking.patiently(bring_up)
-    if before < sqlite.VERSION:
-        options.say(f"{path}: from schema version {before} to {sqlite.VERSION}")
-    else:
-        options.say(f"{path} is up to date (schema version {before})")
+    options.say(f"{path} {'is' if before else 'has been brought'} up to date (schema version {sqlite.VERSION})")
     return 0

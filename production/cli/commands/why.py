@@ -84,7 +84,7 @@ def _known(
         base=_base(catalogue, production, row),
         ahead=records.ahead(production.id, row, now) if row.state is runs.State.NEW else None,
         last_words=catalogue.last_words(production.id),
-        datasets=frozenset(records.memberships(row.run)),
+        datasets=frozenset((name, tranche) for name, tranche, _ in records.memberships(row.run)),
         room=room,
         full=full,
         job=_job(chosen.batch, attempts[-1]) if attempts and row.state is runs.State.SUBMITTED else "",

@@ -1,0 +1,89 @@
+"""``production managers``: who is at work, where, and whether they are alive as far as can be told from here."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+from typing import TYPE_CHECKING
+
+from production import run as runs
+from production.cli import asking, moment, options, table
+
+if TYPE_CHECKING:
+    from production import facts
+
+_COLUMNS = (
+    table.Column("manager", least=8, rank=0),
+    table.Column("production", least=8, rank=1),
+    table.Column("batch", least=5, rank=3),
+    table.Column("nproc", least=5, rank=4, right=True),
+    table.Column("runs", least=4, rank=1, right=True),
+    table.Column("since", least=7, rank=2, right=True),
+    table.Column("last beat", least=7, rank=1, right=True),
+    table.Column("alive", least=12, rank=0),
+    table.Column("last words", least=10, rank=3),
+)
+MOST = 1000
+"""Of all managers there ever were, so many are shown."""
+
+
+def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add the command to ``production``."""
+    parser = commands.add_parser("managers", help="who is at work, where, and whether they are alive")
+    parser.add_argument("--all", action="store_true", help=f"also those that left or died, the newest {MOST:,}")
+    asking.add_where(parser)
+    asking.add_json(parser)
+    parser.set_defaults(command=_managers)
+
+
+def _managers(given: argparse.Namespace) -> int:
+    now = datetime.datetime.now(datetime.UTC)
+    chosen = options.load_settings(given.config, {"database": given.database})
+    with asking.catalogue(options.database(chosen)) as catalogue:
+        there = catalogue.records.managers(everybody=given.all, number=MOST)
+    if given.json:
+        asking.say_json([dataclasses.asdict(one) | {"alive": _alive(one)} for one in there])
+    elif not there:
+        options.say("no manager has been at work yet" if given.all else "no manager is at work; --all shows who was")
+    else:
+        columns = _COLUMNS if given.all else _COLUMNS[:-1]
+        rows = [_cells(one, now, chosen.lease)[: len(columns)] for one in there]
+        asking.say_many(table.lines(columns, rows, table.terminal_width()))
+    return 0
+
+
+def _alive(one: facts.AtWork) -> bool | None:
+    """None: it can't be told from here. Of other users' processes only that they are there is certain."""
+    from production import process
+
+    if one.stop is not None or one.lapsed is not None:
+        return False
+    owner = runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)
+    if process.seen_dead(owner):
+        return False
+    here = one.host == process.host() and one.boot == process.boot_id()
+    return True if here and process.start_ticks(one.pid) == one.ticks else None
+
+
+def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]:
+    nproc = "" if one.nproc is None else str(one.nproc)
+    times = [moment.age(one.start, now), moment.age(one.beat, now)]
+    standing = _standing(one, now, lease)
+    return [str(one), one.production or "", one.batch, nproc, str(one.runs), *times, standing, one.message]
+
+
+def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
+    """In words; ``lease``: seconds without a beat after which its claims lapse."""
+    from production import clock
+
+    if one.stop is not None:
+        return f"left {moment.age(one.stop, now)} ago"
+    if one.lapsed is not None:
+        return f"found dead {moment.age(one.lapsed, now)} ago"
+    alive = _alive(one)
+    if alive is not None:
+        return "yes" if alive else "no, its process is gone"
+    # Its beat is by its own clock, which may be wrong: it is no proof.
+    beats = (now - clock.instant(one.beat)).total_seconds() <= lease
+    return "it seems so" if beats else "it seems not"

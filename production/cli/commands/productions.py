@@ -1,0 +1,88 @@
+"""``production productions``: what has been produced, by whom, and how far it is."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from production import run as runs
+from production.cli import asking, moment, options, table
+
+if TYPE_CHECKING:
+    from production import facts
+    from production.catalogue import sqlite
+
+_COLUMNS = (
+    table.Column("production", least=8, rank=0),
+    table.Column("tag", least=6, rank=2),
+    table.Column("quality", least=6, rank=5),
+    table.Column("base", least=8, rank=4),
+    table.Column("opened by", least=6, rank=4),
+    table.Column("opened", least=16, rank=3),
+    table.Column("finished", least=9, rank=1, right=True),
+    table.Column("failed", least=6, rank=1, right=True),
+    table.Column("held", least=4, rank=1, right=True),
+    table.Column("state", least=12, rank=1),
+)
+
+
+def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    """Add the command to ``production``."""
+    parser = commands.add_parser("productions", help="all productions: tag, who opened it, how far it is")
+    asking.add_where(parser)
+    asking.add_json(parser)
+    parser.set_defaults(command=_productions)
+
+
+def _productions(given: argparse.Namespace) -> int:
+    with asking.catalogue(asking.database(given)) as catalogue:
+        answers = [_answer(catalogue, one) for one in _all(catalogue)]
+    if given.json:
+        asking.say_json(answers)
+    elif not answers:
+        options.say("no productions yet; start one with run_production --production=TYPE --new=TAG")
+    else:
+        asking.say_many(table.lines(_COLUMNS, [_cells(one) for one in answers], table.terminal_width()))
+    return 0
+
+
+def _all(catalogue: sqlite.Database) -> list[tuple[runs.Production, facts.Opened, str | None]]:
+    """Each with who opened it, and the name of its base."""
+    there = catalogue.productions()
+    opened = catalogue.records.opened()
+    names = {one.id: one.name for one in there}
+    return [(one, opened[one.id], names.get(one.base) if one.base is not None else None) for one in there]
+
+
+def _answer(catalogue: sqlite.Database, one: tuple[runs.Production, facts.Opened, str | None]) -> dict[str, object]:
+    production, opened, based = one
+    counts = catalogue.counts(production.id)
+    return {
+        "production": production.name,
+        "program": production.program,
+        "version": production.version,
+        "tag": production.tag,
+        "quality": production.quality,
+        "base": based,
+        "data": production.data,
+        "user": opened.user,
+        "start": production.start,
+        "stop": production.stop,
+        "closed_by": opened.closed_by,
+        "closed_why": opened.closed_why,
+        "runs": sum(counts.values()),
+        "counts": {state.value: number for state, number in counts.items()},
+    }
+
+
+def _cells(answer: dict[str, object]) -> list[str]:
+    counts = answer["counts"]
+    assert isinstance(counts, dict)
+    texts = {key: "" if value is None else str(value) for key, value in answer.items()}
+    state = "open" if answer["stop"] is None else f"finished {moment.shown(texts['stop'])}"
+    if answer["closed_by"] is not None:
+        why = f": {texts['closed_why']}" if texts["closed_why"] else ""
+        state = f"closed by {texts['closed_by']} {moment.shown(texts['stop'])}{why}"
+    cells = [*(texts[key] for key in ("production", "tag", "quality", "base", "user")), moment.shown(texts["start"])]
+    cells += [f"{counts['finished']}/{texts['runs']}", str(counts["failed"]), str(counts["held"]), state]
+    return cells

@@ -1,0 +1,118 @@
+"""Tables for people: columns that fit the terminal, the least important cut or left out first. Nothing here is for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+from production import disk
+
+LOOKED_AT = 1000
+"""Rows whose widths make those of the columns; what comes later is read and shown as it comes."""
+_GAP = "  "
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    least: int = 4
+    """Characters that it is not cut below."""
+    rank: int = 1
+    """The highest is cut first and left out first; 0 is never left out."""
+    right: bool = False
+    """Numbers stand at the right."""
+
+
+def terminal_width() -> int | None:
+    """Characters of a line of the terminal that we answer on; None: it is no terminal, and lines have no end."""
+    if not sys.stdout.isatty():
+        return None
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdecimal() and 0 < len(said) < 6 and int(said) > 0:
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except OSError:
+        return None
+
+
+def lines(columns: Sequence[Column], rows: Iterable[Sequence[str]], limit: int | None) -> Iterator[str]:
+    """Heading and rows, within so many characters; nothing at all if there is no row."""
+    cells = ([disk.printable(cell) for cell in row] for row in rows)
+    first = list(itertools.islice(cells, LOOKED_AT))
+    if not first:
+        return
+    heading = [column.name for column in columns]
+    widest = [max(width(row[place]) for row in [heading, *first]) for place in range(len(columns))]
+    filled = [any(row[place] for row in first) for place in range(len(columns))]
+    widths = _fitted(columns, widest, filled, limit)
+    shown = list(widths)
+    for row in itertools.chain([heading], first, cells):
+        parts = [_cell(row[place], widths[place], columns[place], cut=limit is not None) for place in shown]
+        yield _GAP.join(parts).rstrip()
+
+
+def _fitted(
+    columns: Sequence[Column], widest: Sequence[int], filled: Sequence[bool], limit: int | None
+) -> dict[int, int]:
+    """{place of a column: its width} of those that are shown."""
+    widths = dict(enumerate(widest))
+    if limit is None:
+        return widths
+    least_first = sorted(widths, key=lambda place: (filled[place], -columns[place].rank, -place))
+    for place in least_first:
+        if _whole(widths) > limit and not filled[place] and columns[place].rank:
+            del widths[place]  # nothing stands in it
+    least_first = [place for place in least_first if place in widths]
+    for place in least_first:
+        over = _whole(widths) - limit
+        widths[place] = max(min(widths[place], columns[place].least), widths[place] - max(0, over))
+    for place in least_first:
+        if _whole(widths) > limit and columns[place].rank:
+            del widths[place]
+    for place in sorted(widths, key=lambda place: widest[place] - widths[place]):
+        widths[place] = min(widest[place], widths[place] + max(0, limit - _whole(widths)))
+    return widths
+
+
+def _whole(widths: dict[int, int]) -> int:
+    return sum(widths.values()) + len(_GAP) * (len(widths) - 1)
+
+
+def _cell(text: str, wide: int, column: Column, *, cut: bool) -> str:
+    if cut:
+        text = within(text, wide)
+    room = " " * (wide - width(text))
+    return room + text if column.right else text + room
+
+
+def width(text: str) -> int:
+    """Places that a terminal takes for it: two for a wide character, none for one that is put onto the one before."""
+    if text.isascii():
+        return len(text)
+    return sum(_places(character) for character in text)
+
+
+def _places(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def within(text: str, wide: int) -> str:
+    """The text, or its beginning and an ellipsis, in so many places."""
+    if width(text) <= wide:
+        return text
+    kept, used = "", 1
+    for character in text:
+        used += _places(character)
+        if used > wide:
+            break
+        kept += character
+    return (kept + "…")[: max(0, wide)]

@@ -1,0 +1,109 @@
+"""The commands that look, at a million runs: right, and without reading what they don't show."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests import million
+from tests.acceptance.campaign import ROOT
+
+MEGABYTES = 20
+"""That a command may read, Python's modules included (3 MB); the database has 600."""
+
+_MEASURED = """
+import sys
+from production.cli import production
+code = production.main(sys.argv[1:])
+read = next(int(line.split()[1]) for line in open("/proc/self/io") if line.startswith("rchar"))
+print("read", read, file=sys.stderr)
+sys.exit(code)
+"""
+
+Asked = Callable[..., tuple[str, int]]
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """Asks a command; its answer, and how many megabytes it has read for that."""
+    directory = tmp_path_factory.mktemp("million")
+    million.build(str(directory / "production.db"))
+    (directory / "production.toml").write_text('database = "production.db"\n')
+
+    def asked(*arguments: str) -> tuple[str, int]:
+        done = subprocess.run(
+            [sys.executable, "-c", _MEASURED, *arguments],
+            cwd=directory, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        [read] = re.findall(r"^read (\d+)$", done.stderr, re.MULTILINE)
+        return done.stdout, int(read) >> 20
+
+    return asked
+
+
+QUICK: dict[str, Callable[[Any], object]] = {
+    "status": lambda found: found[0]["counts"]["failed"] == million.FAILED,
+    "status --at=2026-11-05T12:34:56Z": lambda found: sum(found[0]["counts"].values()) == 1_000_000,
+    "runs": lambda found: [run["run"] for run in found] == list(range(1, 1001)),
+    "runs 999990-1000000": lambda found: len(found) == 11,
+    "runs state:failed": lambda found: len(found) == million.FAILED,
+    "runs state:failed --sort=-run --limit=1": lambda found: found[0]["run"] == 999_900,
+    "runs state:held,failed dataset:Al50": lambda found: {run["datasets"][0] for run in found} == {"Al50"},
+    "runs cause:memory": lambda found: len(found) == million.FAILED // 3,
+    "runs state:failed magic": lambda found: len(found) == million.FAILED,
+    "runs host:node7 --limit=10": lambda found: {run["host"] for run in found} == {"node7"},
+    "runs dataset:Al200 --limit=10": lambda found: {run["datasets"][0] for run in found} == {"Al200"},
+    "runs state:new --limit=3": lambda found: {run["state"] for run in found} == {"new"},
+    "runs dataset:Al999": lambda found: found == [],
+    "show 3333": lambda found: [len(found["attempts"]), found["cause"]] == [3, "memory"],
+    "managers": lambda found: found[0]["runs"] == million.FLYING - 1,
+    "productions": lambda found: found[0]["runs"] == 1_000_000,
+}
+"""{command: whether its answer is right}."""
+
+
+@pytest.mark.parametrize("command", QUICK)
+def test_what_is_not_shown_is_not_read(ask: Asked, command: str) -> None:
+    said, read = ask(*command.split(), "--json")
+    assert QUICK[command](json.loads(said)), said[:1000]
+    assert read < MEGABYTES
+
+
+@pytest.mark.parametrize("command", ["runs", "show 999900", "runs nothing --limit=1 1-20000", "status", "productions"])
+def test_people_need_not_wait_longer(ask: Asked, command: str) -> None:
+    said, read = ask(*command.split())
+    assert said
+    assert read < MEGABYTES
+
+
+def test_the_counts_of_an_instant_are_those_of_the_history(ask: Asked) -> None:
+    """Run n begins n/2 seconds after the start, and ends a minute later."""
+    [status] = json.loads(ask("status", "--at=2026-11-02T08:30:00Z", "--json")[0])
+    counts = status["counts"]
+    assert counts["finished"] + counts["failed"] + counts["held"] == (1800 - 60) * 2
+    assert counts["submitted"] == 59 * 2
+
+
+def test_the_builder_agrees_with_the_triggers(tmp_path: pathlib.Path) -> None:
+    """A small one: what is counted is what is there."""
+    import sqlite3
+
+    path = tmp_path / "small.db"
+    million.build(str(path), 3000)
+    connection = sqlite3.connect(path)
+    counted = dict(connection.execute("SELECT state, runs FROM tally WHERE runs > 0"))
+    assert counted == dict(connection.execute("SELECT state, count(*) FROM production_run GROUP BY state"))
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    assert {"run_enters", "base_enters", "run_moves"} <= names
+    connection.close()
