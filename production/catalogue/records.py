@@ -6,10 +6,12 @@ their numbers, and are looked at so many at a time.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import heapq
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from production import clock, facts
@@ -28,6 +30,11 @@ FEW = 50_000
 """Runs in the chosen states, below which they are found by these rather than by dataset."""
 LAST = 1 << 62
 """A number that no run has."""
+
+FAILING = tuple(cause.value for cause in runs.Cause if cause is not runs.Cause.RELEASED)
+"""Causes for which an attempt failed: who let go of a run didn't fail."""
+EVENTS = 20_000
+"""Of a production, so many of the last are looked at for attempts that are over."""
 
 
 class Records:
@@ -103,6 +110,70 @@ class Records:
         instant = clock.text(at)
         rows = self._ask(_SQL.counts_at, production=production, at=instant, hour=instant[:13])
         return dict.fromkeys(runs.State, 0) | {runs.State(state): number for state, number in rows if number}
+
+    def failures(
+        self, production: int, wanted: filters.Filter, now: datetime.datetime, *, ever: bool = False
+    ) -> Iterator[facts.Failure]:
+        causes, hosts = json.dumps(wanted.causes or FAILING), json.dumps(wanted.hosts)
+        found = self._ever_failing(production, wanted, now) if ever else self._failing(production, wanted, now)
+        while batch := list(itertools.islice(found, BATCH)):
+            rows = self._ask(
+                _SQL.failures_of,
+                production=production, candidates=json.dumps(batch), ever=ever, causes=causes, hosts=hosts,
+            )  # fmt: skip
+            yield from (facts.Failure(*row) for row in rows)
+
+    def _failing(self, production: int, wanted: filters.Filter, now: datetime.datetime) -> Iterator[int]:
+        """Runs that are failed, held, or new again after a failed attempt."""
+        states = wanted.states or (runs.State.FAILED, runs.State.HELD, runs.State.NEW)
+        stuck = tuple(state for state in states if state in (runs.State.FAILED, runs.State.HELD))
+        if wanted == filters.EVERYTHING:
+            for state in stuck:
+                yield from self._through(_SQL.by_state, production, state)
+            for cause in FAILING:
+                yield from self._through(_SQL.by_retried, production, cause)
+            return
+        if stuck:
+            meant = dataclasses.replace(wanted, states=stuck)
+            yield from (row.run for row in self.select(production, meant, now))
+        if runs.State.NEW in states:
+            meant = dataclasses.replace(wanted, states=(runs.State.NEW.value,), causes=wanted.causes or FAILING)
+            yield from (row.run for row in self.select(production, meant, now))
+
+    def _ever_failing(self, production: int, wanted: filters.Filter, now: datetime.datetime) -> Iterator[int]:
+        """Runs that may have a failed attempt: its cause and host need not be the last one's."""
+        rest = dataclasses.replace(wanted, causes=(), hosts=())
+        if rest != filters.EVERYTHING:
+            yield from (row.run for row in self.select(production, rest, now))
+            return
+        each = [self._through(_SQL.by_cause, production, cause) for cause in wanted.causes or FAILING]
+        yield from (run for run, _ in itertools.groupby(heapq.merge(*each)))
+
+    def _through(self, query: str, production: int, value: str) -> Iterator[int]:
+        """The runs that a query finds, a batch at a time."""
+        after = -1
+        while found := self._ask(query, production=production, value=value, after=after, number=BATCH):
+            after = found[-1][0]
+            yield from (row[0] for row in found)
+
+    def datasets_of(self, some: Sequence[int]) -> dict[str, int]:
+        return dict(self._ask(_SQL.datasets_of, candidates=json.dumps(some)))
+
+    def other_dataset(self, dataset: str) -> bool:
+        return bool(self._ask(_SQL.other_dataset, dataset=dataset)[0][0])
+
+    def other_host(self, production: int, host: str) -> bool:
+        return bool(self._ask(_SQL.other_host, production=production, host=host)[0][0])
+
+    def took(self, production: int, number: int) -> list[facts.Took]:
+        rows = self._ask(_SQL.took, production=production, events=EVENTS, number=number)
+        return [facts.Took(*row) for row in rows]
+
+    def running(self, production: int, number: int) -> list[str]:
+        return [row[0] for row in self._ask(_SQL.running, production=production, number=number)]
+
+    def finished_by_hour(self, production: int, since: datetime.datetime) -> dict[str, int]:
+        return dict(self._ask(_SQL.finished_by_hour, production=production, since=clock.text(since)[:13]))
 
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         return [facts.AtWork(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]

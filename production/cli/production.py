@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import production
 from production.cli import options
-from production.cli.commands import archive, datasets, init, status
+from production.cli.commands import archive, datasets, failures, init, status
 
-COMMANDS = (init, datasets, status, archive)
+COMMANDS = (init, datasets, status, failures, archive)
 """In the order of --help: setting up, looking, telling, tending."""
 
 
