@@ -148,7 +148,7 @@ SELECT EXISTS (SELECT 1 FROM attempt WHERE production = :production AND host < :
 -- took --
 -- The last attempts with a job that are over, the latest first, among the last events; what was given back says nothing.
 SELECT e.at, e.to_state, a.claimed_at,
-       (SELECT max(s.at) FROM event AS s WHERE s.production = e.production AND s.run = e.run AND s.to_state = 'staged'
+       (SELECT max(s.at) FROM event AS s INDEXED BY event_by_run WHERE s.production = e.production AND s.run = e.run AND s.to_state = 'staged'
           AND s.at >= a.claimed_at AND s.at <= a.submitted_at),
        a.submitted_at, a.ended_at, a.wall
   FROM (SELECT at, production, run, attempt, from_state, to_state FROM event WHERE production = :production
@@ -160,10 +160,11 @@ SELECT e.at, e.to_state, a.claimed_at,
 
 -- running --
 -- Since when the runs that have a job have it.
-SELECT a.submitted_at FROM production_run AS p
+SELECT a.submitted_at
+  FROM (SELECT 'submitting' AS state UNION ALL SELECT 'submitted' UNION ALL SELECT 'ended') AS s
+  CROSS JOIN production_run AS p INDEXED BY run_by_state ON p.production = :production AND p.state = s.state
   CROSS JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
-  WHERE p.production = :production AND p.state IN ('submitting', 'submitted', 'ended') AND a.submitted_at IS NOT NULL
-  ORDER BY a.submitted_at LIMIT :number
+  WHERE a.submitted_at IS NOT NULL ORDER BY a.submitted_at LIMIT :number
 
 -- finished_by_hour --
 -- How many runs were finished in each hour.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import production
 from production.cli import options
-from production.cli.commands import archive, datasets, failures, init, status
+from production.cli.commands import archive, datasets, estimate, failures, init, status
 
-COMMANDS = (init, datasets, status, failures, archive)
+COMMANDS = (init, datasets, status, failures, estimate, archive)
 """In the order of --help: setting up, looking, telling, tending."""
 
 
