@@ -221,8 +221,11 @@ class Records(Protocol):
         """Whether an attempt was anywhere but there."""
         ...
 
-    def took(self, production: int, number: int) -> list[facts.Took]:
-        """The last attempts with a job that are over, the latest first; what was given back is left out."""
+    def took(self, production: int, number: int) -> tuple[list[facts.Took], bool]:
+        """The last attempts with a job that are over, the latest first, and whether there are no earlier ones.
+
+        What was given back is left out.
+        """
         ...
 
     def running(self, production: int, number: int) -> list[str]:

@@ -145,16 +145,20 @@ SELECT EXISTS (SELECT 1 FROM attempt WHERE production = :production AND host < :
 
 -- ── how long it will take ───────────────────────────────────────────────────────────────────────────────────────
 
+-- older_event --
+-- The first event that is older than so many.
+SELECT at FROM event WHERE production = :production ORDER BY at DESC LIMIT 1 OFFSET :events
+
 -- took --
--- The last attempts with a job that are over, the latest first, among the last events; what was given back says nothing.
+-- The last attempts with a job that are over, the latest first, later than that; what was given back says nothing.
 SELECT e.at, e.to_state, a.claimed_at,
-       (SELECT max(s.at) FROM event AS s INDEXED BY event_by_run WHERE s.production = e.production AND s.run = e.run AND s.to_state = 'staged'
-          AND s.at >= a.claimed_at AND s.at <= a.submitted_at),
+       (SELECT max(s.at) FROM event AS s INDEXED BY event_by_run WHERE s.production = e.production AND s.run = e.run
+          AND s.to_state = 'staged' AND s.at >= a.claimed_at AND s.at <= a.submitted_at),
        a.submitted_at, a.ended_at, a.wall
-  FROM (SELECT at, production, run, attempt, from_state, to_state FROM event WHERE production = :production
-          ORDER BY at DESC LIMIT :events) AS e
+  FROM event AS e INDEXED BY event_by_time
   CROSS JOIN attempt AS a ON a.production = e.production AND a.run = e.run AND a.attempt = e.attempt
-  WHERE e.from_state IN ('submitted', 'ended') AND e.to_state IN ('finished', 'new', 'failed', 'held')
+  WHERE e.production = :production AND e.at > :after
+    AND e.from_state IN ('submitted', 'ended') AND e.to_state IN ('finished', 'new', 'failed', 'held')
     AND a.submitted_at IS NOT NULL AND (a.cause IS NULL OR a.cause <> 'released')
   ORDER BY e.at DESC LIMIT :number
 

@@ -165,9 +165,10 @@ class Records:
     def other_host(self, production: int, host: str) -> bool:
         return bool(self._ask(_SQL.other_host, production=production, host=host)[0][0])
 
-    def took(self, production: int, number: int) -> list[facts.Took]:
-        rows = self._ask(_SQL.took, production=production, events=EVENTS, number=number)
-        return [facts.Took(*row) for row in rows]
+    def took(self, production: int, number: int) -> tuple[list[facts.Took], bool]:
+        older = self._ask(_SQL.older_event, production=production, events=EVENTS)
+        rows = self._ask(_SQL.took, production=production, after=older[0][0] if older else "", number=number)
+        return [facts.Took(*row) for row in rows], not older and len(rows) < number
 
     def running(self, production: int, number: int) -> list[str]:
         return [row[0] for row in self._ask(_SQL.running, production=production, number=number)]

@@ -28,6 +28,8 @@ ONE_BY_ONE = 120
 """Runs that go through the places one by one; of more only the sum of their times matters."""
 FOLLOWED = 50
 """Jobs whose rest is drawn one by one; of more every second, third, …"""
+MOST_ATTEMPTS = 100
+"""What the settings allow."""
 LEAST_USED = 0.02
 """Share of the places that is used, at least: with less nothing would ever end."""
 
@@ -162,10 +164,10 @@ class Pace:
         self._mean, self._spread = statistics.fmean(busy), statistics.pstdev(busy)
         self._blocks = _Blocks(busy)
         self._settled = sum(trip.settled for trip in standing.trips)
-        weights = list(itertools.accumulate(self._busy))
-        some = chance.choices(self._busy, cum_weights=weights, k=1000) if weights[-1] > 0 else [0.0]
-        self._rests = sorted(one * chance.random() for one in some)
-        """What is left of jobs at an instant: long ones are met more often, anywhere between begin and end."""
+        whole = [self._whole(self._settled / len(standing.trips)) for _ in range(1000)]
+        met = chance.choices(whole, cum_weights=list(itertools.accumulate(whole)), k=1000) if any(whole) else whole
+        self._rests = sorted(one * chance.random() for one in met)
+        """What is left of runs at an instant: long ones are met more often, anywhere between begin and end."""
         self._rest_mean = statistics.fmean(self._rests)
         step = 1 + len(standing.ages) // FOLLOWED
         self._ages, self._step = sorted(standing.ages)[::step], step
@@ -181,15 +183,24 @@ class Pace:
         slower = self._blocks.draw(chance) / self._mean if self._mean > 0 else 1.0
         # Who has seen no failure among twenty doesn't know that there are none (Jeffreys' prior).
         share = max(0.01, chance.betavariate(self._settled + 0.5, len(standing.trips) - self._settled + 0.5))
-        rests = [self._rest(age) for age in self._ages]
-        runs = standing.left + sum(chance.random() > share for _ in rests) * self._step
+        rests = [self._rest(age) + (0.0 if chance.random() < share else self._whole(share)) for age in self._ages]
+        runs, places = standing.left, max(1.0, standing.places)
         if runs <= ONE_BY_ONE:
-            return self._one_by_one(rests, runs, share, slower)
-        places, scatter = max(1.0, standing.places), self._spread**2 / share + self._mean**2 * (1 - share) / share**2
+            return self._one_by_one(rests, share, slower)
+        scatter = self._spread**2 / share + self._mean**2 * (1 - share) / share**2
         work = runs * self._mean * slower / share + math.sqrt(runs * scatter) * chance.gauss(0, 1)
         work += math.fsum(rests) * self._step
         longest = self._rests[int(chance.random() ** (1 / places) * len(self._rests))]
         return max(0.0, work / places - self._rest_mean) + longest
+
+    def _whole(self, share: float) -> float:
+        """How long a run keeps places busy until it needs no further attempt."""
+        busy = self._chance.choice(self._busy)
+        for _ in range(MOST_ATTEMPTS):
+            if self._chance.random() < share:
+                break
+            busy += self._chance.choice(self._busy)
+        return busy
 
     def _rest(self, age: float) -> float:
         """Seconds that a job of this age still needs."""
@@ -198,18 +209,17 @@ class Pace:
             return self._busy[place + int(self._chance.random() * (len(self._busy) - place))] - age
         return self._chance.expovariate(1 / max(self._spread, 0.1 * age, 1e-6))
 
-    def _one_by_one(self, rests: Sequence[float], runs: int, share: float, slower: float) -> float:
+    def _one_by_one(self, rests: Sequence[float], share: float, slower: float) -> float:
         """Each run takes the place that is free first."""
-        places = max(1.0, self._standing.places)
+        runs, places = self._standing.left, max(1.0, self._standing.places)
         number = round(places)
         busy = heapq.nlargest(number, (rest for rest in rests for _ in range(self._step)))
         free = sorted(busy + [0.0] * min(runs, number - len(busy)))
         last = max(rests, default=0.0)
-        while runs > 0:
-            end = free[0] + self._chance.choice(self._busy) * slower * number / places
+        for _ in range(runs):
+            end = free[0] + self._whole(share) * slower * number / places
             heapq.heapreplace(free, end)
             last = max(last, end)
-            runs -= self._chance.random() < share
         return last
 
 

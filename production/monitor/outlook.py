@@ -81,7 +81,7 @@ def look(
     deep: int = BASES,
 ) -> Outlook:
     """The outlook of a production; with nobody at work, as if one manager with ``nproc`` places were."""
-    took = records.took(production.id, estimate.LAST)
+    took, whole = records.took(production.id, estimate.LAST)
     trips = estimate.trips(took)
     ages = tuple(max(0.0, now.timestamp() - estimate.seconds(at)) for at in records.running(production.id, JOBS))
     every = [one for one in records.managers(everybody=True, number=MANAGERS) if one.production == production.name]
@@ -104,7 +104,7 @@ def look(
     )
     if found.waiting and deep > 0:
         found = dataclasses.replace(found, base=_base(catalogue, records, production, now, nproc, lease, deep))
-    return _foretold(found, trips, ages, whole=len(took) < estimate.LAST)
+    return _foretold(found, trips, ages, whole=whole)
 
 
 def _base(
