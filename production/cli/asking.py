@@ -8,10 +8,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from production import errors
+from production import disk, errors
 from production import run as runs
 from production.cli import door, options
 
@@ -97,6 +97,26 @@ def whole(text: str | None, what: str, *, least: int = 0) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
         raise errors.UsageError(f"{what}={text}: a whole number from {least}")
     return int(text)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """The answer for people: on a terminal long lines go on below, and what is quoted after ``|`` is cut."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in map(disk.printable, lines):
+        quoted = line.lstrip().startswith("| ")
+        if not width or len(line) <= width:
+            options.say(line)
+        elif quoted:
+            options.say(line[: width - 1] + "…")
+        else:
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            below = textwrap.wrap(
+                line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+            options.say("\n".join(below))
 
 
 def say_json(answer: object) -> None:

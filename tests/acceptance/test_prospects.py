@@ -6,7 +6,10 @@ import contextlib
 import datetime
 import json
 import os
+import shlex
+import shutil
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,7 +50,7 @@ def test_failures_are_told_in_groups_with_an_example(campaign: Campaign) -> None
     assert "1 run, cause program (exit 2)" in told
     assert f"e.g. run 3: {campaign.data}/log/v1/sim.run00003.err" in told
     assert "    | reading run00003.mid\n    | run00003.mid: bad magic 0x3f" in told
-    assert "production show 3; once mended: production retry 3-5 9" in told
+    assert "  further: production show 3\n  once mended: production retry 3-5 9\n" in told
     assert told.index("bad magic") < told.index("pedestal")
 
 
@@ -98,6 +101,10 @@ def test_what_is_tried_again_is_told_and_what_was_is_with_all(campaign: Campaign
     assert "1 run, cause program (exit 1): no luck with <N>\n  runs 2\n" in told
     every = campaign.ok("failures", "--all").out
     assert "2 runs, cause program (exit 1): no luck with <N>\n  runs 1-2\n" in every
+    assert every.startswith("sim_v1: 2 attempts failed, of 2 runs\n")
+    assert campaign.ok("failures", "--all", "cause:program", "1").out.startswith("sim_v1: 1 attempt failed, of 1 run\n")
+    assert campaign.ok("failures", "--all", "cause:memory").out == "sim_v1: nothing failed\n"
+    assert campaign.ok("failures", "--all", "host:elsewhere").out == "sim_v1: nothing failed\n"
     assert "sim.run00001.attempt1.err" in every or "sim.run00002.err" in every
 
 
@@ -112,6 +119,7 @@ def test_a_run_that_a_person_holds_is_told(campaign: Campaign) -> None:
         )
     told = campaign.ok("failures", "--suggest").out
     assert "1 run, held by a person: look at the magnet\n  runs 11\n" in told
+    assert "production show 11\n  once mended: production release 11\n" in told
 
 
 def test_nothing_failed_in_a_new_database(campaign: Campaign) -> None:
@@ -303,3 +311,15 @@ def test_thousands_of_failures_are_a_few_groups(campaign: Campaign) -> None:
     assert "more ranges)" in told
     assert "once mended: production retry cause:program (another group has it, too)" in told
     assert os.stat(campaign.database).st_mtime_ns == before
+
+
+def test_on_a_terminal_no_line_is_wider_than_it(campaign: Campaign, need: Callable[[str, object], object]) -> None:
+    """What is quoted is cut, commands go on below."""
+    need("script, of util-linux", shutil.which("script"))
+    failing(campaign)
+    command = [campaign.python, "-m", "production", "failures", "--suggest"]
+    result = campaign.call(["script", "-qec", f"stty cols 40; {shlex.join(command)}", "/dev/null"])
+    lines = result.out.replace("\r", "").splitlines()
+    assert "    | run00003.mid: bad magic 0x3f" in lines
+    assert "    | pedestal of detector SiL is missi…" in lines
+    assert [line for line in lines if len(line) > 40 and "/log/" not in line] == []

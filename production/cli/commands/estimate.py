@@ -41,8 +41,7 @@ def _estimate(given: argparse.Namespace) -> int:
     if given.json:
         asking.say_json(as_json(found, now))
     else:
-        for line in lines(found, now.astimezone()):
-            options.say(line)
+        asking.say_lines(lines(found, now.astimezone()))
     return 0
 
 

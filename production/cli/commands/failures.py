@@ -6,8 +6,6 @@ import argparse
 import datetime
 import itertools
 import os
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +58,7 @@ def _failures(given: argparse.Namespace) -> int:
         if given.json:
             asking.say_json(answer.as_json())
         else:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-            for line in answer.lines():
-                options.say(_cut(line, width))
+            asking.say_lines(answer.lines())
     return 0
 
 
@@ -87,6 +83,7 @@ class Answer:
         self._chosen = chosen
         self._suggest = suggest
         self._groups: list[failures.Group] = []
+        self._ever = False
         self._cut = False
         """Whether there are more than were looked at."""
 
@@ -94,6 +91,7 @@ class Answer:
         """Look at what failed, and into a few logs."""
         from production.monitor import failures
 
+        self._ever = ever
         now = datetime.datetime.now(datetime.UTC)
         found = self._records.failures(self._production.id, wanted, now, ever=ever)
         self._groups = failures.look_into(failures.groups(itertools.islice(found, LOOKED)), last_lines)
@@ -138,24 +136,27 @@ class Answer:
             yield from self._told(group)
         if more := self._groups[SHOWN:]:
             yield ""
-            yield f"and {len(more)} smaller groups, {sum(len(group.numbers) for group in more):,} runs; all of them: --json"
+            yield f"and {len(more):,} smaller groups, {_runs(sum(len(group.numbers) for group in more))}; all of them: --json"
         if self._cut:
             yield f"Only the first {LOOKED:,} failed attempts were looked at; narrow it, e.g. cause:program 2091-2103"
 
     def _summary(self) -> str:
+        which = f", in {len(self._groups):,} groups" if len(self._groups) > 1 else ""
+        if self._ever and self._groups:
+            attempts = sum(len(group.failures) for group in self._groups)
+            number = len({run for group in self._groups for run in group.numbers})
+            return f"{self._production.name}: {attempts:,} {'attempt' if attempts == 1 else 'attempts'} failed, of {_runs(number)}{which}"
         states: dict[str, int] = {}
         for state, number in ((state, number) for group in self._groups for state, number in group.states.items()):
             states[state] = states.get(state, 0) + number
         words = {runs.State.FAILED: "failed", runs.State.HELD: "held", runs.State.NEW: "to be tried again"}
         told = [f"{number:,} {words.get(runs.State(state), state)}" for state, number in states.items()]
-        which = f", in {len(self._groups):,} groups" if len(self._groups) > 1 else ""
         return f"{self._production.name}: {', '.join(told) or 'nothing failed'}{which}"
 
     def _told(self, group: failures.Group) -> Iterator[str]:
         from production.monitor import failures
 
-        number = len(group.numbers)
-        yield f"{number:,} {'run' if number == 1 else 'runs'}, {_heading(group)}"
+        yield f"{_runs(len(group.numbers))}, {_heading(group)}"
         yield f"  runs {_compact(failures.ranges(group.numbers))}"
         yield f"  {'; '.join(self._where(group))}"
         example = group.example
@@ -165,7 +166,11 @@ class Answer:
         if group.unlike:
             others = [str(group.failures[place].run) for place in group.logs][1:]
             yield f"  their logs differ before that line: see run {' and '.join(others)}, too"
-        yield f"  further: production show {example.run}; once mended: production retry {_again(group, self._groups)}"
+        stuck = runs.State.FAILED in group.states or runs.State.HELD in group.states
+        verb = "release" if group.cause is None else "retry"
+        yield f"  further: production show {example.run}"
+        if stuck:
+            yield f"  once mended: production {verb} {_again(group, self._groups)}"
         if self._suggest:
             found = self._advice(group)
             yield f"  suggestion: {found.text}"
@@ -205,6 +210,10 @@ class Answer:
         return advice.advise(group, self._production.program, self._chosen)
 
 
+def _runs(number: int) -> str:
+    return f"{number:,} {'run' if number == 1 else 'runs'}"
+
+
 def _heading(group: failures.Group) -> str:
     """``cause program (exit 9): run<N>.mid: bad magic <X>``."""
     if group.cause is None:
@@ -241,9 +250,3 @@ def last_lines(path: str) -> list[str]:
         return []
     lines = text.splitlines()[1 if begin else 0 :]  # the first is cut
     return [disk.printable(line.rstrip().expandtabs())[:500] for line in lines if line.strip()][-12:]
-
-
-def _cut(line: str, width: int) -> str:
-    """One printable line, and on a terminal no wider than that; 0: there is none."""
-    line = disk.printable(line)
-    return line if len(line) <= width or not width else line[: width - 1] + "…"
