@@ -6,6 +6,7 @@ their numbers, and are looked at so many at a time.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import datetime
 import heapq
@@ -142,12 +143,15 @@ class Records:
 
     def _ever_failing(self, production: int, wanted: filters.Filter, now: datetime.datetime) -> Iterator[int]:
         """Runs that may have a failed attempt: its cause and host need not be the last one's."""
-        rest = dataclasses.replace(wanted, causes=(), hosts=())
-        if rest != filters.EVERYTHING:
-            yield from (row.run for row in self.select(production, rest, now))
-            return
         each = [self._through(_SQL.by_cause, production, cause) for cause in wanted.causes or FAILING]
-        yield from (run for run, _ in itertools.groupby(heapq.merge(*each)))
+        found = (run for run, _ in itertools.groupby(heapq.merge(*each)))
+        rest = dataclasses.replace(wanted, causes=(), hosts=())
+        if rest == filters.EVERYTHING:
+            yield from found
+            return
+        while batch := list(itertools.islice(found, BATCH)):
+            if meant := tuple((run, run) for run in batch if not rest.runs or _among(run, rest.runs)):
+                yield from (row.run for row in self.select(production, dataclasses.replace(rest, runs=meant), now))
 
     def _through(self, query: str, production: int, value: str) -> Iterator[int]:
         """The runs that a query finds, a batch at a time."""
@@ -181,6 +185,12 @@ class Records:
 
     def opened(self) -> dict[int, facts.Opened]:
         return {row[0]: facts.Opened(*row[1:]) for row in self._ask(_SQL.all_productions)}
+
+
+def _among(run: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a run is in one of the ranges, which are in order."""
+    place = bisect.bisect_right(ranges, (run, LAST))
+    return place > 0 and run <= ranges[place - 1][1]
 
 
 def _row(row: tuple[Any, ...]) -> facts.Row:

@@ -103,6 +103,8 @@ def test_what_is_tried_again_is_told_and_what_was_is_with_all(campaign: Campaign
     assert "2 runs, cause program (exit 1): no luck with <N>\n  runs 1-2\n" in every
     assert every.startswith("sim_v1: 2 attempts failed, of 2 runs\n")
     assert campaign.ok("failures", "--all", "cause:program", "1").out.startswith("sim_v1: 1 attempt failed, of 1 run\n")
+    assert campaign.ok("failures", "--all", "dataset:Al100", "1", "3-9").out.startswith("sim_v1: 1 attempt failed")
+    assert campaign.ok("failures", "--all", "dataset:Al50").out == "sim_v1: nothing failed\n"
     assert campaign.ok("failures", "--all", "cause:memory").out == "sim_v1: nothing failed\n"
     assert campaign.ok("failures", "--all", "host:elsewhere").out == "sim_v1: nothing failed\n"
     assert "sim.run00001.attempt1.err" in every or "sim.run00002.err" in every
