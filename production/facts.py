@@ -197,3 +197,48 @@ class Account:
 
     def __str__(self) -> str:
         return self.label or str(self.run)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed; or a run that is held though none of its attempts did."""
+
+    run: int
+    label: str | None
+    state: str
+    """Of the run, now; as ``why`` and ``asked_by``."""
+    why: str
+    asked_by: str | None
+    attempt: int
+    cause: str | None
+    """None: a person holds the run."""
+    message: str | None
+    exit: int | None
+    signal: int | None
+    host: str | None
+    ended: str | None
+    """Instant."""
+    wall: float | None
+    """Seconds."""
+    memory: int | None
+    """Peak bytes."""
+    resources: str | None
+    """Asked for, JSON."""
+    olog: str | None
+    elog: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Took:
+    """An attempt with a job that is over, by its instants."""
+
+    over: str
+    """The run left its manager's hands."""
+    state: str
+    """Where it went: finished, new (once more), failed, held."""
+    claimed: str
+    staged: str | None
+    submitted: str
+    ended: str | None
+    wall: float | None
+    """Seconds that its job ran."""

@@ -248,6 +248,42 @@ class Records(Protocol):
         """Runs by state as they were at an instant; every state is there."""
         ...
 
+    def failures(
+        self, production: int, wanted: filters.Filter, now: datetime.datetime, *, ever: bool = False
+    ) -> Iterator[facts.Failure]:
+        """The last attempts of runs that are failed, held or tried again; or all that failed ``ever``.
+
+        Read as they are asked for.
+        """
+        ...
+
+    def datasets_of(self, some: Sequence[int]) -> dict[str, int]:
+        """{dataset: how many of these runs it has}, the most first."""
+        ...
+
+    def other_dataset(self, dataset: str) -> bool:
+        """Whether there is any but this."""
+        ...
+
+    def other_host(self, production: int, host: str) -> bool:
+        """Whether an attempt was anywhere but there."""
+        ...
+
+    def took(self, production: int, number: int) -> tuple[list[facts.Took], bool]:
+        """The last attempts with a job that are over, the latest first, and whether there are no earlier ones.
+
+        What was given back is left out.
+        """
+        ...
+
+    def running(self, production: int, number: int) -> list[str]:
+        """Instants of submission of the runs that have a job, so many at most, the oldest first."""
+        ...
+
+    def finished_by_hour(self, production: int, since: datetime.datetime) -> dict[str, int]:
+        """{hour in UTC, as ``2026-11-20T21``: runs that were finished in it}."""
+        ...
+
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         """Those at work, or all, the newest first, so many at most."""
         ...

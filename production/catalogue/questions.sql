@@ -139,3 +139,69 @@ SELECT count(*) FROM (SELECT 1 FROM production_run
 -- What managers have: manager, state, how many.
 SELECT p.owner, p.state, count(*) FROM manager AS m JOIN production_run AS p ON p.owner = m.id
   WHERE m.production = :production GROUP BY p.owner, p.state
+
+-- ── what failed ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- by_retried --
+-- New runs whose last attempt failed for a cause: they are tried again.
+SELECT a.run FROM attempt AS a CROSS JOIN production_run AS p ON p.production = a.production AND p.run = a.run
+  WHERE a.production = :production AND a.cause = :value AND a.run > :after AND p.state = 'new' AND p.attempt = a.attempt
+  ORDER BY a.run LIMIT :number
+
+-- failures_of --
+-- Of these runs the last attempts, or all that failed; of a run that only a person holds, that.
+SELECT p.run, r.label, p.state, p.why, p.asked_by, coalesce(a.attempt, p.attempt), a.cause, a.message, a.exit, a.signal,
+       a.host, a.ended_at, a.wall, a.memory, a.resources, a.olog, a.elog
+  FROM json_each(:candidates) AS c
+  CROSS JOIN production_run AS p ON p.production = :production AND p.run = c.value
+  JOIN run AS r ON r.run = p.run
+  LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND (:ever OR a.attempt = p.attempt)
+    AND a.cause IS NOT NULL AND a.cause <> 'released'
+  WHERE NOT :ever OR (a.cause IN (SELECT value FROM json_each(:causes))
+    AND (:hosts = '[]' OR a.host IN (SELECT value FROM json_each(:hosts))))
+
+-- datasets_among --
+-- The datasets of these runs, and how many of them each has.
+SELECT d.dataset, count(*) FROM json_each(:candidates) AS c CROSS JOIN datasets AS d ON d.run = c.value
+  GROUP BY d.dataset ORDER BY count(*) DESC, d.dataset
+
+-- other_dataset --
+-- Whether there is another dataset.
+SELECT EXISTS (SELECT 1 FROM datasets WHERE dataset < :dataset) OR EXISTS (SELECT 1 FROM datasets WHERE dataset > :dataset)
+
+-- other_host --
+-- Whether an attempt was on another host.
+SELECT EXISTS (SELECT 1 FROM attempt WHERE production = :production AND host < :host)
+  OR EXISTS (SELECT 1 FROM attempt WHERE production = :production AND host > :host)
+
+-- ── how long it will take ───────────────────────────────────────────────────────────────────────────────────────
+
+-- older_event --
+-- The first event that is older than so many.
+SELECT at FROM event WHERE production = :production ORDER BY at DESC LIMIT 1 OFFSET :events
+
+-- took --
+-- The last attempts with a job that are over, the latest first, later than that; what was given back says nothing.
+SELECT e.at, e.to_state, a.claimed_at,
+       (SELECT max(s.at) FROM event AS s INDEXED BY event_by_run WHERE s.production = e.production AND s.run = e.run
+          AND s.to_state = 'staged' AND s.at >= a.claimed_at AND s.at <= a.submitted_at),
+       a.submitted_at, a.ended_at, a.wall
+  FROM event AS e INDEXED BY event_by_time
+  CROSS JOIN attempt AS a ON a.production = e.production AND a.run = e.run AND a.attempt = e.attempt
+  WHERE e.production = :production AND e.at > :after
+    AND e.from_state IN ('submitted', 'ended') AND e.to_state IN ('finished', 'new', 'failed', 'held')
+    AND a.submitted_at IS NOT NULL AND (a.cause IS NULL OR a.cause <> 'released')
+  ORDER BY e.at DESC LIMIT :number
+
+-- running --
+-- Since when the runs that have a job have it.
+SELECT a.submitted_at
+  FROM (SELECT 'submitting' AS state UNION ALL SELECT 'submitted' UNION ALL SELECT 'ended') AS s
+  CROSS JOIN production_run AS p INDEXED BY run_by_state ON p.production = :production AND p.state = s.state
+  CROSS JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  WHERE a.submitted_at IS NOT NULL ORDER BY a.submitted_at LIMIT :number
+
+-- finished_by_hour --
+-- How many runs were finished in each hour.
+SELECT hour, sum(runs) FROM moves WHERE production = :production AND hour >= :since AND to_state = 'finished'
+  GROUP BY hour ORDER BY hour

@@ -6,10 +6,13 @@ their numbers, and are looked at so many at a time.
 
 from __future__ import annotations
 
+import bisect
+import dataclasses
 import datetime
 import heapq
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from production import clock, facts
@@ -30,6 +33,11 @@ FEW = 50_000
 """Runs in the chosen states, below which they are found by these rather than by dataset."""
 LAST = 1 << 62
 """A number that no run has."""
+
+FAILING = tuple(cause.value for cause in runs.Cause if cause is not runs.Cause.RELEASED)
+"""Causes for which an attempt failed: who let go of a run didn't fail."""
+EVENTS = 20_000
+"""Of a production, so many of the last are looked at for attempts that are over."""
 
 
 class Records:
@@ -120,6 +128,74 @@ class Records:
         rows = self._ask(_SQL.counts_at, production=production, at=instant, hour=instant[:13])
         return dict.fromkeys(runs.State, 0) | {runs.State(state): number for state, number in rows if number}
 
+    def failures(
+        self, production: int, wanted: filters.Filter, now: datetime.datetime, *, ever: bool = False
+    ) -> Iterator[facts.Failure]:
+        causes, hosts = json.dumps(wanted.causes or FAILING), json.dumps(wanted.hosts)
+        found = self._ever_failing(production, wanted, now) if ever else self._failing(production, wanted, now)
+        while batch := list(itertools.islice(found, BATCH)):
+            rows = self._ask(
+                _SQL.failures_of,
+                production=production, candidates=json.dumps(batch), ever=ever, causes=causes, hosts=hosts,
+            )  # fmt: skip
+            yield from (facts.Failure(*row) for row in rows)
+
+    def _failing(self, production: int, wanted: filters.Filter, now: datetime.datetime) -> Iterator[int]:
+        """Runs that are failed, held, or new again after a failed attempt."""
+        states = wanted.states or (runs.State.FAILED, runs.State.HELD, runs.State.NEW)
+        stuck = tuple(state for state in states if state in (runs.State.FAILED, runs.State.HELD))
+        if wanted == filters.EVERYTHING:
+            for state in stuck:
+                yield from self._through(_SQL.by_state, production, state)
+            for cause in FAILING:
+                yield from self._through(_SQL.by_retried, production, cause)
+            return
+        if stuck:
+            meant = dataclasses.replace(wanted, states=stuck)
+            yield from (row.run for row in self.select(production, meant, now))
+        if runs.State.NEW in states:
+            meant = dataclasses.replace(wanted, states=(runs.State.NEW.value,), causes=wanted.causes or FAILING)
+            yield from (row.run for row in self.select(production, meant, now))
+
+    def _ever_failing(self, production: int, wanted: filters.Filter, now: datetime.datetime) -> Iterator[int]:
+        """Runs that may have a failed attempt: its cause and host need not be the last one's."""
+        each = [self._through(_SQL.by_cause, production, cause) for cause in wanted.causes or FAILING]
+        found = (run for run, _ in itertools.groupby(heapq.merge(*each)))
+        rest = dataclasses.replace(wanted, causes=(), hosts=())
+        if rest == filters.EVERYTHING:
+            yield from found
+            return
+        while batch := list(itertools.islice(found, BATCH)):
+            if meant := tuple((run, run) for run in batch if not rest.runs or _among(run, rest.runs)):
+                yield from (row.run for row in self.select(production, dataclasses.replace(rest, runs=meant), now))
+
+    def _through(self, query: str, production: int, value: str) -> Iterator[int]:
+        """The runs that a query finds, a batch at a time."""
+        after = -1
+        while found := self._ask(query, production=production, value=value, after=after, number=BATCH):
+            after = found[-1][0]
+            yield from (row[0] for row in found)
+
+    def datasets_of(self, some: Sequence[int]) -> dict[str, int]:
+        return dict(self._ask(_SQL.datasets_among, candidates=json.dumps(some)))
+
+    def other_dataset(self, dataset: str) -> bool:
+        return bool(self._ask(_SQL.other_dataset, dataset=dataset)[0][0])
+
+    def other_host(self, production: int, host: str) -> bool:
+        return bool(self._ask(_SQL.other_host, production=production, host=host)[0][0])
+
+    def took(self, production: int, number: int) -> tuple[list[facts.Took], bool]:
+        older = self._ask(_SQL.older_event, production=production, events=EVENTS)
+        rows = self._ask(_SQL.took, production=production, after=older[0][0] if older else "", number=number)
+        return [facts.Took(*row) for row in rows], not older and len(rows) < number
+
+    def running(self, production: int, number: int) -> list[str]:
+        return [row[0] for row in self._ask(_SQL.running, production=production, number=number)]
+
+    def finished_by_hour(self, production: int, since: datetime.datetime) -> dict[str, int]:
+        return dict(self._ask(_SQL.finished_by_hour, production=production, since=clock.text(since)[:13]))
+
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         return [facts.AtWork(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]
 
@@ -140,6 +216,12 @@ class Records:
 def _with_flag(row: tuple[Any, ...], place: int) -> list[Any]:
     """What SQLite has as 0 or 1 is a bool here."""
     return [*row[:place], bool(row[place]), *row[place + 1 :]]
+
+
+def _among(run: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a run is in one of the ranges, which are in order."""
+    place = bisect.bisect_right(ranges, (run, LAST))
+    return place > 0 and run <= ranges[place - 1][1]
 
 
 def _row(row: tuple[Any, ...]) -> facts.Row:

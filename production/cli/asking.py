@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from production import errors
+from production import disk, errors
 from production import filter as filters
 from production import run as runs
 from production.cli import door, options
@@ -145,6 +145,26 @@ def _json_lines(answers: Iterable[object]) -> Iterator[str]:
         yield before + json.dumps(answer, ensure_ascii=False)
         before = ","
     yield "]" if before == "," else "[]"
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """The answer for people: on a terminal long lines go on below, and what is quoted after ``|`` is cut."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in map(disk.printable, lines):
+        quoted = line.lstrip().startswith("| ")
+        if not width or len(line) <= width:
+            options.say(line)
+        elif quoted:
+            options.say(line[: width - 1] + "…")
+        else:
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            below = textwrap.wrap(
+                line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+            options.say("\n".join(below))
 
 
 def say_json(answer: object) -> None:
