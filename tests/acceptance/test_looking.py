@@ -182,8 +182,11 @@ def test_a_database_of_an_earlier_version(campaign: Campaign, version: int) -> N
     campaign.settings("")
     assert campaign.ok("status").out == "sim_v1 (v5, gold): open: no runs\n"
     for arguments in (["runs"], ["show", "1"], ["log", "1"], ["managers"], ["productions"], ["status", "--at=1h"]):
-        assert "is of an earlier version of run_production; whoever" in one_line(campaign.product(*arguments))
-    campaign.ok("datasets", "add", "1", "--dataset=Al50")
+        assert "is of an earlier version of run_production; bring it up to date with: production upgrade" in one_line(
+            campaign.product(*arguments)
+        )
+    assert "has been brought up to date" in campaign.ok("upgrade").out
+    assert "is up to date" in campaign.ok("upgrade").out
     assert campaign.ok("runs").out == "sim_v1 has no runs\n"
 
 

@@ -93,8 +93,8 @@ def _open(production: runs.Production, at: datetime.datetime | None) -> bool:
 
 
 def _stuck(catalogue: sqlite.Database, production: runs.Production, asked: _Asked) -> list[base.Stuck] | None:
-    """None: of a past instant, or of some runs, it is not counted by cause."""
-    if asked.at is None and asked.wanted == runs.EVERYTHING:
+    """None: of a past instant, of some runs, in a database of an earlier version, it is not counted by cause."""
+    if asked.at is None and asked.wanted == runs.EVERYTHING and catalogue.is_current():
         return catalogue.causes(production.id)
     return None
 

@@ -1,0 +1,199 @@
+"""Makes docs/commands/: a page a command, from its --help and from what it prints in a small campaign. ``make docs``.
+
+The campaign is made anew each time, so what a page shows was really printed; only names of people, machines and
+directories are replaced, so that the pages don't tell where they were made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import pwd
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = ROOT / "docs" / "commands"
+COLUMNS = "100"
+
+SETTINGS = """\
+database = "production.db"
+data = "data"
+archive = "archive"
+
+[programs.trees]
+script = "trees.sh"
+arguments = ["{run}", "{input}", "{tree}"]
+input = "run{run:05d}.mid"
+retry = { limit = 2, pause = 1 }
+
+[programs.trees.outputs.tree]
+path = "tree/v{version}/tree{run:05d}.root"
+
+[programs.fits]
+script = "fits.sh"
+arguments = ["{run}", "{input}", "{fit}"]
+base = "trees.tree"
+
+[programs.fits.outputs.fit]
+path = "fit/v{version}/fit{run:05d}.txt"
+"""
+
+TREES = """\
+#!/bin/sh
+case $1 in
+2095|2097) echo "run $1: bad magic 0x$1 at block 7" >&2; exit 9 ;;
+esac
+echo "run $1: 1000 events"
+head -c 2000 "$2" >"$3"
+"""
+
+FITS = """\
+#!/bin/sh
+echo "2.197" >"$3"
+"""
+
+OLD = """
+CREATE TABLE datasets (run INTEGER, dataset TEXT, qual TEXT);
+CREATE TABLE productions (type TEXT, version INTEGER, software TEXT, start TIMESTAMP, stop TIMESTAMP, base INTEGER);
+CREATE TABLE trees_v1 (run INTEGER, status TEXT, user TEXT, start TIMESTAMP, stop TIMESTAMP, tree TEXT, olog TEXT, elog TEXT,
+                       modules TEXT);
+INSERT INTO datasets VALUES (2091, 'Al50', 'gold'), (2092, 'Al50', 'gold');
+INSERT INTO productions VALUES ('trees', 1, 'v5-1', '2014-02-01 10:00:00', NULL, NULL);
+INSERT INTO trees_v1 VALUES
+  (2091, 'F', 'mu', '2014-02-01 10:01:00', '2014-02-01 10:31:00', '/old/tree02091.root', NULL, NULL, NULL),
+  (2092, 'R', 'mu', '2014-02-01 10:02:00', NULL, NULL, NULL, NULL, NULL);
+"""
+"""A database of the old scripts, for ``production import``."""
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "init": ("production init new.db",),
+    "import": ("production import old.db imported.db --timezone=Europe/Zurich",),
+    "datasets add": ("production datasets add 2103-2105 --dataset=Al100 --tranche=2",),
+    "doctor": ("production doctor",),
+    "status": ("production status", "production status --production=trees --at=2020-01-01"),
+    "runs": ("production runs --production=trees state:failed,held", "production runs --production=trees 2091-2094 --json --limit=1"),
+    "show": ("production show 2095 --production=trees",),
+    "log": ("production log 2091 --production=trees", "production log 2095 --production=trees --err --attempt=1"),
+    "why": ("production why 2095 --production=trees", "production why 2095 --production=fits"),
+    "failures": ("production failures --production=trees --suggest",),
+    "estimate": ("production estimate --production=trees",),
+    "managers": ("production managers --all",),
+    "productions": ("production productions",),
+    "audit": ("production audit --production=trees", "rm data/tree/v1/tree02093.root", "production audit --production=trees"),
+    "retry": ("production retry cause:program --production=trees", 'production retry cause:program --production=trees --yes --why="cable mended"'),
+    "hold": ('production hold 2095 --production=trees --yes --why="ask the shift first"',),
+    "release": ("production release state:held --production=trees --yes",),
+    "cancel": ("production cancel 2091 --production=trees",),
+    "priority": ("production priority 10 2097 --production=trees --yes",),
+    "reset": ("production reset 2092 --production=trees --yes", "production status"),
+    "close": ('production close --production=trees --yes --why="superseded by v2"', "production close --undo --production=trees --yes"),
+    "upgrade": ("production upgrade",),
+    "archive check": ("production archive check",),
+    "archive list": ("production archive list",),
+    "archive get": ("production archive get 2091 --production=trees --to=here.mid",),
+    "completion": ("production completion bash | head -n 3",),
+}  # fmt: skip
+"""{command: what is typed, in this order: one page stands on the other's campaign}."""
+
+
+class Campaign:
+    """A directory with a campaign that has been worked on, in which the examples are run."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        (directory / "production.toml").write_text(SETTINGS)
+        (directory / "archive").mkdir()
+        (directory / "home").mkdir()
+        for run in range(2091, 2099):
+            (directory / "archive" / f"run{run:05d}.mid").write_bytes(bytes(3000 + run))
+        for name, text in (("trees.sh", TREES), ("fits.sh", FITS)):
+            (directory / name).write_text(text)
+            (directory / name).chmod(0o755)
+        self.run("production init")
+        self.run("production datasets add 2091-2098 --dataset=Al50 --tranche=1")
+        self.run("run_production --production=trees --new=v5-2")
+        self.run("run_production --production=fits --new=w1 --version=1")
+        import sqlite3
+
+        with sqlite3.connect(directory / "old.db") as old:
+            old.executescript(OLD)
+        old.close()
+
+    def run(self, line: str) -> str:
+        """What a line typed into a shell prints."""
+        bin_ = self._directory / "bin"
+        if not bin_.exists():
+            bin_.mkdir()
+            for name, words in (
+                ("production", "-m production"),
+                ("run_production", shlex.quote(str(ROOT / "run_production.py"))),
+            ):
+                (bin_ / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n')
+                (bin_ / name).chmod(0o755)
+        environment = {
+            "PATH": f"{bin_}:{os.environ['PATH']}", "HOME": str(self._directory / "home"), "PYTHONPATH": str(ROOT),
+            "COLUMNS": COLUMNS, "LC_ALL": "C.UTF-8", "TZ": "Europe/Zurich",
+        }  # fmt: skip
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=self._directory, env=environment, text=True, timeout=120, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return self._anonymous(done.stdout)
+
+    def _anonymous(self, text: str) -> str:
+        user, host = pwd.getpwuid(os.geteuid()).pw_name, socket.gethostname()
+        text = text.replace(str(self._directory / "home"), "/home/mu").replace(str(self._directory), "/shared/mu")
+        for name, other in ((host, "node1"), (user, "mu")):
+            text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", other, text)
+        return text.replace(sys.executable, "python3")
+
+
+def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """(name, parser) of each command that does something."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield name, parser
+    for action in below:
+        for word, sub in action.choices.items():
+            yield from commands(sub, f"{name} {word}".strip())
+
+
+def page(name: str, parser: argparse.ArgumentParser, campaign: Campaign) -> str:
+    """The text of one page."""
+    shown = []
+    for line in EXAMPLES[name]:
+        shown.append(f"$ {line}\n{campaign.run(line)}".rstrip())
+    examples = "\n\n".join(shown)
+    return f"# production {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n\nFor example:\n\n```console\n{examples}\n```\n"
+
+
+def pages() -> dict[str, str]:
+    """{file name: text} of all pages, and of the index."""
+    os.environ["COLUMNS"] = COLUMNS  # argparse's own width
+    from production.cli import production
+
+    parsers = dict(commands(production.parser()))
+    made = {}
+    with tempfile.TemporaryDirectory(prefix="pages-") as directory:
+        campaign = Campaign(pathlib.Path(directory))
+        for name in EXAMPLES:
+            made[f"{name.replace(' ', '-')}.md"] = page(name, parsers[name], campaign)
+    lines = [f"- [production {name}]({name.replace(' ', '-')}.md)" for name in parsers]
+    made["README.md"] = (
+        "# The commands of production\n\nMade by `make docs` from `--help` and from what the commands print.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+    return made
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        (PAGES / file).write_text(text, encoding="utf-8")
