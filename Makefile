@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help test check format coverage bench demo torture wheel clean FORCE
+.PHONY: help test check format coverage bench demo docs torture wheel clean FORCE
 
 PYTHON =#           a Python 3.11 to 3.13 to make .venv with; else the newest on PATH
 ARGS =#             handed on: make test ARGS="-k claim -x"
@@ -36,6 +36,9 @@ bench: .venv/test.stamp ## what we claim about speed, measured here
 
 demo: .venv/demo.stamp ## a real production on this machine
 	.venv/bin/python -m demo $(ARGS)
+
+docs: .venv/test.stamp ## docs/commands/ anew, from --help and from what the commands print
+	.venv/bin/python -m docs.pages
 
 torture: .venv/test.stamp ## kill it wherever that could hurt (many minutes)
 	.venv/bin/python -m pytest -q -m torture $(ARGS)

@@ -7,12 +7,14 @@ directories are replaced, so that the pages don't tell where they were made.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import pwd
 import re
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -74,7 +76,7 @@ INSERT INTO trees_v1 VALUES
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "init": ("production init new.db",),
-    "import": ("production import old.db imported.db --timezone=Europe/Zurich",),
+    "import": ("production import old.db imported.db --timezone=Europe/Zurich --data=old",),
     "datasets add": ("production datasets add 2103-2105 --dataset=Al100 --tranche=2",),
     "doctor": ("production doctor",),
     "status": ("production status", "production status --production=trees --at=2020-01-01"),
@@ -120,11 +122,8 @@ class Campaign:
         self.run("production datasets add 2091-2098 --dataset=Al50 --tranche=1")
         self.run("run_production --production=trees --new=v5-2")
         self.run("run_production --production=fits --new=w1 --version=1")
-        import sqlite3
-
-        with sqlite3.connect(directory / "old.db") as old:
+        with contextlib.closing(sqlite3.connect(directory / "old.db")) as old:
             old.executescript(OLD)
-        old.close()
 
     def run(self, line: str) -> str:
         """What a line typed into a shell prints."""
@@ -152,26 +151,30 @@ class Campaign:
         text = text.replace(str(self._directory / "home"), "/home/mu").replace(str(self._directory), "/shared/mu")
         for name, other in ((host, "node1"), (user, "mu")):
             text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", other, text)
-        return text.replace(sys.executable, "python3")
+        return text.replace(str(ROOT), "/opt/run_production").replace(sys.executable, "python3")
 
 
-def commands(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """(name, parser) of each command that does something."""
+def commands(
+    parser: argparse.ArgumentParser, name: str = "", about: str = ""
+) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """(name, what it is for, parser) of each command that does something."""
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not below:
-        yield name, parser
+        yield name, about, parser
     for action in below:
+        about_each = {one.dest: one.help or "" for one in action._choices_actions}
         for word, sub in action.choices.items():
-            yield from commands(sub, f"{name} {word}".strip())
+            yield from commands(sub, f"{name} {word}".strip(), about_each.get(word, ""))
 
 
 def page(name: str, parser: argparse.ArgumentParser, campaign: Campaign) -> str:
     """The text of one page."""
-    shown = []
-    for line in EXAMPLES[name]:
-        shown.append(f"$ {line}\n{campaign.run(line)}".rstrip())
-    examples = "\n\n".join(shown)
+    examples = "\n\n".join(f"$ {line}\n{campaign.run(line)}".rstrip() for line in EXAMPLES[name])
     return f"# production {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n\nFor example:\n\n```console\n{examples}\n```\n"
+
+
+def _file(name: str) -> str:
+    return f"{name.replace(' ', '-')}.md"
 
 
 def pages() -> dict[str, str]:
@@ -179,13 +182,14 @@ def pages() -> dict[str, str]:
     os.environ["COLUMNS"] = COLUMNS  # argparse's own width
     from production.cli import production
 
-    parsers = dict(commands(production.parser()))
+    all_ = list(commands(production.parser()))
     made = {}
     with tempfile.TemporaryDirectory(prefix="pages-") as directory:
         campaign = Campaign(pathlib.Path(directory))
         for name in EXAMPLES:
-            made[f"{name.replace(' ', '-')}.md"] = page(name, parsers[name], campaign)
-    lines = [f"- [production {name}]({name.replace(' ', '-')}.md)" for name in parsers]
+            parser = next(parser for other, _, parser in all_ if other == name)
+            made[_file(name)] = page(name, parser, campaign)
+    lines = [f"- [production {name}]({_file(name)}): {about}" for name, about, _ in all_]
     made["README.md"] = (
         "# The commands of production\n\nMade by `make docs` from `--help` and from what the commands print.\n\n"
         + "\n".join(lines)

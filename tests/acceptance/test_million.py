@@ -67,6 +67,18 @@ QUICK: dict[str, Callable[[Any], object]] = {
     "show 3333": lambda found: [len(found["attempts"]), found["cause"]] == [3, "memory"],
     "managers": lambda found: found[0]["runs"] == million.FLYING - 1,
     "productions": lambda found: found[0]["runs"] == 1_000_000,
+    "why 3333": lambda found: [found["state"], found["layers"][-1]["layer"]] == ["failed", "next"],
+    "why 1000000": lambda found: found["state"] == "new",
+    "failures": lambda found: sum(group["runs"] for group in found["groups"]) >= million.FAILED,
+    "estimate": lambda found: found["left"] > 0,
+    "retry state:failed": lambda found: len(found["done"]) == million.FAILED,
+    "hold 999990-1000000 --why=x": lambda found: len(found["done"]) == 11,
+    "release state:held": lambda found: found["done"],
+    "cancel state:submitted": lambda found: found["asked"],
+    "priority 5 999990-1000000": lambda found: len(found["done"]) == 11,
+    "reset 1-100": lambda found: found["done"],
+    "close --production=sim_v1": lambda found: sum(found["runs"].values()) == 1_000_000,
+    "upgrade": lambda found: found["current"],
 }
 """{command: whether its answer is right}."""
 

@@ -50,7 +50,10 @@ def test_failures_are_told_in_groups_with_an_example(campaign: Campaign) -> None
     assert "1 run, cause program (exit 2)" in told
     assert f"e.g. run 3: {campaign.data}/log/v1/sim.run00003.err" in told
     assert "    | reading run00003.mid\n    | run00003.mid: bad magic 0x3f" in told
-    assert "  further: production show 3\n  once mended: production retry 3-5 9\n" in told
+    assert (
+        "  further: production show --production=sim_v1 3\n  once mended: production retry --production=sim_v1 3-5 9\n"
+        in told
+    )
     assert told.index("bad magic") < told.index("pedestal")
 
 
@@ -121,7 +124,7 @@ def test_a_run_that_a_person_holds_is_told(campaign: Campaign) -> None:
         )
     told = campaign.ok("failures", "--suggest").out
     assert "1 run, held by a person: look at the magnet\n  runs 11\n" in told
-    assert "production show 11\n  once mended: production release 11\n" in told
+    assert "production show --production=sim_v1 11\n  once mended: production release --production=sim_v1 11\n" in told
 
 
 def test_nothing_failed_in_a_new_database(campaign: Campaign) -> None:
@@ -311,7 +314,7 @@ def test_thousands_of_failures_are_a_few_groups(campaign: Campaign) -> None:
     assert "sim_v1: 3,000 failed, in 2 groups" in told
     assert told.count("1,500 runs, cause program") == 2
     assert "more ranges)" in told
-    assert "once mended: production retry cause:program (another group has it, too)" in told
+    assert "once mended: production retry --production=sim_v1 cause:program (another group has it, too)" in told
     assert os.stat(campaign.database).st_mtime_ns == before
 
 

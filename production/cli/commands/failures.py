@@ -168,9 +168,10 @@ class Answer:
             yield f"  their logs differ before that line: see run {' and '.join(others)}, too"
         stuck = runs.State.FAILED in group.states or runs.State.HELD in group.states
         verb = "release" if group.cause is None else "retry"
-        yield f"  further: production show {example.run}"
+        of = f"--production={self._production.name}"
+        yield f"  further: production show {of} {example.run}"
         if stuck:
-            yield f"  once mended: production {verb} {_again(group, self._groups)}"
+            yield f"  once mended: production {verb} {of} {_again(group, self._groups)}"
         if self._suggest:
             found = self._advice(group)
             yield f"  suggestion: {found.text}"

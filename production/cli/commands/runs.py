@@ -25,13 +25,19 @@ LIMIT = 1000
 
 _Cell: TypeAlias = "Callable[[facts.Row, datetime.datetime], str]"
 
+
+def _job(job: str | None) -> str:
+    """Of a job of this machine the process: what else its id says is for programs."""
+    return (job or "").partition("@")[0].partition(".")[0] if "@" in (job or "") else job or ""
+
+
 _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
     "run": (table.Column("run", rank=0, right=True), lambda row, _: str(row)),
     "dataset": (table.Column("dataset", rank=5), lambda row, _: " ".join(row.datasets)),
     "state": (table.Column("state", least=9, rank=0), lambda row, _: row.state.value),
     "attempt": (table.Column("attempt", least=7, rank=4, right=True), lambda row, _: str(row.attempt or "")),
     "host": (table.Column("host", least=6, rank=3), lambda row, _: row.host or ""),
-    "job": (table.Column("job", least=6, rank=4), lambda row, _: row.job or ""),
+    "job": (table.Column("job", least=6, rank=4), lambda row, _: _job(row.job)),
     "since": (table.Column("since", least=7, rank=1, right=True), lambda row, now: moment.age(row.since, now)),
     "cause": (table.Column("cause", least=9, rank=2), lambda row, _: row.cause or ""),
     "message": (table.Column("message", least=20, rank=2), lambda row, _: (row.cause and row.message) or row.why),

@@ -15,6 +15,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         description="Bring a database of an earlier version up to date, as the next manager would. Nothing of it is lost; "
         "programs of the earlier version that are at work go on, but can't be started any more.",
     )
+    asking.add_json(upgrade)
     asking.add_where(upgrade)
     upgrade.set_defaults(command=_command)
 
@@ -31,5 +32,8 @@ def _command(given: argparse.Namespace) -> int:
                 """Whoever writes brings it up."""
 
         asking.patiently(bring_up)
+    if given.json:
+        asking.say_json({"database": path, "current": True, "changed": not before})
+        return 0
     options.say(f"{path} {'is' if before else 'has been brought'} up to date (schema version {sqlite.VERSION})")
     return 0
