@@ -15,6 +15,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from production.cli import completion
+from production.cli import production as command
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRODUCTION = ROOT / "production"
 TESTS = ROOT / "tests"
@@ -169,6 +172,21 @@ def test_the_commands_start_quickly() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_a_command_waits_for_no_other() -> None:
+    """``production status`` imports the module of ``status``; which module has which commands is a table."""
+    for module, words in command.COMMANDS.items():
+        for word in words:
+            [below] = [one for one in completion.commands(command.parser(word)) if not one.path]
+            assert below.commands == words, module
+    assert {one.stem for one in (PRODUCTION / "cli" / "commands").glob("[a-z]*.py")} == set(command.COMMANDS)
+    code = (
+        "import sys, production.cli.production as command\n"
+        "command.parser('status')\n"
+        "print(*(name for name in sys.modules if name.startswith('production.cli.commands.')))"
+    )
+    assert run(sys.executable, "-c", code, cwd=ROOT).split() == ["production.cli.commands.status"]
 
 
 # --- the tests ------------------------------------------------------------------------------------------------------

@@ -515,8 +515,8 @@ def test_the_place_on_a_network_has_its_advice() -> None:
 
 AS_USER = """
 import os, sys
-import encodings.idna
-from production.catalogue import base, sqlite
+import encodings.idna, random, secrets  # what is imported later: these users may not read where our Python is
+from production.catalogue import base, change, migration, sqlite
 from tests.fakes import clock
 
 user, group, umask, deed, path = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3], 8), sys.argv[4], sys.argv[5]

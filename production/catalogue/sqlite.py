@@ -10,17 +10,20 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import random
 import resource
-import secrets
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from production import clock, errors
 from production import run as runs
-from production.catalogue import books, change, line, migration, place, reading, records, sql
+from production.catalogue import books, line, place, reading, records, sql
+
+# What only writing needs is imported there: who asks how many runs are where shouldn't wait for it.
+if TYPE_CHECKING:
+    from production.catalogue import change
 
 APPLICATION_ID = 1919971430
 """Marks our files (SQLite file format 1.3.14); also in schema.sql."""
@@ -49,6 +52,8 @@ def making(path: str, now: datetime.datetime) -> Iterator[sqlite3.Connection]:
 
     Raises: UsageError.
     """
+    import secrets
+
     directory = os.path.dirname(os.path.realpath(path)) or "."
     unfinished = f"{os.path.realpath(path)}.making-{os.getpid()}"
     try:
@@ -129,6 +134,8 @@ class Database(reading.Reading):
     @contextlib.contextmanager
     def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:
         """See ``base.Catalogue.write``. A Ctrl-Z waits for its end: who sleeps with the lock stops everybody."""
+        from production.catalogue import change
+
         end = time.monotonic() + self._patience
         self._check_place()
         self._make_ready()
@@ -201,6 +208,8 @@ class Database(reading.Reading):
         self._ready = True
 
     def _begin(self, end: float) -> None:
+        import random
+
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -216,6 +225,8 @@ class Database(reading.Reading):
             return
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version < VERSION:
+            from production.catalogue import migration
+
             migration.bring_up(self._connection, version, VERSION)
         self._current = True
 
