@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import json
 from typing import TYPE_CHECKING
 
 from production import run as runs
@@ -43,7 +44,7 @@ def _managers(given: argparse.Namespace) -> int:
     with asking.catalogue(options.database(chosen)) as catalogue:
         there = catalogue.records.managers(everybody=given.all, number=MOST)
     if given.json:
-        asking.say_json([dataclasses.asdict(one) | {"alive": _alive(one)} for one in there])
+        asking.say_json([_answer(one) for one in there])
     elif not there:
         options.say("no manager has been at work yet" if given.all else "no manager is at work; --all shows who was")
     else:
@@ -51,6 +52,12 @@ def _managers(given: argparse.Namespace) -> int:
         rows = [_cells(one, now, chosen.lease)[: len(columns)] for one in there]
         asking.say_many(table.lines(columns, rows, table.terminal_width()))
     return 0
+
+
+def _answer(one: facts.AtWork) -> dict[str, object]:
+    """What stands in the database as JSON is part of ours."""
+    chosen = {"datasets": json.loads(one.datasets), "tranches": json.loads(one.tranches)}
+    return dataclasses.asdict(one) | chosen | {"alive": _alive(one)}
 
 
 def _alive(one: facts.AtWork) -> bool | None:
