@@ -17,6 +17,10 @@ _COMMANDS = (
     "runs host:node7 --limit=20",
     "runs dataset:Al50 --json",
     "show 3333",
+    "why 3333",
+    "failures",
+    "estimate",
+    "retry state:failed",
     "managers",
     "productions",
 )
