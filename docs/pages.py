@@ -192,6 +192,8 @@ def pages() -> dict[str, str]:
     lines = [f"- [production {name}]({_file(name)}): {about}" for name, about, _ in all_]
     made["README.md"] = (
         "# The commands of production\n\nMade by `make docs` from `--help` and from what the commands print.\n\n"
+        "They end with 0: done, or there was nothing to do; 1: an error, nothing that was asked could be done, or (`audit`, `doctor`) "
+        "something was found; 2: a wrong option or setting, nothing was touched; 130: interrupted.\n\n"
         + "\n".join(lines)
         + "\n"
     )

@@ -294,3 +294,34 @@ def test_who_is_killed_a_hundred_times_while_submitting(ground: Ground, when: st
     assert sorted(map(int, ground.words())) == list(range(1, 251)), "each was computed once"
     assert not ground.queue()
     ground.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("PK-10", "AC-22")
+def test_what_people_ask_of_jobs_on_a_cluster(ground: Ground) -> None:
+    """One job runs and is cancelled, one waits for what fills the cluster and is held; why it waits is the cluster's word."""
+    campaign(ground, "echo $1 >>@/began; sleep 600", "1-2")
+    manager = ground.start("--new=t", "--nproc=1", "--follow")
+    until(ground.began.exists, "the first job runs")
+
+    def said(*words: str) -> str:
+        return ground.campaign.ok(*words, user=ground.user).out
+
+    assert "running" in said("why", "1")
+    assert said("cancel", "1", "--yes", "--wait=90", "--why=wrong target").endswith("run 1: cancelled\n")
+    until(lambda: len(ground.words()) == 2, "the second job runs")
+    assert said("hold", "2", "--yes", "--wait=90").endswith("run 2: held\n")
+    ground.until_empty()
+    ground.block()
+    assert said("release", "2", "--yes") == "released: 1 run (2)\n"
+    ground.submitted(1)
+    # the scheduler says why in its next round
+    until(lambda: "pending (" in said("why", "2") or ground.system == "sge", "the cluster says why")
+    assert "pending" in said("why", "2")
+    assert said("hold", "2", "--yes", "--wait=90").endswith("run 2: held\n")
+    manager.stop(seconds=120)
+    ground.delete(*ground.queue())
+    ground.until_empty()
+    assert ground.campaign.letters("sim_v1") == "EH"
+    assert ground.attempts("cause, counted", 1) == [("cancelled", 0)]
+    assert set(ground.attempts("cause", 2)) == {("cancelled",)}
+    ground.campaign.nothing_in_hands()
