@@ -29,10 +29,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from production import attempt, errors, layout, lease, manager, process, room, settings, site
+from production import attempt, errors, layout, lease, manager, process, request, room, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
-from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
+from production.steps import answer, claim, finish, follow, intake, keep, release, rest, stage, submit
 from tests.fakes import batch, inspector, porter, quota
 from tests.fakes.clock import FakeClock
 
@@ -58,8 +58,8 @@ def _file(module: Any) -> str:
     return str(module.__file__)
 
 
-STEPS = (claim, finish, follow, intake, keep, release, rest, stage, submit)
-LINES = {_file(module) for module in (*STEPS, attempt, manager, batch, inspector, porter)}
+STEPS = (answer, claim, finish, follow, intake, keep, release, rest, stage, submit)
+LINES = {_file(module) for module in (*STEPS, attempt, manager, request, batch, inspector, porter)}
 """The files whose lines count."""
 
 
@@ -340,8 +340,11 @@ class House:
         counted = (
             "(SELECT coalesce(sum(counted), 0) FROM attempt AS a WHERE a.production = p.production AND a.run = p.run)"
         )
-        assert not self.rows(f"SELECT * FROM production_run AS p WHERE failures <> {counted}")
-        assert not self.rows(f"SELECT * FROM production_run WHERE state = 'failed' AND failures < {LIMIT}")
+        asked = "SELECT 1 FROM request AS q WHERE q.production = p.production AND q.run = p.run"
+        assert not self.rows(f"SELECT * FROM production_run AS p WHERE failures <> {counted} AND NOT EXISTS ({asked})")
+        assert not self.rows(
+            f"SELECT * FROM production_run WHERE state = 'failed' AND failures < {LIMIT} AND asked_by IS NULL"
+        )
         assert not self.rows("SELECT * FROM production_run WHERE state IN ('held', 'failed') AND why = ''")
         for state, latest, ended, job, one in self.rows(
             "SELECT p.state, p.attempt = a.attempt, a.ended_at IS NOT NULL, a.job, p.run FROM attempt AS a "
@@ -363,13 +366,15 @@ class House:
                 assert states.get(job.task.mark) in ("submitting", "submitted"), f"nobody knows of {job.task.mark}"
 
     def _check_outputs(self) -> None:
+        aside = self._follow_asides()
         finished = "SELECT production, run, attempt FROM production_run WHERE state = 'finished'"
         recorded: dict[tuple[int, int], set[str]] = collections.defaultdict(set)
         for production, run, at, name, path, size, checksum in self.rows(
-            "SELECT production, run, attempt, name, path, bytes, checksum FROM output WHERE recorded IS NOT NULL"
+            "SELECT production, run, attempt, name, path, bytes, checksum FROM output "
+            "WHERE recorded IS NOT NULL AND deleted IS NULL"
         ):
             recorded[production, run].add(name)
-            with open(path, "rb") as file:
+            with open(path if os.path.exists(path) else aside[path], "rb") as file:
                 text = file.read()
             assert (len(text), f"adler32:{zlib.adler32(text):08x}") == (size, checksum)
             assert text == batch.content(self.layout(production).mark(self.run(production, run, at)), name), path
@@ -379,6 +384,13 @@ class House:
                 there = (os.fstat(file.fileno()).st_ino, file.read())
             assert self.finals.setdefault(path, there) == there, f"{path} was replaced"
         assert all(os.path.exists(path) for path in self.finals)
+
+    def _follow_asides(self) -> dict[str, str]:
+        """What a reset has moved is still what it was; {path: where it is meant to be} of what is only intended."""
+        for path, moved in self.rows("SELECT path, aside FROM aside"):
+            if path in self.finals and os.path.exists(moved) and os.stat(moved).st_ino == self.finals[path][0]:
+                self.finals[moved] = self.finals.pop(path)
+        return dict(self.rows("SELECT path, aside FROM aside WHERE done IS NULL"))
 
     def _check_inputs(self) -> None:
         for path, text in self.provided.items():
@@ -417,10 +429,17 @@ class House:
         assert not never, "runs that never entered a production"
         self.jobs_end()
         assert not self.world.faults
+        assert not self.rows("SELECT * FROM request WHERE answered IS NULL")
         assert not self.rows("SELECT * FROM transfer")
         assert not self.rows("SELECT * FROM fixed_path WHERE busy")
         assert not self.rows("SELECT * FROM input")
-        recorded = {path for (path,) in self.rows("SELECT path FROM output WHERE recorded IS NOT NULL")}
+        recorded = {
+            path
+            for (path,) in self.rows(
+                "SELECT path FROM output WHERE recorded IS NOT NULL AND deleted IS NULL "
+                "UNION SELECT aside FROM aside WHERE done IS NOT NULL"
+            )
+        }
         assert recorded | self.strangers.keys() == self.finals.keys()
         assert set(glob.glob(f"{self.data}/raw/*")) == self.provided.keys()
         left = glob.glob(f"{self.data}/jobs/*/0*") + glob.glob(f"{self.data}/work/*/*")
@@ -736,6 +755,24 @@ class Journey(RuleBasedStateMachine):
     @rule()
     def database_is_free(self) -> None:
         self.house.unlock()
+
+    @rule(production=st.integers(0, 1), run=st.integers(1, 4), verb=st.sampled_from(list(request.Verb)))
+    def somebody_asks(self, production: int, run: int, verb: request.Verb) -> None:
+        """Written down whatever the run's state: the next that comes by carries it out."""
+        ask = base.Ask(verb, "3" if verb is request.Verb.PRIORITY else None, "carol")
+        if self.house.locker is not None:
+            return
+        with contextlib.closing(self.house.open()) as catalogue, catalogue.write() as change:
+            asked = change.run(self.house.productions[production].id, run)
+            if asked is not None:
+                change.ask(asked, ask, self.house.clock.now())
+
+    @rule(production=st.integers(0, 1))
+    def somebody_settles(self, production: int) -> None:
+        """As the command does it that has asked."""
+        if self.house.locker is None:
+            with contextlib.closing(self.house.open()) as catalogue:
+                request.settle_open(catalogue, self.house.productions[production].id, self.house.clock.now())
 
     @rule()
     def archive_has_hiccups(self) -> None:
