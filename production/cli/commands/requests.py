@@ -98,7 +98,7 @@ def _command(given: argparse.Namespace) -> int:
             told = _Told()
             for some in _batches([row.run for row in rows]):
                 told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
-            asking.patiently(functools.partial(_go_on, catalogue, production, verb))
+            asking.patiently(lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now()))
         _say(given, production, told, verb)
         if wait is not None and told.requests:
             return _wait(catalogue, told.requests, wait)
@@ -159,18 +159,6 @@ def _settle(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime.dat
     if ask.verb == request.Verb.PRIORITY:
         change.answer(base.Asked(change.ask(run, ask, now), run.production, run.run, run.owner, ask), answer, now)
     return answer
-
-
-def _go_on(catalogue: sqlite.Database, production: runs.Production, verb: str) -> None:
-    """What is still asked of runs that nobody has; after a reset also of those that are based on it, and so on."""
-    from production import request
-
-    based = {production.id}
-    for one in catalogue.productions():  # by id: a base is older than what is based on it
-        if one.base in based and verb == request.Verb.RESET:
-            based.add(one.id)
-        if one.id in based:
-            request.settle_open(catalogue, one.id, clock.SystemClock().now())
 
 
 def _say(given: argparse.Namespace, production: runs.Production, told: _Told, verb: str) -> None:
