@@ -175,6 +175,9 @@ def test_reset_puts_outputs_aside_and_tells_what_is_based_on_them(over: Campaign
     assert out.exists()
     said = over.ok("reset", "--production=sim", "2", "--yes", "--why=wrong gain")
     assert said.out == "reset: 1 run (2)\n"
+    # written down first: killed on the way, the next that comes by does the rest
+    asked = over.rows("SELECT run, verb, answer FROM request WHERE production = 1")
+    assert asked == [(2, "reset", "reset")]
     assert over.letters("sim_v1") == "FNFFEE"
     assert over.letters("fit_v1") == "FWFFWW"
     assert sorted(os.listdir(tree.parent)) == [
