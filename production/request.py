@@ -109,7 +109,7 @@ def settle(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime.date
     why = reason(verb, ask.user, ask.why)
     if verb is Verb.CANCEL:
         change.move(run, State.FAILED, why, now, by=ask.user)
-    elif run.state is State.NEW and verb in (Verb.RETRY, Verb.RESET):
+    elif run.state is State.NEW and verb in (Verb.RETRY, Verb.RESET) and change.ready(run):
         change.hasten(run)
         return "it is tried again at once"
     else:
@@ -179,11 +179,18 @@ TOGETHER = 200
 def settle_open(
     catalogue: base.Catalogue, production: int, now: datetime.datetime, owner: runs.Owner | None = None
 ) -> list[tuple[base.Asked, str]]:
-    """Carry out what is asked of runs that nobody has: (request, answer) of those that were, now, by us."""
-    open_ = [asked for asked in catalogue.asked(production, LOOK, owner) if asked.owner is None]
-    answered = []
-    for first in range(0, len(open_), TOGETHER):
-        answered += _settle_some(catalogue, production, open_[first : first + TOGETHER], now, owner)
+    """Carry out what is asked of runs that nobody has: (request, answer) of those that were, now, by us.
+
+    Then what is asked of runs based on them, and so on: a reset asks it, and nobody may be there to hear.
+    """
+    chain, answered = {production}, []
+    for one in catalogue.productions():  # by id: a base is older than what is based on it
+        if one.base in chain:
+            chain.add(one.id)
+        open_ = catalogue.asked(one.id, LOOK, owner) if one.id in chain else []
+        nobodys = [asked for asked in open_ if asked.owner is None]
+        for first in range(0, len(nobodys), TOGETHER):
+            answered += _settle_some(catalogue, one.id, nobodys[first : first + TOGETHER], now, owner)
     return answered
 
 

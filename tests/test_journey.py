@@ -29,10 +29,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from production import attempt, errors, layout, lease, manager, process, room, settings, site
+from production import attempt, errors, layout, lease, manager, process, request, room, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
-from production.steps import claim, finish, follow, intake, keep, release, rest, stage, submit
+from production.steps import answer, claim, finish, follow, intake, keep, release, rest, stage, submit
 from tests.fakes import batch, inspector, porter, quota
 from tests.fakes.clock import FakeClock
 
@@ -58,8 +58,8 @@ def _file(module: Any) -> str:
     return str(module.__file__)
 
 
-STEPS = (claim, finish, follow, intake, keep, release, rest, stage, submit)
-LINES = {_file(module) for module in (*STEPS, attempt, manager, batch, inspector, porter)}
+STEPS = (answer, claim, finish, follow, intake, keep, release, rest, stage, submit)
+LINES = {_file(module) for module in (*STEPS, attempt, manager, request, batch, inspector, porter)}
 """The files whose lines count."""
 
 
@@ -240,6 +240,19 @@ class House:
             with open(path, "xb") as file:
                 file.write(self.strangers[path])
 
+    def ask(self, production: int, run: int, verb: request.Verb) -> None:
+        """Written down only, if there is such a run."""
+        asking = base.Ask(verb, "3" if verb is request.Verb.PRIORITY else None, "carol")
+        with contextlib.closing(self.open()) as catalogue, catalogue.write() as change:
+            asked = change.run(self.productions[production].id, run)
+            if asked is not None:
+                change.ask(asked, asking, self.clock.now())
+
+    def settle(self, production: int) -> None:
+        """As the command does it that has asked."""
+        with contextlib.closing(self.open()) as catalogue:
+            request.settle_open(catalogue, self.productions[production].id, self.clock.now())
+
     def take_away(self) -> None:
         """Everybody removes what was in the way."""
         for path in self.strangers:
@@ -279,6 +292,8 @@ class House:
         for job in self.world.jobs:
             job.hidden = job.unknown = job.stubborn = False
         self.carry_all(*(self.enter(number) for number in range(len(self.productions))))
+        if self.productions[1].base and self.states(1).get("new"):
+            self.carry_all(self.enter(1))  # nobody waited any more when somebody had failed base runs done after all
 
     def carry_all(self, *managers: Manager) -> None:
         """Round and round until they are done."""
@@ -312,6 +327,7 @@ class House:
         self._check_outputs()
         self._check_inputs()
         self._check_paths()
+        self._check_bases()
 
     def _check_counts(self) -> None:
         for production in self.productions:
@@ -340,8 +356,11 @@ class House:
         counted = (
             "(SELECT coalesce(sum(counted), 0) FROM attempt AS a WHERE a.production = p.production AND a.run = p.run)"
         )
-        assert not self.rows(f"SELECT * FROM production_run AS p WHERE failures <> {counted}")
-        assert not self.rows(f"SELECT * FROM production_run WHERE state = 'failed' AND failures < {LIMIT}")
+        asked = "SELECT 1 FROM request AS q WHERE q.production = p.production AND q.run = p.run"
+        assert not self.rows(f"SELECT * FROM production_run AS p WHERE failures <> {counted} AND NOT EXISTS ({asked})")
+        assert not self.rows(
+            f"SELECT * FROM production_run WHERE state = 'failed' AND failures < {LIMIT} AND asked_by IS NULL"
+        )
         assert not self.rows("SELECT * FROM production_run WHERE state IN ('held', 'failed') AND why = ''")
         for state, latest, ended, job, one in self.rows(
             "SELECT p.state, p.attempt = a.attempt, a.ended_at IS NOT NULL, a.job, p.run FROM attempt AS a "
@@ -363,13 +382,15 @@ class House:
                 assert states.get(job.task.mark) in ("submitting", "submitted"), f"nobody knows of {job.task.mark}"
 
     def _check_outputs(self) -> None:
+        aside = self._follow_asides()
         finished = "SELECT production, run, attempt FROM production_run WHERE state = 'finished'"
         recorded: dict[tuple[int, int], set[str]] = collections.defaultdict(set)
         for production, run, at, name, path, size, checksum in self.rows(
-            "SELECT production, run, attempt, name, path, bytes, checksum FROM output WHERE recorded IS NOT NULL"
+            "SELECT production, run, attempt, name, path, bytes, checksum FROM output "
+            "WHERE recorded IS NOT NULL AND deleted IS NULL"
         ):
             recorded[production, run].add(name)
-            with open(path, "rb") as file:
+            with open(path if os.path.exists(path) else aside[path], "rb") as file:
                 text = file.read()
             assert (len(text), f"adler32:{zlib.adler32(text):08x}") == (size, checksum)
             assert text == batch.content(self.layout(production).mark(self.run(production, run, at)), name), path
@@ -380,23 +401,54 @@ class House:
             assert self.finals.setdefault(path, there) == there, f"{path} was replaced"
         assert all(os.path.exists(path) for path in self.finals)
 
+    def _follow_asides(self) -> dict[str, str]:
+        """What a reset has moved is still what it was; {path: where it is meant to be} of what is only intended."""
+        for path, moved in self.rows("SELECT path, aside FROM aside"):
+            if path in self.finals and os.path.exists(moved) and os.stat(moved).st_ino == self.finals[path][0]:
+                self.finals[moved] = self.finals.pop(path)
+        return dict(self.rows("SELECT path, aside FROM aside WHERE done IS NULL"))
+
     def _check_inputs(self) -> None:
         for path, text in self.provided.items():
             with open(path, "rb") as file:
                 assert file.read() == text
+        being_reset = self._being_reset()
         # Removed inside a transaction: who is killed before its end leaves runs without, which then go back or end.
         alive = {one.owner.id for one in self.alive()}
         for owner, path, source in self.rows(
             "SELECT p.owner, path, source FROM input JOIN production_run AS p USING (production, run) "
             "WHERE p.state IN ('staged', 'submitting', 'submitted')"
         ):
-            if owner in alive:
+            if owner in alive and path not in being_reset:
                 with open(path, "rb") as file:
                     assert not path.startswith(f"{self.data}/raw") or file.read() == porter.content(source)
         for job in self.world.running():
-            assert os.path.exists(job.input) or job.task.mark in self.world.given_up, f"{job.task.mark} lost its input"
+            there = os.path.exists(job.input) or job.input in being_reset
+            assert there or job.task.mark in self.world.given_up, f"{job.task.mark} lost its input"
+        aside = {path for (path,) in self.rows("SELECT path FROM aside")}
+        assert set(self.world.starved) <= aside, f"jobs began without {self.world.starved}"
         needy = "SELECT * FROM input JOIN production_run AS p USING (production, run) WHERE p.owner IS NULL"
         assert not self.rows(needy)
+
+    def _being_reset(self) -> set[str]:
+        """Inputs of based runs whose base is being reset, or was: then they have been asked to let go, and have not yet."""
+        return {
+            path
+            for (path,) in self.rows(
+                "SELECT path FROM aside WHERE done IS NULL UNION SELECT i.path FROM input AS i "
+                "JOIN request AS q ON (q.production, q.run) = (i.production, i.run) "
+                "WHERE q.verb = 'reset' AND q.answered IS NULL AND i.path IN (SELECT path FROM aside)"
+            )
+        }
+
+    def _check_bases(self) -> None:
+        """Only whoever is asked to let go is on its way, or done, while its base run is not."""
+        assert not self.rows(
+            "SELECT p.* FROM production_run AS p JOIN productions AS me ON me.id = p.production "
+            "JOIN production_run AS b ON b.production = me.base AND b.run = p.run AND b.state <> 'finished' "
+            "WHERE p.state NOT IN ('waiting', 'failed', 'held') AND NOT EXISTS (SELECT 1 FROM request AS q "
+            "WHERE (q.production, q.run) = (p.production, p.run) AND q.verb = 'reset' AND q.answered IS NULL)"
+        )
 
     def _check_paths(self) -> None:
         assert not self.rows(
@@ -417,10 +469,18 @@ class House:
         assert not never, "runs that never entered a production"
         self.jobs_end()
         assert not self.world.faults
+        assert not self.rows("SELECT * FROM request WHERE answered IS NULL")
+        assert not self.rows("SELECT * FROM production_run WHERE state = 'held' AND why LIKE 'base run%'")
         assert not self.rows("SELECT * FROM transfer")
         assert not self.rows("SELECT * FROM fixed_path WHERE busy")
         assert not self.rows("SELECT * FROM input")
-        recorded = {path for (path,) in self.rows("SELECT path FROM output WHERE recorded IS NOT NULL")}
+        recorded = {
+            path
+            for (path,) in self.rows(
+                "SELECT path FROM output WHERE recorded IS NOT NULL AND deleted IS NULL "
+                "UNION SELECT aside FROM aside WHERE done IS NOT NULL"
+            )
+        }
         assert recorded | self.strangers.keys() == self.finals.keys()
         assert set(glob.glob(f"{self.data}/raw/*")) == self.provided.keys()
         left = glob.glob(f"{self.data}/jobs/*/0*") + glob.glob(f"{self.data}/work/*/*")
@@ -737,6 +797,18 @@ class Journey(RuleBasedStateMachine):
     def database_is_free(self) -> None:
         self.house.unlock()
 
+    @rule(production=st.integers(0, 1), run=st.integers(1, 4), verb=st.sampled_from(list(request.Verb)))
+    def somebody_asks(self, production: int, run: int, verb: request.Verb) -> None:
+        """Written down whatever the run's state: the next that comes by carries it out."""
+        if self.house.locker is None:
+            self.house.ask(production, run, verb)
+
+    @rule(production=st.integers(0, 1))
+    def somebody_settles(self, production: int) -> None:
+        """As the command does it that has asked."""
+        if self.house.locker is None:
+            self.house.settle(production)
+
     @rule()
     def archive_has_hiccups(self) -> None:
         self.house.archive.trouble += 1
@@ -993,3 +1065,62 @@ def test_a_new_run_enters_all_productions_along_a_chain_of_bases() -> None:
             change.intake(1, here.clock.now())
         assert database.counts(second.id)[State.WAITING] == 2
         assert database.counts(third.id)[State.WAITING] == 2
+
+
+def test_nobody_goes_home_before_what_was_asked_of_its_last_run_is_answered() -> None:
+    with house(number=1) as here:
+        one = here.enter()
+        while not here.states().get("submitted"):
+            one.cycle()
+        here.jobs_end()
+        while one.next != 1:
+            one.step()
+        one.step()  # it has looked for what is asked
+        here.ask(0, 1, request.Verb.RELEASE)
+        while one.alive:
+            one.cycle()
+        assert here.rows("SELECT answer FROM request") == [("no: it is finished",)]
+
+
+def based_at_work(here: House, state: str) -> Manager:
+    """Run 1 of the base is finished; the manager of the based production has brought its own to a state."""
+    here.carry_all(here.enter(0))
+    other = here.enter(1)
+    while not here.states(1).get(state):
+        other.step()
+    return other
+
+
+def test_a_run_given_back_while_its_base_is_reset_waits_for_it() -> None:
+    with house("based", number=1) as here:
+        other = based_at_work(here, "submitted")
+        here.ask(0, 1, request.Verb.RESET)
+        here.settle(0)
+        assert here.states() == {"new": 1}
+        other.release()
+        assert here.states(1) == {"waiting": 1}
+
+
+def test_a_run_whose_base_is_being_put_aside_isnt_held_for_that() -> None:
+    with house("based", number=1) as here:
+        other = based_at_work(here, "claimed")
+        here.ask(0, 1, request.Verb.RESET)
+        tree = here.layout(1).outputs(here.run(1, 1))[0].final
+        with contextlib.suppress(Killed), fuse(1, lambda: not os.path.exists(tree) and kill(), within="_settle_some"):
+            here.settle(0)
+        assert here.states() == {"finished": 1}
+        other.cycle()
+        assert here.states(1) == {"claimed": 1}
+        here.settle(0)
+        other.cycle()
+        assert here.states(1) == {"waiting": 1}
+
+
+def test_a_reset_reaches_what_is_based_on_it_though_nobody_is_there() -> None:
+    with house("based", number=1) as here:
+        here.carry_all(here.enter(0))
+        here.carry_all(here.enter(1))
+        here.ask(0, 1, request.Verb.RESET)
+        one = here.enter(0)
+        one.cycle()
+        assert here.states(1) == {"waiting": 1}

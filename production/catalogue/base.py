@@ -614,6 +614,10 @@ class Change(Protocol):
         """Whether its base run is finished, or it has none."""
         ...
 
+    def base_leaves(self, run: runs.Run) -> bool:
+        """Whether its base run is being reset, or was: not finished, or its outputs are on their way aside."""
+        ...
+
     def based(self, run: runs.Run) -> list[runs.Run]:
         """The runs of other productions that work on its outputs."""
         ...

@@ -525,6 +525,12 @@ SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.
 SELECT 1 FROM productions AS p JOIN production_run AS b ON b.production = p.base AND b.run = :run AND b.state <> 'finished'
   WHERE p.id = :production
 
+-- base_leaves --
+-- Whether a run's base run is being reset, or was: its outputs are on their way aside, or it is not finished any more.
+SELECT 1 FROM productions AS p JOIN production_run AS b ON b.production = p.base AND b.run = :run
+  WHERE p.id = :production AND (b.state <> 'finished' OR EXISTS (
+    SELECT 1 FROM aside AS a WHERE a.production = b.production AND a.run = b.run AND a.done IS NULL))
+
 -- productions_based --
 -- Productions that work on the outputs of one.
 SELECT id FROM productions WHERE base = :production

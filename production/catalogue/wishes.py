@@ -22,6 +22,9 @@ class Wishes:
     def ready(self, run: runs.Run) -> bool:
         return self._row(sql.SQL.base_unfinished, production=run.production, run=run.run) is None
 
+    def base_leaves(self, run: runs.Run) -> bool:
+        return self._row(sql.SQL.base_leaves, production=run.production, run=run.run) is not None
+
     def based(self, run: runs.Run) -> list[runs.Run]:
         productions = self._connection.execute(sql.SQL.productions_based, {"production": run.production}).fetchall()
         found = (self.run(production, run.run) for (production,) in productions)

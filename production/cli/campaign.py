@@ -74,7 +74,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
             log.warning(catalogue.place.advice)
         if order.tag is not None:
             log.info("Opened production: %s (%s)", production.name, production.tag)
-        if production.stop is not None:
+        if production.stop is not None and not catalogue.asked(production.id, 1, None):
             _tell_closed(catalogue, production)
             return 0
         data.mark(directory, catalogue.id, catalogue.place.path)

@@ -8,14 +8,15 @@ from production.journal import count, waiting
 
 
 def done(site: site_.Site) -> bool:
-    """Nothing in our hands, nothing new or waiting that we may take, and all others that hold runs are seen alive."""
+    """Nothing in our hands, nothing asked, nothing new or waiting that we may take, and all others that hold runs are seen alive."""
     if attempt.in_hand(site) or (site.settings.follow and not brake.on(site)):
         return False
-    if site.catalogue.intake_due(site.layout.production.id) or site.catalogue.orphans(
-        site.layout.production.id, site.lease.owner
-    ):
+    production, me = site.layout.production.id, site.lease.owner
+    if site.catalogue.intake_due(production) or site.catalogue.orphans(production, me):
         return False
-    outlook = site.catalogue.outlook(site.layout.production.id, site.lease.owner, site.wanted)
+    if site.catalogue.asked(production, 1, None):  # of a run that was ours until a moment ago
+        return False
+    outlook = site.catalogue.outlook(production, me, site.wanted)
     if (outlook.new or outlook.waiting) and not brake.on(site):
         return False
     silent = [(other, number) for other, number in outlook.others if not site.lease.alive(other)]

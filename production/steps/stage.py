@@ -50,6 +50,8 @@ def _stage_base(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
     now = site.clock.now()
     with attempt.writing(site) as change:
         for run in claimed:
+            if change.base_leaves(run):
+                continue  # it is being reset: we are asked to let go of the run next, or it stays after all
             there = site.catalogue.base_output(run, name)
             if there is None or not os.path.isfile(there[0]):
                 where = f" at {there[0]}" if there else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,6 +12,8 @@ import signal
 
 import pytest
 
+from production import clock
+from production.catalogue import base, sqlite
 from tests.acceptance.campaign import Campaign, Manager, Pipe, until
 
 GATED = """
@@ -172,6 +175,9 @@ def test_reset_puts_outputs_aside_and_tells_what_is_based_on_them(over: Campaign
     assert out.exists()
     said = over.ok("reset", "--production=sim", "2", "--yes", "--why=wrong gain")
     assert said.out == "reset: 1 run (2)\n"
+    # written down first: killed on the way, the next that comes by does the rest
+    asked = over.rows("SELECT run, verb, answer FROM request WHERE production = 1")
+    assert asked == [(2, "reset", "reset")]
     assert over.letters("sim_v1") == "FNFFEE"
     assert over.letters("fit_v1") == "FWFFWW"
     assert sorted(os.listdir(tree.parent)) == [
@@ -196,6 +202,23 @@ def test_reset_opens_a_finished_production_again(campaign: Campaign) -> None:
     assert campaign.run("--production=sim").code == 0
     assert campaign.letters("sim_v1") == "FFF"
     assert campaign.one("SELECT stop FROM productions") is not None
+
+
+def test_what_is_still_asked_of_a_finished_production_is_done_when_it_is_started(campaign: Campaign) -> None:
+    """Written down, and whoever was to carry it out was killed."""
+    prepare(campaign, 'echo tree >"$3"', "1-3")
+    assert campaign.run("--production=sim", "--new=t").code == 0
+    with contextlib.closing(sqlite.Database(campaign.database)) as database, database.write() as change:
+        asked = change.run(1, 2)
+        assert asked is not None
+        change.ask(asked, base.Ask("reset", None, "carol"), clock.SystemClock().now())
+    assert campaign.run("--production=sim").code == 0
+    assert campaign.letters("sim_v1") == "FFF"
+    assert campaign.rows("SELECT answer FROM request") == [("reset",)]
+    assert sorted(os.listdir(campaign.data / "tree/v1")) == [
+        "tree00001.txt", "tree00002.txt", "tree00002.txt.aside1", "tree00003.txt",
+    ]  # fmt: skip
+    assert campaign.run("--production=sim").said("sim_v1 is finished since")
 
 
 def test_a_reset_whose_way_is_blocked_leaves_the_run_as_it_is(over: Campaign) -> None:

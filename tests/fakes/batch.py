@@ -71,6 +71,8 @@ class World:
         """{call: how its next one goes wrong}."""
         self.faults: list[str] = []
         """What must never happen, and did."""
+        self.starved: list[str] = []
+        """Inputs that were not there when a script began: only those may be that somebody put aside."""
         self.given_up: set[str] = set()
         """Marks of jobs whose node doesn't answer: their time may run out while they live."""
 
@@ -137,7 +139,7 @@ class World:
             elif paths & {path for _, path in other.outputs}:
                 self.faults.append(f"{job.task.mark} writes where {other.task.mark} is writing")
         if job.input and not os.path.exists(job.input):
-            self.faults.append(f"{job.task.mark} has no input {job.input}")
+            self.starved.append(job.input)
         if not os.path.isdir(job.task.directory):
             self.faults.append(f"{job.task.mark} has no directory {job.task.directory}")
 

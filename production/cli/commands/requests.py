@@ -64,11 +64,14 @@ class _Told:
     """{why nothing is done: runs}."""
     requests: list[int] = dataclasses.field(default_factory=list)
     """Ids, of those that managers will answer."""
+    resets: dict[int, int] = dataclasses.field(default_factory=dict)
+    """{id: run}, of finished ones, which are written down, too: what is killed while outputs are on their way aside is gone on with."""
 
     def add(self, other: _Told) -> None:
         """What was done in one transaction more."""
         self.done += other.done
         self.requests += other.requests
+        self.resets |= other.resets
         for ours, theirs in ((self.asked, other.asked), (self.left, other.left)):
             for key, numbers in theirs.items():
                 ours.setdefault(key, []).extend(numbers)
@@ -98,7 +101,8 @@ def _command(given: argparse.Namespace) -> int:
             told = _Told()
             for some in _batches([row.run for row in rows]):
                 told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
-            asking.patiently(functools.partial(_go_on, catalogue, production, verb))
+                asking.patiently(lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now()))
+            _tell_resets(catalogue, told)
         _say(given, production, told, verb)
         if wait is not None and told.requests:
             return _wait(catalogue, told.requests, wait)
@@ -132,45 +136,47 @@ def _carry_out(catalogue: sqlite.Database, production: runs.Production, numbers:
     told = _Told()
     now = clock.SystemClock().now()
     managers = {one.id: str(one) for one in catalogue.records.managers()}
-    trouble = request.put_aside(catalogue, production.id, numbers) if ask.verb == request.Verb.RESET else {}
     with catalogue.write() as change:
         for number in numbers:
             run = change.run(production.id, number)
             assert run is not None  # runs of a production are never deleted
-            no = trouble.get(number) or request.refusal(request.Verb(ask.verb), run.state, run.attempt)
+            no = request.refusal(request.Verb(ask.verb), run.state, run.attempt)
             if not no and run.owner is not None and ask.verb != request.Verb.PRIORITY:
                 told.requests.append(change.ask(run, ask, now))
                 told.asked.setdefault(managers.get(run.owner, f"manager {run.owner}"), []).append(number)
                 continue
-            answer = "" if no else _settle(change, run, ask, now)
-            if no or not answer:
-                told.left.setdefault(no or "its outputs came into place this moment: once more", []).append(number)
+            if no:
+                told.left.setdefault(no, []).append(number)
+            elif run.state is runs.State.FINISHED:
+                told.resets[change.ask(run, ask, now)] = number
             else:
+                _settle(change, run, ask, now)
                 told.done.append(number)
     return told
 
 
-def _settle(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime.datetime) -> str:
-    """The answer; what moves nothing is written down nevertheless, for the history."""
+def _settle(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime.datetime) -> None:
+    """What moves nothing is written down nevertheless, for the history."""
     from production import request
     from production.catalogue import base
 
     answer = request.settle(change, run, ask, now)
     if ask.verb == request.Verb.PRIORITY:
         change.answer(base.Asked(change.ask(run, ask, now), run.production, run.run, run.owner, ask), answer, now)
-    return answer
 
 
-def _go_on(catalogue: sqlite.Database, production: runs.Production, verb: str) -> None:
-    """What is still asked of runs that nobody has; after a reset also of those that are based on it, and so on."""
+def _tell_resets(catalogue: sqlite.Database, told: _Told) -> None:
+    """How it went with the finished ones."""
     from production import request
 
-    based = {production.id}
-    for one in catalogue.productions():  # by id: a base is older than what is based on it
-        if one.base in based and verb == request.Verb.RESET:
-            based.add(one.id)
-        if one.id in based:
-            request.settle_open(catalogue, one.id, clock.SystemClock().now())
+    answers = catalogue.records.answers(told.resets)
+    for id_, number in told.resets.items():
+        _, answer = answers.get(id_, (number, f"{request.NO}it is written down, behind what was asked before"))
+        if answer.startswith(request.NO):
+            told.left.setdefault(answer.removeprefix(request.NO), []).append(number)
+        else:
+            told.done.append(number)
+    told.done.sort()
 
 
 def _say(given: argparse.Namespace, production: runs.Production, told: _Told, verb: str) -> None:
