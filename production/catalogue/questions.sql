@@ -142,9 +142,9 @@ SELECT coalesce(sum((c.not_before IS NULL OR c.not_before <= :now) AND EXISTS (
       AND d.dataset = coalesce(json_extract(w.value, '$[0]'), d.dataset)
       AND (json_extract(w.value, '$[1]') IS NULL OR d.tranche = json_extract(w.value, '$[1]'))))), 0), count(*)
   FROM (
-    SELECT * FROM (SELECT run, not_before FROM production_run
+    SELECT * FROM (SELECT run, not_before FROM production_run INDEXED BY run_claimable
       WHERE production = :production AND state = 'new' AND priority > :priority LIMIT :number)
-    UNION ALL SELECT * FROM (SELECT run, not_before FROM production_run
+    UNION ALL SELECT * FROM (SELECT run, not_before FROM production_run INDEXED BY run_claimable
       WHERE production = :production AND state = 'new' AND priority = :priority AND run < :run LIMIT :number)) AS c
 
 -- hands --

@@ -120,7 +120,9 @@ class Planted:
             .replace(str(self.campaign.directory), "DIR")
             .replace(os.uname().nodename, "HOST")
         )
-        text = re.sub(r"\b(by|user) " + me.partition("@")[0] + r"\b", r"\1 ME", text)
+        text = re.sub(
+            rf"\b(by )?{me.partition('@')[0]}\b(?(1)| holds)", lambda found: "by ME" if found[1] else "ME holds", text
+        )
         text = re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000", "DATE", text)
         text = re.sub(r"\b[\d.]+ (s|min|h)\b", "T", text)
         text = re.sub(r"\b[\d.]+ ([KMGT]iB|Bytes)\b", "SIZE", text)

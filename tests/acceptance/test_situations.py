@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import datetime
 import json
+import re
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from production.catalogue import base
+from production.catalogue import sqlite as catalogue
 from tests.acceptance import situations
+from tests.acceptance.campaign import Campaign
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +142,7 @@ run 8 of sim_v1 is new for T, attempt 1: program: exit 1: pedestals are missing
         "a person holds it",
         """
 run 9 of sim_v1 is held for T: held by ME: magnet was off
-  hold  root holds it
+  hold  ME holds it
   next  nothing until somebody releases it: production release --production=sim_v1 9
 """,
         failures=(
@@ -431,3 +438,72 @@ def test_nothing_else_is_found(
     assert [what for _, run, what in findings if run is None] == [f"stranger {name}" for name in STRANGERS]
     named = {(production, run) for production, run, _ in findings if run is not None}
     assert named == {place for place, situation in SITUATIONS.items() if situation.audit}
+
+
+# --- the quota -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lie", "quota", "then"),
+    [
+        ("exit", "can't be read, so nothing new is staged: mmlsquota -Y: exit 1: mmlsquota: 6027-533 the daemon is not running", "claimed when the quota can be read again"),
+        (
+            "hang",
+            "no answer in T; a manager waits longer for it",
+            "claimed in the next cycle of MANAGER-Full, if the disk has room for its files",
+        ),
+    ],
+)  # fmt: skip
+def test_a_quota_that_is_not_told(planted: situations.Planted, lie: str, quota: str, then: str) -> None:
+    """Asked by ``why`` itself, for ten seconds at most."""
+    campaign = planted.campaign
+    other = campaign.directory / f"quota-{lie}.json"
+    other.write_text(json.dumps({"hard": 10**9, "lie": lie}))
+    command = [campaign.python, "-m", "production", "why", "18", "--production=sim", "--config=full.toml"]
+    begun = time.monotonic()
+    result = campaign.begun(command, FAKE_QUOTA=str(other)).wait()
+    assert time.monotonic() - begun < 20
+    lines = planted.said(result).splitlines()
+    assert lines[2:] == [f"  quota   {quota}", f"  next    {then}"], str(result)
+
+
+# --- runs that there are not ---------------------------------------------------------------------------------------------
+
+SIM = """
+[programs.sim]
+script = "sim.sh"
+"""
+
+
+def refused(campaign: Campaign, *words: str) -> str:
+    result = campaign.product("why", *words)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1), str(result)
+    return result.err
+
+
+def test_nothing_is_there_yet(campaign: Campaign) -> None:
+    campaign.settings(SIM)
+    campaign.script("sim.sh", "")
+    assert "production.db is not there" in refused(campaign, "1")
+    campaign.ok("init", str(campaign.database))
+    assert "no productions yet; start one with run_production" in refused(campaign, "1")
+    assert "no productions yet; start one with run_production" in refused(campaign, "1", "--json")
+
+
+def test_a_fresh_production_and_runs_that_are_not_in_it(campaign: Campaign) -> None:
+    campaign.settings(SIM)
+    campaign.script("sim.sh", "")
+    campaign.begin("1-3")
+    campaign.ok("datasets", "add", "9", "--dataset=Al50", "--quality=silver")
+    with contextlib.closing(catalogue.Database(str(campaign.database))) as opened, opened.write() as change:
+        opening = base.Opening("sim", "v5", "gold", None, (), str(campaign.data), "anna")
+        change.open_production(opening, datetime.datetime.now(datetime.UTC))
+    head, *lines = campaign.ok("why", "2").out.splitlines()
+    assert re.fullmatch(r"run 2 of sim_v1 is new for \d+ s", head)
+    claim, _quota, following = (line.split(maxsplit=1) for line in lines)
+    assert claim == ["claim", "no manager is at work"]
+    assert following[1] == "nothing until somebody starts a manager: run_production --production=sim --version=1"
+    assert "run 4 is in no dataset; add it: production datasets add 4 --dataset=SET" in refused(campaign, "4")
+    assert "run 9 is in no production; it is in dataset Al50 (silver), and sim_v1 takes gold" in refused(campaign, "9")
+    assert "there is no production sim_v2; there are: sim_v1" in refused(campaign, "2", "--production=sim_v2")
+    assert "RUN is the number of a run" in refused(campaign, "two")
