@@ -440,6 +440,15 @@ def test_nothing_else_is_found(
     assert named == {place for place, situation in SITUATIONS.items() if situation.audit}
 
 
+def test_a_manager_that_sleeps_is_told_as_such(planted: situations.Planted) -> None:
+    lines = {
+        line.split()[0]: line.split("  ")[-1].strip()
+        for line in planted.said(planted.campaign.ok("managers")).splitlines()
+    }
+    assert (lines["MANAGER-Sleep"], lines["MANAGER-Lost"]) == ("stopped (Ctrl-Z?)", "no, its process is gone")
+    assert lines["MANAGER-Tape"] == "yes"
+
+
 # --- the quota -----------------------------------------------------------------------------------------------------------
 
 
