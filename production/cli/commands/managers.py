@@ -75,7 +75,7 @@ def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]
 
 def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
     """In words; ``lease``: seconds without a beat after which its claims lapse."""
-    from production import clock
+    from production import clock, process
 
     if one.stop is not None:
         return f"left {moment.age(one.stop, now)} ago"

@@ -196,12 +196,14 @@ def _job(batch: settings.Batch, attempt: facts.Attempt) -> tuple[str, bool]:
             seen = client.list({attempt.user}).get(attempt.job or "")
             if seen is None:
                 return "it isn't listed (any more); its witness or the accounting will tell", False
-            reason = seen.report.reason or client.reason(attempt.job or "")
+            pending = seen.report.phase is batches.Phase.PENDING
+            # Grid Engine's listing has letters only; to be asked for one job costs it more
+            reason = (client.reason(attempt.job or "") if pending else "") or seen.report.reason
     except errors.BatchError as trouble:
         return f"no answer: {trouble}", False
     where = f" on {seen.report.host}" if seen.report.host else ""
     told = f"{seen.report.phase}{where}" + (f" ({reason})" if reason else "")
-    return told, seen.report.phase is batches.Phase.PENDING
+    return told, pending
 
 
 def _local_job(attempt: facts.Attempt) -> str:
