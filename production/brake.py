@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 
 from production import run as runs
 from production import site
+from production.catalogue import base
 from production.journal import once, over
 
 
@@ -22,13 +24,21 @@ def on(here: site.Site) -> bool:
 def why(here: site.Site) -> str:
     """What brakes us, with an example and the mend; empty: nothing does."""
     number = here.settings.consecutive
-    ends = here.catalogue.last_ends(here.lease.owner, number)
+    text = alike(here.catalogue.last_ends(here.lease.owner, number), number, here.layout.below)
+    return f"{text}; nothing more is submitted: mend it, then start again" if text else ""
+
+
+def alike(ends: Sequence[base.End], number: int, below: Callable[[str], str] = str) -> str:
+    """What a manager's last ends have in common, if so many of different runs in a row failed for one cause; else empty.
+
+    ``below`` makes the path of a log short.
+    """
     causes = {end.cause for end in ends}
     if len(ends) < number or len(causes) != 1 or None in causes or len({end.run for end in ends}) < number:
         return ""
     last, cause = ends[0], runs.Cause(str(causes.pop()))
-    log = f"; log: {here.layout.below(last.log)}" if last.log else ""
+    log = f"; log: {below(last.log)}" if last.log else ""
     return (
         f"{number} runs in a row failed for the same cause ({cause}), the last was run {last.run} "
-        f"({last.message or cause}{log}); nothing more is submitted: mend it, then start again"
+        f"({last.message or cause}{log})"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeAlias
 
 from production import run as runs
 
@@ -99,6 +100,15 @@ class Input:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file that was ordered from the archive, and has not come."""
+
+    path: str
+    begun: bool
+    """The archive has answered: its size, or bytes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Written:
     """A file that a run wrote."""
 
@@ -168,6 +178,10 @@ class AtWork:
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.pid}"
+
+
+Choice: TypeAlias = tuple[str | None, int | None]
+"""Dataset and tranche that a manager takes; None: any."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

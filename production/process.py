@@ -33,12 +33,17 @@ def user() -> str:
 
 def start_ticks(pid: int) -> int | None:
     """Clock ticks between boot and the start of a living process, None if there is none (proc(5), stat field 22)."""
+    fields = _stat(pid)
+    return None if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What proc(5) says from the state on; nothing if there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+            return file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+        return []
 
 
 def myself() -> runs.Owner:
@@ -51,3 +56,9 @@ def seen_dead(owner: runs.Owner) -> bool:
     """Certain, and only then: same user (others may hide theirs from us), host and boot, and no such process."""
     here = owner.host == host() and owner.boot == boot_id() and owner.user == user()
     return here and start_ticks(owner.pid) != owner.ticks
+
+
+def seen_stopped(owner: runs.Owner) -> bool:
+    """Whether a process of this machine was told to wait (Ctrl-Z, SIGSTOP), and is there still."""
+    fields = _stat(owner.pid) if owner.host == host() and owner.boot == boot_id() else []
+    return bool(fields) and fields[0] == b"T" and int(fields[19]) == owner.ticks

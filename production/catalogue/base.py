@@ -218,6 +218,10 @@ class Records(Protocol):
 
     def inputs(self, production: int, run: int) -> list[facts.Input]: ...
 
+    def ordered_with(self, path: str) -> list[facts.Transfer]:
+        """Files on their way, with this one, to the manager that brings it."""
+        ...
+
     def outputs(self, production: int, run: int) -> list[facts.Written]: ...
 
     def asides(self, production: int, run: int) -> list[facts.Aside]: ...
@@ -288,8 +292,15 @@ class Records(Protocol):
         """Those at work, or all, the newest first, so many at most."""
         ...
 
-    def ahead(self, production: int, row: facts.Row, now: datetime.datetime, number: int = 100_000) -> int:
-        """New runs that are claimed before this one, so many at most."""
+    def ahead(
+        self,
+        production: int,
+        row: facts.Row,
+        choices: Sequence[facts.Choice],
+        now: datetime.datetime,
+        number: int = 10_000,
+    ) -> tuple[int, bool]:
+        """New runs that are claimed before this one by whoever takes these; and whether so many suffice to count all."""
         ...
 
     def hands(self, production: int) -> dict[int, dict[runs.State, int]]:

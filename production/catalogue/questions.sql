@@ -67,6 +67,11 @@ SELECT i.path, i.source, coalesce(i.bytes, t.size), i.ours, i.come, t.bytes, t.s
   LEFT JOIN transfer AS t ON t.path = i.path LEFT JOIN manager AS m ON m.id = t.manager
   WHERE i.production = :production AND i.run = :run ORDER BY i.path
 
+-- ordered_with --
+-- Files that have not come of the manager that brings this one: path, whether the archive has answered.
+SELECT o.path, o.size IS NOT NULL OR o.bytes > 0 FROM transfer AS t JOIN transfer AS o ON o.manager = t.manager
+  WHERE t.path = :path ORDER BY o.path
+
 -- outputs --
 -- What a run wrote, in place or on its way there.
 SELECT name, attempt, path, bytes, checksum, recorded, deleted FROM output
@@ -130,10 +135,17 @@ SELECT m.id, m.user, m.host, m.pid, m.boot, m.ticks, p.program || '_v' || p.vers
 SELECT p.id, p.user, p.closed_by, p.closed_why FROM productions AS p ORDER BY p.id
 
 -- ahead --
--- New runs that are claimed before one with this priority and number; no more than so many are counted.
-SELECT count(*) FROM (SELECT 1 FROM production_run
-  WHERE production = :production AND state = 'new' AND (not_before IS NULL OR not_before <= :now)
-    AND (priority > :priority OR priority = :priority AND run < :run) LIMIT :number)
+-- New runs that are claimed before one with this priority and number by whoever takes these datasets and tranches (null:
+-- any): how many, of how many that were looked at. No more than so many are, of either kind.
+SELECT coalesce(sum((c.not_before IS NULL OR c.not_before <= :now) AND EXISTS (
+    SELECT 1 FROM json_each(:choices) AS w WHERE w.value = '[null,null]' OR EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = c.run
+      AND d.dataset = coalesce(json_extract(w.value, '$[0]'), d.dataset)
+      AND (json_extract(w.value, '$[1]') IS NULL OR d.tranche = json_extract(w.value, '$[1]'))))), 0), count(*)
+  FROM (
+    SELECT * FROM (SELECT run, not_before FROM production_run INDEXED BY run_claimable
+      WHERE production = :production AND state = 'new' AND priority > :priority LIMIT :number)
+    UNION ALL SELECT * FROM (SELECT run, not_before FROM production_run INDEXED BY run_claimable
+      WHERE production = :production AND state = 'new' AND priority = :priority AND run < :run LIMIT :number)) AS c
 
 -- hands --
 -- What managers have: manager, state, how many.

@@ -98,6 +98,9 @@ class Records:
         rows = self._ask(_SQL.inputs, production=production, run=run)
         return [facts.Input(*_with_flag(row, 3)) for row in rows]
 
+    def ordered_with(self, path: str) -> list[facts.Transfer]:
+        return [facts.Transfer(other, bool(begun)) for other, begun in self._ask(_SQL.ordered_with, path=path)]
+
     def outputs(self, production: int, run: int) -> list[facts.Written]:
         return [facts.Written(*row) for row in self._ask(_SQL.outputs, production=production, run=run)]
 
@@ -199,9 +202,17 @@ class Records:
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         return [facts.AtWork(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]
 
-    def ahead(self, production: int, row: facts.Row, now: datetime.datetime, number: int = 100_000) -> int:
+    def ahead(
+        self,
+        production: int,
+        row: facts.Row,
+        choices: Sequence[facts.Choice],
+        now: datetime.datetime,
+        number: int = 10_000,
+    ) -> tuple[int, bool]:
         values = {"production": production, "priority": row.priority, "run": row.run, "now": clock.text(now)}
-        return int(self._ask(_SQL.ahead, **values, number=number)[0][0])
+        [(found, looked)] = self._ask(_SQL.ahead, **values, choices=json.dumps(choices), number=number)
+        return found, looked < number
 
     def hands(self, production: int) -> dict[int, dict[runs.State, int]]:
         found: dict[int, dict[runs.State, int]] = {}

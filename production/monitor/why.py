@@ -1,59 +1,24 @@
-"""Why a run is where it is, and what will happen next: one line a layer. Pure: in comes what is known, out go lines.
+"""Why a run is where it is: what is said by every layer that it meets. Pure: in comes what is known, out go lines.
 
-The command ``production why`` gathers what is known; so will the dashboard.
+The last line is what will be next: ``sequel``. The command ``production why`` gathers what is known.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from production import clock, facts
+from production import facts
 from production import run as runs
 from production.journal import count, span
+from production.monitor import known as knowns
+from production.monitor import sequel
 
 State = runs.State
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Known:
-    """All that is known of a run and of what it depends on. What nobody could tell is None or empty."""
-
-    now: datetime.datetime
-    production: runs.Production
-    opened: facts.Opened
-    row: facts.Row
-    attempts: Sequence[facts.Attempt]
-    inputs: Sequence[facts.Input]
-    requests: Sequence[facts.Request]
-    outputs: Sequence[facts.Written]
-    managers: Sequence[facts.AtWork]
-    """Those of its production that have not left."""
-    dead: frozenset[int]
-    """Ids of those that are seen dead from here."""
-    in_hand: dict[int, dict[State, int]]
-    """{manager: runs it has in each state}."""
-    lease: float
-    """Seconds."""
-    limit: int
-    """Failures after which a run is not tried again."""
-    base: tuple[runs.Production, facts.Row] | None = None
-    """Its base run."""
-    ahead: int | None = None
-    """New runs that go before it."""
-    last_words: str = ""
-    """Of the last manager that has left."""
-    datasets: frozenset[tuple[str, int | None]] = frozenset()
-    """(dataset, tranche) that the run is in."""
-    room: str = ""
-    """What the quota says; ``full`` if it says no."""
-    full: bool = False
-    job: str = ""
-    """What the batch system says of its job."""
-    touch: str = ""
-    """Whose files its job wrote, if they are not to be moved by its manager's user."""
+MANAGERS = 3
+"""So many are named at most."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,291 +29,187 @@ class Line:
     text: str
 
 
-def headline(known: Known) -> str:
+def headline(known: knowns.Known) -> str:
     """What state it is in, since when, and the last word about it."""
     row = known.row
     attempt = f", attempt {row.attempt}" if row.attempt else ""
     why = f": {row.why}" if row.why else ""
-    return f"run {row} of {known.production.name} is {row.state} for {_ago(known, row.since)}{attempt}{why}"
+    return f"run {row} of {known.production.name} is {row.state} for {known.ago(row.since)}{attempt}{why}"
 
 
-def explain(known: Known) -> list[Line]:
+def explain(known: knowns.Known) -> list[Line]:
     """The layers that say something, in the order in which a run meets them; the last line is what will be next."""
     lines = [line for layer in _LAYERS for line in layer(known)]
-    return [*lines, Line("next", _next(known))]
+    return [*lines, Line("next", sequel.tell(known))]
 
 
-def _request(known: Known) -> Iterator[Line]:
+def _request(known: knowns.Known) -> Iterator[Line]:
     for request in known.requests:
         if request.answered is None:
             why = f" ({request.why})" if request.why else ""
             yield Line(
                 "request",
-                f"{request.verb}, asked by {request.user}{why} {_ago(known, request.at)} ago, is not answered: {_answers(known)}",
+                f"{request.verb}, asked by {request.user} {known.ago(request.at)} ago{why}, is not answered yet",
             )
 
 
-def _answers(known: Known) -> str:
-    owner = _owner(known)
-    if owner is None:
-        return "the next manager or request does it"
-    if owner.id in known.dead:
-        return f"its manager {owner} is dead; the next one does it"
-    return (
-        f"{owner} does it in its next cycle"
-        if not _silent(known, owner)
-        else f"{owner} is silent; done when its lease lapses"
-    )
-
-
-def _closed(known: Known) -> Iterator[Line]:
+def _closed(known: knowns.Known) -> Iterator[Line]:
     if known.production.stop is not None and known.row.state is not State.FINISHED:
         by = f" by {known.opened.closed_by}" if known.opened.closed_by else ""
         why = f" ({known.opened.closed_why})" if known.opened.closed_why else ""
         yield Line(
             "production",
-            f"{known.production.name} is closed{by}{why} for {_ago(known, known.production.stop)}: nothing more of it is claimed",
+            f"{known.production.name} was closed{by}{why} {known.ago(known.production.stop)} ago: nothing more of it is claimed",
         )
 
 
-def _hold(known: Known) -> Iterator[Line]:
+def _stuck(known: knowns.Known) -> Iterator[Line]:
+    """Held, or failed for good."""
     row = known.row
     if row.state is State.HELD:
-        who = f"by {row.asked_by}" if row.asked_by else "by its manager"
-        yield Line("hold", f"held {who} for {_ago(known, row.since)}; it wants a human")
-    if row.state is State.FAILED:
-        if row.asked_by:
-            yield Line("attempts", f"ended by {row.asked_by}")
-        else:
-            yield Line("attempts", f"{count(row.failures, 'failure')} of {known.limit}: not tried again")
-        last = next((attempt for attempt in reversed(known.attempts) if attempt.elog), None)
-        if last is not None:
+        yield Line("hold", f"{row.asked_by} holds it" if row.asked_by else "its manager holds it: it wants a person")
+    if row.state is State.FAILED and row.asked_by:
+        yield Line("attempts", f"ended by {row.asked_by}")
+    elif row.state is State.FAILED:
+        # less than the limit, if a retry would have been in vain, or the limit was another
+        of = f" of {known.limit}" if row.failures >= known.limit else ""
+        yield Line("attempts", f"{count(row.failures, 'failure')}{of}: not tried again")
+    if row.state in (State.HELD, State.FAILED):
+        last = known.attempts[-1] if known.attempts else None
+        if last is not None and last.submitted and last.elog:
             yield Line("log", f"of attempt {last.attempt}: {last.elog}")
 
 
-def _base(known: Known) -> Iterator[Line]:
-    if known.base is None or known.row.state is not State.WAITING:
+def _base(known: knowns.Known) -> Iterator[Line]:
+    if known.base is None or not (known.row.state is State.WAITING or known.lacks_base):
         return
     production, row = known.base
     why = f": {row.why}" if row.why and row.state in (State.FAILED, State.HELD) else ""
-    yield Line("base run", f"run {row} of {production.name} is {row.state} for {_ago(known, row.since)}{why}")
+    yield Line("base run", f"run {row} of {production.name} is {row.state} for {known.ago(row.since)}{why}")
 
 
-def _back_off(known: Known) -> Iterator[Line]:
+def _back_off(known: knowns.Known) -> Iterator[Line]:
     row = known.row
-    if row.state is State.NEW and row.not_before is not None and _left(known, row.not_before) > 0:
+    if row.state is State.NEW and row.not_before is not None and known.until(row.not_before) > 0:
         last = f"failure {row.failures} of {known.limit}" if row.failures else f"attempt {row.attempt} did not count"
         yield Line(
-            "back-off", f"{last}; tried again in {span(_left(known, row.not_before))}, at {_local(row.not_before)}"
+            "back-off",
+            f"{last}; not tried again before {knowns.local(row.not_before)}, in {span(known.until(row.not_before))}",
         )
 
 
-def _claim(known: Known) -> Iterator[Line]:
-    row = known.row
+def _claim(known: knowns.Known) -> Iterator[Line]:
+    row, owner = known.row, known.owner
     if row.state in runs.IN_FLIGHT:
-        owner = _owner(known)
-        yield Line(
-            "claim", f"{owner}, {_alive(known, owner)}" if owner else f"manager {row.owner}, of which nothing is known"
-        )
-    if row.state is not State.NEW:
+        who = f"{owner}, which {known.trouble(owner) or 'is at work'}" if owner else f"manager {row.owner}"
+        yield Line("claim", who)
+    if row.state is not State.NEW or known.closed:
         return
-    takers = [manager for manager in _living(known) if _takes(known, manager)]
-    if not _living(known):
-        dead = [manager for manager in known.managers if manager.id in known.dead]
-        yield Line("claim", "no manager is at work" + (f"; {dead[0]} is dead" if dead else ""))
-    elif not takers:
+    if not known.living:
+        idle = [f"; {manager} {known.trouble(manager)}" for manager in known.managers[:MANAGERS]]
+        yield Line("claim", f"no manager is at work{''.join(idle)}")
+        if not known.managers and known.last_words not in ("", "done", "stopped"):
+            yield Line("brake", f"its last manager stopped: {known.last_words}")
+    elif not known.takers:
+        more = f"; and {len(known.living) - MANAGERS} more" if len(known.living) > MANAGERS else ""
         yield Line(
             "claim",
-            f"no manager takes it: {'; '.join(f'{manager} takes {_chosen(manager)}' for manager in _living(known))}",
+            f"no manager takes it: {'; '.join(f'{manager} takes {_chosen(manager)}' for manager in known.living[:MANAGERS])}{more}",
         )
-    elif known.ahead:
-        yield Line(
-            "claim", f"{count(known.ahead)} go before it, by priority and number; it has priority {row.priority}"
-        )
-    if not _living(known) and known.last_words not in ("", "done", "stopped"):
-        yield Line("brake", f"its last manager stopped: {known.last_words}")
+    elif known.ahead or not known.counted:
+        many = count(known.ahead) if known.counted else f"{known.ahead:,} runs and more"
+        go = "goes" if known.counted and known.ahead == 1 else "go"
+        yield Line("claim", f"{many} {go} before it, by priority (it has {row.priority}) and number")
 
 
-def _limits(known: Known) -> Iterator[Line]:
+def _brake(known: knowns.Known) -> Iterator[Line]:
+    if known.row.state is State.NEW and not known.closed:
+        for manager in known.takers:
+            if manager.id in known.brakes:
+                yield Line("brake", f"{manager} takes nothing more: {known.brakes[manager.id]}")
+
+
+def _limits(known: knowns.Known) -> Iterator[Line]:
     """Places that are taken."""
-    if known.row.state is State.NEW:
-        takers = [manager for manager in _living(known) if _takes(known, manager)]
-    elif known.row.state in (State.CLAIMED, State.STAGED):
-        takers = [manager for manager in known.managers if manager.id == known.row.owner]
-    else:
-        return
-    for manager in takers:
-        hands = known.in_hand.get(manager.id, {})
-        jobs, whole = hands.get(State.SUBMITTING, 0) + hands.get(State.SUBMITTED, 0), sum(hands.values())
-        if known.row.state is State.NEW:
-            yield Line(
-                "limits", f"{manager} has {whole} of {(manager.nproc or 0) + (manager.nprep or 0)} runs (nproc + nprep)"
-            )
-        else:
-            yield Line("limits", f"{manager} has {jobs} of {manager.nproc} jobs (nproc)")
+    if known.row.state is State.NEW and not known.closed:
+        for manager in [one for one in known.takers if one.id not in known.brakes][:MANAGERS]:
+            has, most = known.whole(manager)
+            yield Line("limits", f"{manager} has {has} of {most} runs (nproc + nprep)")
+    elif known.row.state is State.STAGED and known.owner is not None:
+        has, most = known.jobs(known.owner)
+        yield Line("limits", f"{known.owner} has {has} of {most} jobs (nproc)")
 
 
-def _archive(known: Known) -> Iterator[Line]:
+def _archive(known: knowns.Known) -> Iterator[Line]:
     if known.row.state is not State.CLAIMED:
         return
     for one in known.inputs:
-        if one.come is not None:
-            continue
-        if one.begun is None:
-            yield Line("archive", f"{one.source} is not ordered yet: other files come first, or there is no room")
-        elif not one.so_far:
-            yield Line("archive", f"{one.source}: no byte for {_ago(known, one.begun)} (a tape?)")
-        else:
-            share = f"{100 * one.so_far // one.bytes} %" if one.bytes else f"{one.so_far:,} bytes"
-            yield Line("archive", f"{one.source}: {share} in {_ago(known, one.begun)}")
+        if one.come is None:
+            yield Line("archive", f"{one.source}: {_far(known, one)}")
     if not known.inputs:
         yield Line("archive", "its input is not ordered yet: other files come first, or there is no room")
 
 
-def _quota(known: Known) -> Iterator[Line]:
-    if known.room and known.row.state in (State.NEW, State.CLAIMED, State.STAGED):
-        yield Line("quota", known.room)
+def _far(known: knowns.Known, one: facts.Input) -> str:
+    """How far an input is that has not come."""
+    if one.begun is None:
+        return "it is not ordered yet: other files come first, or there is no room"
+    if one.so_far:
+        share = f"{100 * one.so_far // one.bytes} %" if one.bytes else f"{one.so_far:,} bytes"
+        return f"{share} in {known.ago(one.begun)}"
+    ordered = known.transfers.get(one.path, ())
+    busy = sum(other.begun for other in ordered if other.path != one.path)
+    if busy >= known.at_a_time and not any(mine.begun for mine in ordered if mine.path == one.path):
+        return f"ordered {known.ago(one.begun)} ago; others come first, {known.at_a_time} at a time (archive.transfers)"
+    return f"no byte for {known.ago(one.begun)} (a tape?)"
 
 
-def _batch_system(known: Known) -> Iterator[Line]:
+def _quota(known: knowns.Known) -> Iterator[Line]:
+    hungry = known.row.state in (State.CLAIMED, State.STAGED) or (known.row.state is State.NEW and not known.closed)
+    if known.quota and hungry:
+        yield Line("quota", known.quota)
+
+
+def _batch_system(known: knowns.Known) -> Iterator[Line]:
     row = known.row
     last = known.attempts[-1] if known.attempts else None
     if row.state is State.SUBMITTING:
         yield Line("batch system", "it has not told the job's number: the job is looked for by the submission's name")
     elif row.state is State.SUBMITTED and last is not None:
-        since = f" for {_ago(known, last.submitted)}" if last.submitted else ""
-        yield Line(
-            "batch system",
-            f"job {last.job} of {last.batch}{since}: {known.job or 'nothing can be told of it from here'}",
-        )
+        since = f" for {known.ago(last.submitted)}" if last.submitted else ""
+        said = known.job or "nothing can be told of it from here"
+        yield Line("batch system", f"job {last.job} of {last.batch}{since}: {said}")
     elif row.state is State.ENDED:
         told = (
-            f"{known.touch} has to start a manager: its job wrote files that {_owner(known) or 'its manager'} may not move"
+            f"its job, of {known.touch}, wrote files that {known.owner or 'its manager'} may not move"
             if known.touch
             else "its job has ended; its outputs are looked at"
         )
         yield Line("outputs", told)
 
 
-def _finished(known: Known) -> Iterator[Line]:
-    if known.row.state is State.FINISHED:
-        for one in known.outputs:
-            if one.recorded and not one.deleted:
-                yield Line("output", f"{one.name}: {one.path}")
+def _finished(known: knowns.Known) -> Iterator[Line]:
+    if known.row.state is not State.FINISHED:
+        return
+    lost = known.lost
+    for one in known.outputs:
+        if one.deleted:
+            yield Line("output", f"{one.name}: {one.path} was removed, which is recorded")
+        elif one.recorded:
+            yield Line("output", f"{one.name}: {one.path}{_unlike(known, one) if one in lost else ''}")
 
 
-_LAYERS = (_request, _closed, _hold, _base, _back_off, _claim, _limits, _archive, _quota, _batch_system, _finished)
+def _unlike(known: knowns.Known, one: facts.Written) -> str:
+    now = known.files[one.path]
+    return " is not there" if now is None else f" has {now:,} bytes, and was recorded with {one.bytes:,}"
 
 
-def _next(known: Known) -> str:
-    row = known.row
-    if any(request.answered is None for request in known.requests):
-        return "what was asked, as soon as it is answered"
-    if known.production.stop is not None and row.state not in (*runs.IN_FLIGHT, State.FINISHED):
-        return f"nothing; to open it again: production close --undo --production={known.production.name}"
-    if row.state in runs.IN_FLIGHT:
-        return _next_in_hand(known)
-    if row.state is State.NEW:
-        return _next_claim(known)
-    if row.state is State.WAITING:
-        return _next_waiting(known)
-    return {
-        State.HELD: "nothing until somebody releases it: production release",
-        State.FAILED: "nothing until somebody wants it tried again: production retry",
-        State.FINISHED: "nothing; it is done. To do it again: production reset",
-    }[row.state] + f" --production={known.production.name} {row.run}"
-
-
-def _next_waiting(known: Known) -> str:
-    if known.base is None:
-        return "nothing: its base run is not there"
-    production, base = known.base
-    if base.state is State.FAILED:
-        return f"nothing until its base run is tried again: production retry --production={production.name} {base.run}"
-    if base.state is State.HELD:
-        return f"nothing until its base run is released: production release --production={production.name} {base.run}"
-    return (
-        f"it is new when its base run is finished; about that: production why --production={production.name} {base.run}"
-    )
-
-
-def _next_claim(known: Known) -> str:
-    row, living = known.row, _living(known)
-    start = f"run_production --production={known.production.program} --version={known.production.version}"
-    if not living:
-        return f"nothing until somebody starts a manager: {start}"
-    if not any(_takes(known, manager) for manager in living):
-        return f"nothing until a manager takes its dataset: {start}"
-    if row.not_before is not None and _left(known, row.not_before) > 0:
-        return f"claimed in {span(_left(known, row.not_before))} or later, when there is a place"
-    if known.full:
-        return "claimed when there is room"
-    return "claimed when there is a place" if known.ahead else "claimed in a manager's next cycle, if there is a place"
-
-
-def _next_in_hand(known: Known) -> str:
-    owner = _owner(known)
-    if owner is not None and owner.id in known.dead:
-        return "the next manager of this production takes over"
-    if owner is not None and _silent(known, owner):
-        lapses = known.lease - (known.now - clock.instant(owner.beat)).total_seconds()
-        when = f"in {span(lapses)}" if lapses > 0 else "soon"
-        return f"if {owner} stays silent, another manager takes over {when}"
-    return {
-        State.CLAIMED: "staged when its input is here",
-        State.STAGED: "submitted when there is room, and a place among its manager's jobs",
-        State.SUBMITTING: "submitted when its job is found, or new again when it is certain that there is none",
-        State.SUBMITTED: "ended when its job is seen gone",
-        State.ENDED: f"finished when {known.touch} has a manager at work"
-        if known.touch
-        else "finished when its outputs are in place",
-    }[known.row.state]
-
-
-def _owner(known: Known) -> facts.AtWork | None:
-    return next((manager for manager in known.managers if manager.id == known.row.owner), None)
-
-
-def _living(known: Known) -> list[facts.AtWork]:
-    return [manager for manager in known.managers if manager.id not in known.dead and not _silent(known, manager)]
-
-
-def _silent(known: Known, manager: facts.AtWork) -> bool:
-    """By the clocks of two machines: for people, not for leases."""
-    return (known.now - clock.instant(manager.beat)).total_seconds() > known.lease / 2
-
-
-def _alive(known: Known, manager: facts.AtWork) -> str:
-    if manager.id in known.dead:
-        return "which is dead"
-    ago = (known.now - clock.instant(manager.beat)).total_seconds()
-    return f"silent for {span(ago)}" if _silent(known, manager) else "at work"
-
-
-def _takes(known: Known, manager: facts.AtWork) -> bool:
-    """Whether the run is among those that the manager was started for."""
-    datasets, tranches = json.loads(manager.datasets), json.loads(manager.tranches)
-    if not datasets and not tranches:
-        return True
-    return any(
-        (not datasets or name in datasets) and (not tranches or part in tranches) for name, part in known.datasets
-    )
+_LAYERS = (
+    _request, _closed, _stuck, _base, _back_off, _claim, _brake, _limits, _archive, _quota, _batch_system, _finished,
+)  # fmt: skip
 
 
 def _chosen(manager: facts.AtWork) -> str:
     datasets, tranches = json.loads(manager.datasets), json.loads(manager.tranches)
     words = [f"dataset {name}" for name in datasets] + [f"tranche {number}" for number in tranches]
     return f"only {', '.join(words)}" if words else "all"
-
-
-def _ago(known: Known, instant: str) -> str:
-    return span(max(0.0, -_left(known, instant)))
-
-
-def _left(known: Known, instant: str) -> float:
-    """Seconds until then."""
-    return (clock.instant(instant) - known.now).total_seconds()
-
-
-def _local(instant: str) -> str:
-    return clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")

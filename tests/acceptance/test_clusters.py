@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import re
 import threading
 
 import pytest
@@ -109,6 +111,33 @@ def test_a_job_that_somebody_deletes(ground: Ground, when: str) -> None:
     manager.stop(seconds=120)
     ground.until_empty()
     assert ground.campaign.letters("sim_v1") == "N"
+
+
+@pytest.mark.feature("AC-28")
+def test_why_tells_the_reason_for_which_a_job_waits(ground: Ground) -> None:
+    """In the cluster's own words; and that it runs, when it does."""
+    campaign(ground, "echo $1 >>@/began; sleep 600")
+    ground.block()
+    theirs = ground.queue()
+    manager = ground.start("--new=t")
+    ground.submitted(1)
+    reason = {"slurm": r"pending \((Resources|Priority|None)\)", "sge": r"pending \(.+ .+\)"}[ground.system]
+    lines = why(ground)
+    assert re.fullmatch(rf"job [0-9._]+ of {ground.system} for [0-9]+ s: ({reason})", lines["batch system"]), lines
+    assert lines["next"] == "its job starts when the batch system has a place for it"
+    ground.delete(*theirs)
+    until(ground.began.exists, "the job runs")
+    lines = why(ground)
+    assert re.search(r": running on \S+", lines["batch system"]), lines
+    assert lines["next"] == "its outputs are looked at when its job has ended"
+    manager.stop(seconds=120)
+    ground.until_empty()
+
+
+def why(ground: Ground) -> dict[str, str]:
+    """{layer: what it says} of run 1."""
+    said = ground.campaign.ok("why", "1", "--json", user=ground.user).out
+    return {line["layer"]: line["text"] for line in json.loads(said)["layers"]}
 
 
 @pytest.mark.feature("AC-21")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pathlib
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,11 +34,18 @@ Asked = Callable[..., tuple[str, int]]
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Asked:
-    """Asks a command; its answer, and how many megabytes it has read for that."""
+def database(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A million runs, with settings beside."""
     directory = tmp_path_factory.mktemp("million")
     million.build(str(directory / "production.db"))
-    (directory / "production.toml").write_text('database = "production.db"\n')
+    (directory / "production.toml").write_text('database = "production.db"\ndata = "."\n')
+    return directory / "production.db"
+
+
+@pytest.fixture(scope="module")
+def ask(database: pathlib.Path) -> Asked:
+    """Asks a command; its answer, and how many megabytes it has read for that."""
+    directory = database.parent
 
     def asked(*arguments: str) -> tuple[str, int]:
         done = subprocess.run(
@@ -65,6 +74,10 @@ QUICK: dict[str, Callable[[Any], object]] = {
     "runs state:new --limit=3": lambda found: {run["state"] for run in found} == {"new"},
     "runs dataset:Al999": lambda found: found == [],
     "show 3333": lambda found: [len(found["attempts"]), found["cause"]] == [3, "memory"],
+    "why 1": lambda found: found["state"] == "finished",
+    "why 3333": lambda found: "3 failures of 3" in found["layers"][0]["text"],
+    "why 600400": lambda found: "has been silent" in found["layers"][0]["text"],
+    "why 999999": lambda found: found["state"] == "new",
     "managers": lambda found: found[0]["runs"] == million.FLYING - 1,
     "productions": lambda found: found[0]["runs"] == 1_000_000,
     "why 3333": lambda found: [found["state"], found["layers"][-1]["layer"]] == ["failed", "next"],
@@ -97,6 +110,36 @@ def test_people_need_not_wait_longer(ask: Asked, command: str) -> None:
     assert read < MEGABYTES
 
 
+CHOSEN = {"[]": 399_498, '["Al200"]': 79_900}
+"""{datasets that a manager takes: how many of them are new and go before run 999,999, about}."""
+
+
+@pytest.mark.parametrize("datasets", CHOSEN)
+@pytest.mark.parametrize("run", [999_999, 600_404])
+def test_why_a_run_is_not_claimed_yet(ask: Asked, database: pathlib.Path, run: int, datasets: str) -> None:
+    """The last of 400,000 and the first: with a manager at work that takes it."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute(
+        "INSERT INTO manager (id, user, host, boot, pid, ticks, production, batch, nproc, nprep, datasets, start, beat_at)"
+        " VALUES (2, 'mu', 'elsewhere', 'boot', 4712, 1, 1, 'slurm', 400, 50, ?, ?, ?)", (datasets, now, now),
+    )  # fmt: skip
+    try:
+        said, read = ask("why", str(run), "--json")
+    finally:
+        connection.execute("DELETE FROM manager WHERE id = 2")
+        connection.close()
+    layers = json.loads(said)["layers"]
+    if run == 999_999:
+        found = re.fullmatch(r"([\d,]+) runs and more go before it, .*", layers[0]["text"])
+        assert found, said
+        assert 1000 < int(found[1].replace(",", "")) < CHOSEN[datasets]
+        assert layers[-1]["text"] == "claimed when those before it are, and there is a place again"
+    else:
+        assert layers[-1]["text"].startswith("claimed in the next cycle of mu@elsewhere:4712")
+    assert read < MEGABYTES
+
+
 def test_the_counts_of_an_instant_are_those_of_the_history(ask: Asked) -> None:
     """Run n begins n/2 seconds after the start, and ends a minute later."""
     [status] = json.loads(ask("status", "--at=2026-11-02T08:30:00Z", "--json")[0])
@@ -107,8 +150,6 @@ def test_the_counts_of_an_instant_are_those_of_the_history(ask: Asked) -> None:
 
 def test_the_builder_agrees_with_the_triggers(tmp_path: pathlib.Path) -> None:
     """A small one: what is counted is what is there."""
-    import sqlite3
-
     path = tmp_path / "small.db"
     million.build(str(path), 3000)
     connection = sqlite3.connect(path)

@@ -207,6 +207,38 @@ def test_one_is_killed_and_the_other_takes_over(shared: Campaign, users: tuple[U
     shared.nothing_in_hands()
 
 
+def test_why_tells_whose_files_are_waited_for(shared: Campaign, users: tuple[User, User]) -> None:
+    """Her manager is killed, his follows her job to its end: what that wrote is hers alone, until she comes back."""
+    alice, bob = users
+    started, gate = shared.pipe("started"), shared.pipe("gate")
+    begin(shared, alice)
+    first = shared.start("--production=ana", "--new=t", "--nproc=1", "--nprep=0", user=alice)
+    assert started.take(1) == ["1 rpalice"]
+    query = "SELECT state FROM production_run WHERE run = 1"
+    until(lambda: shared.one(query) == "submitted", "its manager has written that down")
+    first.kill()
+    second = shared.start("--production=ana", "--nproc=1", "--nprep=0", user=bob)
+    second.wait_for("Following 1 run of manager 1")
+    [place] = shared.data.glob("work/*/00001.1/out/tree")
+    place.chmod(0o755)
+    gate.give(2)  # another job of his waits, too
+    second.wait_for("Run 1 waits for rpalice")
+    _, *lines = shared.ok("why", "1", user=bob).out.splitlines()
+    who = f"rpbob@{os.uname().nodename}:{second.pid}"
+    assert lines == [
+        f"  claim    {who}, which is at work",
+        f"  outputs  its job, of rpalice, wrote files that {who} may not move",
+        "  next     finished when rpalice starts a manager, too: run_production --production=ana --version=1",
+    ]
+    third = shared.start("--production=ana", "--nproc=1", "--nprep=0", user=alice)
+    gate.give(24)
+    for manager in (second, third):
+        result = manager.wait()
+        assert result.code == 0, str(result)
+    assert shared.letters("ana_v1") == "F" * 12
+    assert (shared.data / "tree/v1/tree00001.txt").owner() == "rpalice"
+
+
 def test_a_directory_without_setgid_gets_an_advice(shared: Campaign, users: tuple[User, User]) -> None:
     alice, bob = users
     shared.pipe("started")

@@ -82,7 +82,7 @@ def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]
 
 def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
     """In words; ``lease``: seconds without a beat after which its claims lapse."""
-    from production import clock
+    from production import clock, process
 
     if one.stop is not None:
         return f"left {moment.age(one.stop, now)} ago"
@@ -90,6 +90,8 @@ def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
         return f"found dead {moment.age(one.lapsed, now)} ago"
     alive = _alive(one)
     if alive is not None:
+        if alive and process.seen_stopped(runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)):
+            return "stopped (Ctrl-Z?)"
         return "yes" if alive else "no, its process is gone"
     # Its beat is by its own clock, which may be wrong: it is no proof.
     beats = (now - clock.instant(one.beat)).total_seconds() <= lease

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from production.cli import asking, options
 if TYPE_CHECKING:
     from production import facts
     from production.catalogue import sqlite
-    from production.monitor import why
+    from production.monitor import known as knowns
 
 PATIENCE = 10.0
 """Seconds that a quota or a batch system may take to answer."""
@@ -59,41 +60,86 @@ def _command(given: argparse.Namespace) -> int:
 
 def _known(
     catalogue: sqlite.Database, chosen: settings.Settings, production: runs.Production, row: facts.Row
-) -> why.Known:
-    from production.monitor import why
+) -> knowns.Known:
+    from production.monitor import known as knowns
 
     records, now = catalogue.records, clock.SystemClock().now()
-    managers = [one for one in records.managers() if one.production == production.name]
+    managers = _managers(catalogue, production, row)
     attempts = records.attempts(production.id, row.run)
-    room, full = _room(chosen, production, row)
+    inputs = records.inputs(production.id, row.run)
+    outputs = records.outputs(production.id, row.run)
+    quota, no_room = _room(chosen, production, row)
+    job, pending = "", False
+    if attempts and row.state is runs.State.SUBMITTED:
+        job, pending = _job(chosen.batch, attempts[-1])
     program = chosen.programs.get(production.program)
-    return why.Known(
+    found = knowns.Known(
         now=now,
         production=production,
         opened=records.opened()[production.id],
         row=row,
         attempts=attempts,
-        inputs=records.inputs(production.id, row.run),
+        inputs=inputs,
         requests=records.requests(production.id, row.run),
-        outputs=records.outputs(production.id, row.run),
+        outputs=outputs,
         managers=managers,
-        dead=frozenset(one.id for one in managers if _dead(one)),
-        in_hand=records.hands(production.id),
         lease=chosen.lease,
         limit=program.retry.limit if program else settings.Retry().limit,
+        in_hand=records.hands(production.id),
+        dead=frozenset(one.id for one in managers if process.seen_dead(_owner(one))),
+        asleep=frozenset(one.id for one in managers if process.seen_stopped(_owner(one))),
+        brakes=_brakes(catalogue, chosen, managers) if row.state is runs.State.NEW else {},
         base=_base(catalogue, production, row),
-        ahead=records.ahead(production.id, row, now) if row.state is runs.State.NEW else None,
         last_words=catalogue.last_words(production.id),
         datasets=frozenset((name, tranche) for name, tranche, _ in records.memberships(row.run)),
-        room=room,
-        full=full,
-        job=_job(chosen.batch, attempts[-1]) if attempts and row.state is runs.State.SUBMITTED else "",
+        transfers={one.path: records.ordered_with(one.path) for one in inputs if one.begun is not None},
+        at_a_time=chosen.archive.transfers,
+        quota=quota,
+        no_room=no_room,
+        job=job,
+        pending=pending,
         touch=_waits_for(managers, row),
+        files=_files(outputs) if row.state is runs.State.FINISHED else {},
     )
+    if not found.choices or row.state is not runs.State.NEW:
+        return found
+    ahead, counted = records.ahead(production.id, row, found.choices, now)
+    return dataclasses.replace(found, ahead=ahead, counted=counted)
 
 
-def _dead(one: facts.AtWork) -> bool:
-    return process.seen_dead(runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks))
+def _managers(catalogue: sqlite.Database, production: runs.Production, row: facts.Row) -> list[facts.AtWork]:
+    """Those of the production that have not left; and the run's owner, though it may have."""
+    found = [one for one in catalogue.records.managers() if one.production == production.name]
+    if row.owner is not None and row.owner not in {one.id for one in found}:
+        found += [one for one in catalogue.records.managers(everybody=True) if one.id == row.owner]
+    return found
+
+
+def _owner(one: facts.AtWork) -> runs.Owner:
+    return runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)
+
+
+def _brakes(
+    catalogue: sqlite.Database, chosen: settings.Settings, managers: list[facts.AtWork]
+) -> dict[int, str]:  # fmt: skip
+    """{manager: why it takes nothing more}; by our settings, which are those of all who work in this directory."""
+    from production import brake
+
+    number = chosen.consecutive
+    found = {one.id: brake.alike(catalogue.last_ends(_owner(one), number), number) for one in managers}
+    return {id_: text for id_, text in found.items() if text}
+
+
+def _files(outputs: list[facts.Written]) -> dict[str, int | None]:
+    """{path: bytes, or None if nothing is there}; what may not be looked at is left out."""
+    found: dict[str, int | None] = {}
+    for one in outputs:
+        with contextlib.suppress(OSError):
+            try:
+                found[one.path] = os.stat(one.path).st_size
+            except (FileNotFoundError, NotADirectoryError):
+                found[one.path] = None
+    return found
 
 
 def _base(
@@ -111,10 +157,11 @@ def _waits_for(managers: list[facts.AtWork], row: facts.Row) -> str:
     return str(row.user) if other else ""
 
 
-def _room(chosen: settings.Settings, production: runs.Production, row: facts.Row) -> tuple[str, bool]:
-    """What the quota says of runs that need room, and whether it says no."""
-    if row.state not in (runs.State.NEW, runs.State.CLAIMED, runs.State.STAGED):
-        return "", False
+def _room(chosen: settings.Settings, production: runs.Production, row: facts.Row) -> tuple[str, str]:
+    """What the quota says of runs that need room; and what has to be before it lets them have any."""
+    hungry = row.state in (runs.State.CLAIMED, runs.State.STAGED)
+    if not hungry and (row.state is not runs.State.NEW or production.stop is not None):
+        return "", ""
     from production import room
     from production.transfer import quota
 
@@ -124,33 +171,39 @@ def _room(chosen: settings.Settings, production: runs.Production, row: facts.Row
             while (reading := gauge.reading()) is None and time.monotonic() < end:
                 time.sleep(0.02)
         except (errors.QuotaUnread, OSError) as trouble:
-            return f"can't be read, so nothing new is staged: {trouble}", True
+            return f"can't be read, so nothing new is staged: {trouble}", "the quota can be read again"
     if reading is None:
-        return f"no answer for {PATIENCE:.0f} s; nothing new is staged until there is one", True
+        return f"no answer in {PATIENCE:.0f} s; a manager waits longer for it", ""
     most = room.within(reading.limit, chosen.spacelim)
-    full = reading.used >= most
     told = f"{room.shown(reading.used)} used of {room.shown(most)} that spacelim allows"
-    return told + (": full, nothing new is staged or submitted" if full else ""), full
+    if reading.used < most:
+        return told, ""
+    mend = "remove something there, or raise the limit or spacelim"
+    return f"{told}: full, nothing new is staged or submitted; {mend}", "there is room on the disk again"
 
 
-def _job(batch: settings.Batch, attempt: facts.Attempt) -> str:
-    """What the batch system says of a job, in its own words; only looked at."""
+def _job(batch: settings.Batch, attempt: facts.Attempt) -> tuple[str, bool]:
+    """What the batch system says of a job, in its own words, and whether that is that it waits; only looked at."""
     if attempt.batch == "local":
-        return _local_job(attempt)
+        return _local_job(attempt), False
+    from production.batch import base as batches
     from production.cli import wiring
 
     if attempt.batch not in wiring.CLIENTS or shutil.which(wiring.CLIENTS[attempt.batch][1]) is None:
-        return f"{attempt.batch} can't be asked from here"
+        return f"{attempt.batch} can't be asked from here", False
     try:
         with contextlib.closing(wiring.client(batch, str(attempt.batch), PATIENCE)) as client:
             seen = client.list({attempt.user}).get(attempt.job or "")
             if seen is None:
-                return "it isn't listed (any more); its witness or the accounting will tell"
-            reason = seen.report.reason or client.reason(attempt.job or "")
+                return "it isn't listed (any more); its witness or the accounting will tell", False
+            pending = seen.report.phase is batches.Phase.PENDING
+            # Grid Engine's listing has letters only; to be asked for one job costs it more
+            reason = (client.reason(attempt.job or "") if pending else "") or seen.report.reason
     except errors.BatchError as trouble:
-        return f"no answer: {trouble}"
+        return f"no answer: {trouble}", False
     where = f" on {seen.report.host}" if seen.report.host else ""
-    return f"{seen.report.phase}{where}" + (f" ({reason})" if reason else "")
+    told = f"{seen.report.phase}{where}" + (f" ({reason})" if reason else "")
+    return told, pending
 
 
 def _local_job(attempt: facts.Attempt) -> str:
