@@ -302,8 +302,8 @@ SELECT p.run, CASE WHEN p.asked_by IS NULL THEN coalesce(a.cause, '') ELSE 'by h
 
 -- history --
 -- What has happened to a run.
-SELECT e.at, e.attempt, e.from_state, e.to_state, e.why, m.user, m.host, m.pid, e.user FROM event AS e
-  LEFT JOIN manager AS m ON m.id = e.manager
+SELECT e.at, e.attempt, e.from_state, e.to_state, e.why, coalesce(m.user || '@' || m.host || ':' || m.pid, ''), coalesce(e.user, '')
+  FROM event AS e LEFT JOIN manager AS m ON m.id = e.manager
   WHERE e.production = :production AND e.run = :run ORDER BY e.id
 
 -- earlier --

@@ -86,7 +86,7 @@ def look(
     ages = tuple(max(0.0, now.timestamp() - estimate.seconds(at)) for at in records.running(production.id, JOBS))
     every = [one for one in records.managers(everybody=True, number=MANAGERS) if one.production == production.name]
     living = [one for one in every if one.stop is None and one.lapsed is None]
-    silent = [one for one in living if now.timestamp() - estimate.seconds(one.beat) > lease]
+    silent = [one for one in living if one.silent(now, lease)]
     working = [one for one in living if one not in silent]
     found = Outlook(
         production=production.name,

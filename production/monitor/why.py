@@ -10,9 +10,9 @@ import datetime
 import json
 from collections.abc import Iterator, Sequence
 
-from production import clock, facts
+from production import facts, moment
 from production import run as runs
-from production.journal import count, span
+from production.journal import count
 
 State = runs.State
 
@@ -139,7 +139,8 @@ def _back_off(known: Known) -> Iterator[Line]:
     if row.state is State.NEW and row.not_before is not None and _left(known, row.not_before) > 0:
         last = f"failure {row.failures} of {known.limit}" if row.failures else f"attempt {row.attempt} did not count"
         yield Line(
-            "back-off", f"{last}; tried again in {span(_left(known, row.not_before))}, at {_local(row.not_before)}"
+            "back-off",
+            f"{last}; tried again in {moment.span(_left(known, row.not_before))}, at {moment.shown(row.not_before)}",
         )
 
 
@@ -280,7 +281,7 @@ def _next_claim(known: Known) -> str:
     if not any(_takes(known, manager) for manager in living):
         return f"nothing until a manager takes its dataset: {start}"
     if row.not_before is not None and _left(known, row.not_before) > 0:
-        return f"claimed in {span(_left(known, row.not_before))} or later, when there is a place"
+        return f"claimed in {moment.span(_left(known, row.not_before))} or later, when there is a place"
     if known.full:
         return "claimed when there is room"
     return "claimed when there is a place" if known.ahead else "claimed in a manager's next cycle, if there is a place"
@@ -291,8 +292,8 @@ def _next_in_hand(known: Known) -> str:
     if owner is not None and owner.id in known.dead:
         return "the next manager of this production takes over"
     if owner is not None and _silent(known, owner):
-        lapses = known.lease - (known.now - clock.instant(owner.beat)).total_seconds()
-        when = f"in {span(lapses)}" if lapses > 0 else "soon"
+        lapses = known.lease - moment.since(owner.beat, known.now)
+        when = f"in {moment.span(lapses)}" if lapses > 0 else "soon"
         return f"if {owner} stays silent, another manager takes over {when}"
     return {
         State.CLAIMED: "staged when its input is here",
@@ -314,15 +315,13 @@ def _living(known: Known) -> list[facts.AtWork]:
 
 
 def _silent(known: Known, manager: facts.AtWork) -> bool:
-    """By the clocks of two machines: for people, not for leases."""
-    return (known.now - clock.instant(manager.beat)).total_seconds() > known.lease / 2
+    return manager.silent(known.now, known.lease / 2)
 
 
 def _alive(known: Known, manager: facts.AtWork) -> str:
     if manager.id in known.dead:
         return "which is dead"
-    ago = (known.now - clock.instant(manager.beat)).total_seconds()
-    return f"silent for {span(ago)}" if _silent(known, manager) else "at work"
+    return f"silent for {_ago(known, manager.beat)}" if _silent(known, manager) else "at work"
 
 
 def _takes(known: Known, manager: facts.AtWork) -> bool:
@@ -342,13 +341,9 @@ def _chosen(manager: facts.AtWork) -> str:
 
 
 def _ago(known: Known, instant: str) -> str:
-    return span(max(0.0, -_left(known, instant)))
+    return moment.age(instant, known.now)
 
 
 def _left(known: Known, instant: str) -> float:
     """Seconds until then."""
-    return (clock.instant(instant) - known.now).total_seconds()
-
-
-def _local(instant: str) -> str:
-    return clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return -moment.since(instant, known.now)

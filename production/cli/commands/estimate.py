@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from production import moment
 from production import run as runs
 from production.cli import asking, options
 
@@ -78,8 +79,6 @@ def _standing(found: outlook.Outlook) -> Iterator[str]:
 
 
 def _when(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
-    from production.monitor import moment
-
     if found.silent:
         yield f"{found.silent} not heard of for a while: production managers tells more"
     if found.forecast is None:
@@ -101,8 +100,6 @@ def _when(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
 
 
 def _took(found: outlook.Outlook) -> str:
-    from production.monitor import moment
-
     known = {part: span for part, span in found.spans.items() if span is not None}
     if not known:
         return ""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from production import disk, errors
+from production import disk, errors, moment
 from production import filter as filters
 from production import run as runs
 from production.cli import asking, options
@@ -179,7 +179,7 @@ class Answer:
     def _where(self, group: failures.Group) -> Iterator[str]:
         """What its runs have in common, and when it was."""
         from production import clock
-        from production.monitor import failures, moment
+        from production.monitor import failures
 
         number = len(group.failures)
         host = failures.concentrated(group.hosts, number)

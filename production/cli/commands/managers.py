@@ -7,8 +7,8 @@ import dataclasses
 import datetime
 from typing import TYPE_CHECKING
 
-from production import run as runs
-from production.cli import asking, moment, options, table
+from production import moment
+from production.cli import asking, options, table
 
 if TYPE_CHECKING:
     from production import facts
@@ -59,8 +59,7 @@ def _alive(one: facts.AtWork) -> bool | None:
 
     if one.stop is not None or one.lapsed is not None:
         return False
-    owner = runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)
-    if process.seen_dead(owner):
+    if process.seen_dead(one.owner):
         return False
     here = one.host == process.host() and one.boot == process.boot_id()
     return True if here and process.start_ticks(one.pid) == one.ticks else None
@@ -75,8 +74,6 @@ def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]
 
 def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
     """In words; ``lease``: seconds without a beat after which its claims lapse."""
-    from production import clock
-
     if one.stop is not None:
         return f"left {moment.age(one.stop, now)} ago"
     if one.lapsed is not None:
@@ -85,5 +82,4 @@ def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
     if alive is not None:
         return "yes" if alive else "no, its process is gone"
     # Its beat is by its own clock, which may be wrong: it is no proof.
-    beats = (now - clock.instant(one.beat)).total_seconds() <= lease
-    return "it seems so" if beats else "it seems not"
+    return "it seems not" if one.silent(now, lease) else "it seems so"

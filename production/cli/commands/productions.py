@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from production import moment
 from production import run as runs
-from production.cli import asking, moment, options, table
+from production.cli import asking, options, table
 
 if TYPE_CHECKING:
     from production import facts

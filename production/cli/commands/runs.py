@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from production import errors
+from production import errors, moment
 from production import filter as filters
 from production import run as runs
-from production.cli import asking, moment, options, table
+from production.cli import asking, options, table
 
 if TYPE_CHECKING:
     from production import facts

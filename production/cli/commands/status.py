@@ -8,9 +8,9 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors
+from production import clock, disk, errors, moment
 from production import run as runs
-from production.cli import asking, moment, options
+from production.cli import asking, options
 
 if TYPE_CHECKING:
     from production import facts

@@ -77,7 +77,7 @@ def _known(
         requests=records.requests(production.id, row.run),
         outputs=records.outputs(production.id, row.run),
         managers=managers,
-        dead=frozenset(one.id for one in managers if _dead(one)),
+        dead=frozenset(one.id for one in managers if process.seen_dead(one.owner)),
         in_hand=records.hands(production.id),
         lease=chosen.lease,
         limit=program.retry.limit if program else settings.Retry().limit,
@@ -90,10 +90,6 @@ def _known(
         job=_job(chosen.batch, attempts[-1]) if attempts and row.state is runs.State.SUBMITTED else "",
         touch=_waits_for(managers, row),
     )
-
-
-def _dead(one: facts.AtWork) -> bool:
-    return process.seen_dead(runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks))
 
 
 def _base(
