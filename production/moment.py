@@ -69,8 +69,8 @@ def span(seconds: float | None) -> str:
     """``12 s``, ``34 min``, ``5.0 h``, ``3.2 d``; empty if nobody knows."""
     if seconds is None:
         return ""
-    if round(seconds) < 120:
+    if round(seconds) < 100:
         return f"{max(0, round(seconds))} s"
-    if round(seconds / 60) < 120:
+    if round(seconds / 60) < 100:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"

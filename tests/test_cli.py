@@ -368,7 +368,7 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
         (["datasets", "add", "1,2", "--dataset=x"], "1,2"),
         (["datasets", "add", "٣", "--dataset=x"], "٣"),
         (["datasets", "add", "12345678901", "--dataset=x"], "12345678901"),
-        (["datasets", "add", "1", "--dataset=x", "--tranche=one"], "--tranche=one: not a whole number"),
+        (["datasets", "add", "1", "--dataset=x", "--tranche=one"], "--tranche=one: a whole number from 0"),
         (["datasets", "add", "1", "--dataset=Al50"], "run 1 is in dataset Al50 already, as gold, tranche 1"),
         (["datasets", "add", "6-9", "4", "--dataset=Si16", "--tranche=2"], "run 4 is in dataset Si16 already"),
         (["datasets", "add", "none.csv"], "none.csv is not there"),

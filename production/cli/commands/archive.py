@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from production import disk, errors, settings
-from production.cli import door, options
+from production.cli import asking, door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for ftplib.
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _get(given: argparse.Namespace) -> int:
     chosen = options.load_settings(given.config, {})
     program = _program(chosen, given.production)
     # of what else a name may speak there is nothing here: no production, no attempt
-    fields = {"run": _number(given.run), "program": program.name, "version": 1, "attempt": 1}
+    fields = {"run": asking.run(given.run), "program": program.name, "version": 1, "attempt": 1}
     remote = settings.expand(program.input, fields)
     local = os.path.abspath(given.to or os.path.basename(remote))
     if os.path.isdir(local):
@@ -114,12 +114,6 @@ def _program(chosen: settings.Settings, name: str | None) -> settings.Program:
         there = ", ".join(sorted(having)) or "none"
         raise errors.UsageError(f"say with --production=TYPE whose input is meant; there are: {there}")
     return next(iter(having.values()))
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise errors.UsageError(f"{text}: not the number of a run")
-    return int(text)
 
 
 class _Told:

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from production import moment
+from production import journal, moment
 from production import run as runs
 from production.cli import asking, options
 
@@ -32,7 +32,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 def _estimate(given: argparse.Namespace) -> int:
     from production.monitor import outlook
 
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     now = datetime.datetime.now(datetime.UTC)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
@@ -42,7 +42,7 @@ def _estimate(given: argparse.Namespace) -> int:
     if given.json:
         asking.say_json(as_json(found, now))
     else:
-        asking.say_lines(lines(found, now.astimezone()))
+        asking.say_folded(lines(found, now.astimezone()))
     return 0
 
 
@@ -67,13 +67,11 @@ def lines(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
 
 
 def _standing(found: outlook.Outlook) -> Iterator[str]:
-    yield f"{found.left:,} {'run' if found.left == 1 else 'runs'} left"
+    yield f"{journal.count(found.left)} left"
     if found.running:
         yield f"{found.running:,} with a job"
     if found.managers and found.left:
-        yield (
-            f"{found.managers} {'manager' if found.managers == 1 else 'managers'} at work with {found.places:,} jobs at a time"
-        )
+        yield (f"{journal.count(found.managers, 'manager')} at work with {found.places:,} jobs at a time")
         if found.used < 0.9 and found.forecast:
             yield f"{found.used * found.places:.1f} on average"
 

@@ -39,7 +39,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 def _managers(given: argparse.Namespace) -> int:
     now = datetime.datetime.now(datetime.UTC)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         there = catalogue.records.managers(everybody=given.all, number=MOST)
     if given.json:
@@ -49,7 +49,7 @@ def _managers(given: argparse.Namespace) -> int:
     else:
         columns = _COLUMNS if given.all else _COLUMNS[:-1]
         rows = [_cells(one, now, chosen.lease)[: len(columns)] for one in there]
-        asking.say_many(table.lines(columns, rows, table.terminal_width()))
+        asking.say_lines(table.lines(columns, rows, table.terminal_width()))
     return 0
 
 

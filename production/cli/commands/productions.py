@@ -43,7 +43,7 @@ def _productions(given: argparse.Namespace) -> int:
     elif not answers:
         options.say("no productions yet; start one with run_production --production=TYPE --new=TAG")
     else:
-        asking.say_many(table.lines(_COLUMNS, [_cells(one) for one in answers], table.terminal_width()))
+        asking.say_lines(table.lines(_COLUMNS, [_cells(one) for one in answers], table.terminal_width()))
     return 0
 
 

@@ -126,7 +126,7 @@ def _tell(rows: Iterator[facts.Row], names: list[str], now: datetime.datetime, n
     if first is None:
         options.say(none())
     else:
-        asking.say_many(itertools.chain([first], lines))
+        asking.say_lines(itertools.chain([first], lines))
 
 
 def _none(catalogue: sqlite.Database, production: runs.Production, wanted: filters.Filter) -> str:

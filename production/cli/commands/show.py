@@ -33,7 +33,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 def _show(given: argparse.Namespace) -> int:
     run = asking.run(given.run)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
         answer = _answer(catalogue, production, asking.row(catalogue, production, run), chosen.programs, given.modules)
@@ -42,7 +42,7 @@ def _show(given: argparse.Namespace) -> int:
     else:
         from production.cli import portrait
 
-        asking.say_many(portrait.lines(answer))
+        asking.say_lines(portrait.lines(answer))
     return 0
 
 

@@ -40,7 +40,7 @@ def _command(given: argparse.Namespace) -> int:
     from production.monitor import why
 
     number = asking.run(given.run)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
         row = asking.row(catalogue, production, number)
