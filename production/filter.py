@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from production import errors
@@ -67,13 +68,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
 HELP = f"""
 FILTER, words that say which runs are meant; without any, all:
   2091 2095-2103           runs and ranges of runs
-  state:failed,held        any of these; so too {" ".join(f"{key}:" for key in KEYS if key not in ("state", "run", "text"))}
-  ">2h" "<30min"           longer, shorter in its state than that ({", ".join(UNITS)}); < and > in quotes
-  pedestal "no such file"  text in what is said of the run; text:2091 for a text that looks like another word
-Words of one kind widen the choice, those of different kinds narrow it; all texts have to be there. The states:
-  {", ".join(CHOICES["state"])};
+  state:failed,held        any of these; so too
+                           {" ".join(f"{key}:" for key in KEYS if key not in ("state", "run", "text"))}
+  ">2h" "<30min"           longer, shorter in its state ({", ".join(UNITS)}), in quotes
+  pedestal "no such file"  text in what is said of the run; text:2091 for one that
+                           looks like another word
+Words of one kind widen the choice, those of different kinds narrow it; all texts
+have to be there. The states:
+{textwrap.fill(", ".join(CHOICES["state"]), 79, initial_indent="  ", subsequent_indent="  ")}
 the causes:
-  {", ".join(CHOICES["cause"])}
+{textwrap.fill(", ".join(CHOICES["cause"]), 79, initial_indent="  ", subsequent_indent="  ")}
 """
 """For people; made from the tables above, so that it says what is so."""
 

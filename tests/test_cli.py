@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import os
@@ -9,11 +10,12 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from production import __version__
+from production.cli import production
 
 FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); os.execv(sys.argv[1], sys.argv[1:])"
 """Runs a command whose stdout is on a full disk."""
@@ -172,6 +174,47 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         assert empty.production(command, "--help").code == 0
     assert "2091-2103" in empty.production("datasets", "add", "-h").out
     assert set(empty.here()) == {"home"}
+
+
+def parsers(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """(name, parser) of each command."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield f"{name} {word}".strip(), below
+                yield from parsers(below, f"{name} {word}".strip())
+
+
+def test_the_commands_are_one_house() -> None:
+    """Each says in a sentence or two what it does; what several have is called and placed the same."""
+    order = ("--production", "--version", None, "--json", "--database", "--config")
+    helps: dict[str, set[str]] = {}
+    whole = production.parser()
+    there = dict(parsers(whole))
+    assert {"status", "datasets add", "archive get", "reset"} <= set(there)
+    for name, parser in there.items():
+        assert re.fullmatch(r"[A-Z].*[.?]", parser.description or ""), name
+        names = [action.option_strings[-1] for action in parser._actions[1:] if action.option_strings]
+        places = [order.index(one) if one in order else order.index(None) for one in names]
+        assert places == sorted(places), name
+        for action in parser._actions:
+            if action.option_strings and action.option_strings[-1] in order and name != "archive get":
+                helps.setdefault(action.option_strings[-1], set()).add(str(action.help))
+    assert {option: len(texts) for option, texts in helps.items()} == dict.fromkeys(filter(None, order), 1)
+
+
+def test_help_groups_the_commands_within_80_columns(empty: Shift, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = empty.production("--help").out
+    assert [line for line in said.splitlines() if re.fullmatch(r"\w+ ?\w*:", line)] == [
+        "options:",
+        "setting up:",
+        "looking:",
+        "telling:",
+        "tending:",
+    ]
+    for name in ("", "runs", "retry", "audit"):
+        assert max(map(len, empty.production(*filter(None, (name, "--help"))).out.splitlines())) <= 80, name
 
 
 # ── slips ──

@@ -28,10 +28,7 @@ T = TypeVar("T")
 _NAME = re.compile(r"([a-z][a-z0-9_]*)_v([1-9][0-9]{0,8})")
 
 
-def add_where(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that needs the database."""
-    parser.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
-    parser.add_argument("--config", metavar="FILE", help="settings file")
+# In this order: what it is about, a command's own, the form of the answer, where that comes from.
 
 
 def add_production(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +44,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: UTC instants, bytes, seconds")
 
 
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that needs the database."""
+    parser.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
+    add_config(parser)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that needs the settings."""
+    parser.add_argument("--config", metavar="FILE", help="settings for this time, above all others")
+
+
 def add_filter(parser: argparse.ArgumentParser) -> None:
     """Which runs are meant."""
     parser.add_argument("filter", metavar="FILTER", nargs="*", default=[], help="which runs; see below")
-    parser.epilog = filters.HELP
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, filters.HELP)))
 
 
 def chosen(given: argparse.Namespace) -> settings.Settings:
@@ -121,6 +128,19 @@ def production(opened: sqlite.Database, given: argparse.Namespace) -> runs.Produ
         meant = program if version is None else f"{program}_v{version}"
         raise errors.UsageError(f"there is no production {meant}; there are: {names}")
     return found
+
+
+def described(production: runs.Production) -> dict[str, object]:
+    """What every answer for programs says of a production."""
+    return {
+        "production": production.name,
+        "program": production.program,
+        "version": production.version,
+        "tag": production.tag,
+        "quality": production.quality,
+        "start": production.start,
+        "stop": production.stop,
+    }
 
 
 def whole(text: str | None, what: str, *, least: int = 0) -> int | None:

@@ -29,39 +29,37 @@ from production.cli.commands import (
     why,
 )
 
-COMMANDS = (
-    init,
-    importing,
-    datasets,
-    doctor,
-    status,
-    runs,
-    show,
-    log,
-    why,
-    failures,
-    estimate,
-    managers,
-    productions,
-    audit,
-    requests,
-    close,
-    upgrade,
-    archive,
-    completion,
-)
-"""In the order of --help: setting up, looking, telling, tending."""
+GROUPS = {
+    "setting up": (init, importing, datasets, archive, doctor),
+    "looking": (status, runs, show, log, why, failures, estimate, managers, productions),
+    "telling": (requests, close),
+    "tending": (audit, upgrade, completion),
+}
+"""In the order of --help."""
 
 
 def parser() -> options.Parser:
     """All of it, for the command line and for whatever is made from it: documentation, completion."""
-    whole = options.Parser(prog="production", description="Set up a production database, and ask how it goes.")
+    whole = options.Parser(
+        prog="production",
+        usage="production [-h] [--version] COMMAND …",
+        description="Set a campaign up, ask how it goes, and tell it what to do. About each command: production COMMAND --help",
+    )
     whole.add_argument(
         "--version", action="version", version=f"run_production {production.__version__}", help="of this software"
     )
-    commands = whole.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
-    for command in COMMANDS:
-        command.add_to(commands)
+    # argparse can't group commands: it says nothing of them, and we do
+    commands = whole.add_subparsers(
+        metavar="COMMAND", required=True, parser_class=options.Parser, prog="production", help=argparse.SUPPRESS
+    )
+    groups = []
+    for title, modules in GROUPS.items():
+        before = len(commands._choices_actions)
+        for module in modules:
+            module.add_to(commands)
+        lines = [f"  {one.dest:<12} {one.help}" for one in commands._choices_actions[before:]]
+        groups.append("\n".join([f"{title}:", *lines]))
+    whole.epilog = "\n\n".join(groups)
     return whole
 
 

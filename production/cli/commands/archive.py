@@ -30,18 +30,28 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         help="try the archive by hand",
         description="Try the archive of the settings by hand: is it there, are we let in, what is in it, does a file come?",
     ).add_subparsers(metavar="COMMAND", required=True)
-    check = archive.add_parser("check", help="is it there, and are we let in?")
+    check = archive.add_parser(
+        "check",
+        help="is it there, and are we let in?",
+        description="Look whether the archive is there and lets us in, and how much there is at its top.",
+    )
     check.set_defaults(command=_check)
-    listing = archive.add_parser("list", help="what is in it")
+    listing = archive.add_parser(
+        "list", help="what is in it", description="List a directory of the archive: sizes in bytes, and names."
+    )
     listing.add_argument("directory", metavar="DIRECTORY", nargs="?", default="", help="below the archive's own")
     listing.set_defaults(command=_list)
-    get = archive.add_parser("get", help="bring the raw file of one run")
+    get = archive.add_parser(
+        "get",
+        help="bring the raw file of one run",
+        description="Bring the raw file of one run, here and now, and tell how fast it came. No production takes notice.",
+    )
     get.add_argument("run", metavar="RUN", help="its number")
     get.add_argument("--production", metavar="TYPE", help="for which program, if several have an input")
     get.add_argument("--to", metavar="FILE", help="where to (default: its own name, here)")
     get.set_defaults(command=_get)
     for command in (check, listing, get):
-        command.add_argument("--config", metavar="FILE", help="settings file")
+        asking.add_config(command)
 
 
 @contextlib.contextmanager

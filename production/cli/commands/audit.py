@@ -33,10 +33,10 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         description="Look whether every recorded output is there with its size, every file under the version directories is "
         "recorded, and nothing is held by managers that are gone: in all productions, unless one is named. It changes nothing, and "
         "managers may be at work meanwhile.",
-        epilog="With a filter (2091-2103, dataset:Al50, state:finished, …) these runs alone are looked at, and no files that "
+        epilog="With a filter these runs alone are looked at, and no files that "
         "nobody recorded. Exit 0: all is as recorded; 1: something is not, or couldn't be looked at; 130: interrupted.",
     )
-    audit.add_argument("filter", metavar="FILTER", nargs="*", help="which runs (default: all)")
+    asking.add_filter(audit)
     asking.add_production(audit)
     audit.add_argument("--checksums", action="store_true", help="read every output and compare its checksum, too")
     audit.add_argument("--all", action="store_true", help=f"show all findings, not the first {FIRST} of each kind")

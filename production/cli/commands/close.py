@@ -51,13 +51,9 @@ def _command(given: argparse.Namespace) -> int:
         counts = catalogue.counts(production.id)
         if given.json:
             answer = {"production": production.name, "undo": given.undo, "dry_run": not given.yes}
-            asking.say_json(answer | {"runs": {state.value: number for state, number in counts.items()}})
+            asking.say_json(answer | {"counts": {state.value: number for state, number in counts.items()}})
             return 0
-        deed = (
-            ("opened again" if given.undo else "closed")
-            if given.yes
-            else ("would be " + ("opened again" if given.undo else "closed"))
-        )
+        deed = ("" if given.yes else "would be ") + ("opened again" if given.undo else "closed")
         options.say(disk.printable(f"{deed}: {production.name} ({terminal.summary(counts)})"))
         if not given.yes:
             options.say("nothing was changed; to do it: --yes")

@@ -24,13 +24,13 @@ LARGEST = 1 << 30
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    datasets = commands.add_parser("datasets", help="the runs there are").add_subparsers(
-        metavar="COMMAND", required=True
-    )
+    datasets = commands.add_parser(
+        "datasets", help="say which runs there are", description="Say which runs there are, and what they belong to."
+    ).add_subparsers(metavar="COMMAND", required=True)
     add = datasets.add_parser(
         "add",
         help="add runs to a dataset",
-        description="Add runs; those that are there already stay as they are.",
+        description="Add runs to a dataset; those that are there already stay as they are. Open productions of their quality take them in.",
         epilog="A CSV file has a header line: run, dataset and, if you like, tranche, quality, geometry.",
     )
     add.add_argument("runs", metavar="FILE.csv | RANGE", nargs="+", help="a table, or runs: 2091-2103 2119-2172 2190")

@@ -32,7 +32,6 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         " A line a check: ok, bad with its mend, or -- and why it wasn't asked. Exit 1 if something is bad.",
     )
     doctor.add_argument("checks", metavar="CHECK", nargs="*", help="only these: the second word of their lines")
-    asking.add_where(doctor)
     doctor.add_argument(
         "--batch", metavar="SYSTEM", help="who is to compute: local, sge or slurm (default: the settings')"
     )
@@ -40,6 +39,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         "--patience", metavar="S", default=str(PATIENCE), help="seconds that a check may take (default %(default)s)"
     )
     asking.add_json(doctor)
+    asking.add_where(doctor)
     doctor.set_defaults(command=_doctor)
 
 

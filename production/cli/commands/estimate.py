@@ -19,13 +19,13 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
     foretelling = commands.add_parser(
         "estimate",
-        help="when it will be finished: half a chance by then, 90 %% by then",
-        description="When a production will be finished, from what its last runs took in staging, queue and running.",
+        help="when it will be finished, as a range",
+        description="When a production will be finished: half a chance by then, 90 % by then, from what its last runs took in staging, queue and running.",
         epilog="Failed and held runs are not counted; nor are runs, managers and slow hours that come later.",
     )
     asking.add_production(foretelling)
-    asking.add_where(foretelling)
     asking.add_json(foretelling)
+    asking.add_where(foretelling)
     foretelling.set_defaults(command=_estimate)
 
 

@@ -38,12 +38,12 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         help="what failed, by cause and last words",
         description="Runs that are failed, held or tried again, in groups of one cause whose jobs said the same last.",
     )
-    failing.add_argument("filter", metavar="FILTER", nargs="*", help="which runs: 2091-2103 cause:memory host:n03 …")
+    asking.add_filter(failing)
+    asking.add_production(failing)
     failing.add_argument("--suggest", action="store_true", help="name the setting that would help each group")
     failing.add_argument("--all", action="store_true", help="all attempts that ever failed")
-    asking.add_production(failing)
-    asking.add_where(failing)
     asking.add_json(failing)
+    asking.add_where(failing)
     failing.set_defaults(command=_failures)
 
 
@@ -116,7 +116,7 @@ class Answer:
             "states": group.states, "hosts": group.hosts, "datasets": self._datasets(group), "first": first, "last": last,
             "example": {
                 "run": example.run, "attempt": example.attempt, "message": example.message,
-                "stdout": example.olog, "stderr": example.elog, "lines": list(group.lines),
+                "olog": example.olog, "elog": example.elog, "lines": list(group.lines),
             },
             "logs_differ": group.unlike,
             "suggestion": self._advice_json(group) if self._suggest else None,

@@ -19,10 +19,10 @@ _COLUMNS = (
     table.Column("batch", least=5, rank=3),
     table.Column("nproc", least=5, rank=4, right=True),
     table.Column("runs", least=4, rank=1, right=True),
-    table.Column("since", least=7, rank=2, right=True),
-    table.Column("last beat", least=7, rank=1, right=True),
+    table.Column("start", least=7, rank=2, right=True),
+    table.Column("beat", least=7, rank=1, right=True),
     table.Column("alive", least=12, rank=0),
-    table.Column("last words", least=10, rank=3),
+    table.Column("message", least=10, rank=3),
 )
 MOST = 1000
 """Of all managers there ever were, so many are shown."""
@@ -30,10 +30,14 @@ MOST = 1000
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    parser = commands.add_parser("managers", help="who is at work, where, and whether they are alive")
+    parser = commands.add_parser(
+        "managers",
+        help="who is at work, where, and whether they are alive",
+        description="Who is at work, where, with how many runs, and whether they are alive as far as can be told from here.",
+    )
     parser.add_argument("--all", action="store_true", help=f"also those that left or died, the newest {MOST:,}")
-    asking.add_where(parser)
     asking.add_json(parser)
+    asking.add_where(parser)
     parser.set_defaults(command=_managers)
 
 
@@ -43,7 +47,7 @@ def _managers(given: argparse.Namespace) -> int:
     with asking.catalogue(options.database(chosen)) as catalogue:
         there = catalogue.records.managers(everybody=given.all, number=MOST)
     if given.json:
-        asking.say_json([dataclasses.asdict(one) | {"alive": _alive(one)} for one in there])
+        asking.say_json([{"manager": str(one)} | dataclasses.asdict(one) | {"alive": _alive(one)} for one in there])
     elif not there:
         options.say("no manager has been at work yet" if given.all else "no manager is at work; --all shows who was")
     else:

@@ -27,7 +27,7 @@ _Cell: TypeAlias = "Callable[[facts.Row, datetime.datetime], str]"
 
 _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
     "run": (table.Column("run", rank=0, right=True), lambda row, _: str(row)),
-    "dataset": (table.Column("dataset", rank=5), lambda row, _: " ".join(row.datasets)),
+    "datasets": (table.Column("datasets", rank=5), lambda row, _: " ".join(row.datasets)),
     "state": (table.Column("state", least=9, rank=0), lambda row, _: row.state.value),
     "attempt": (table.Column("attempt", least=7, rank=4, right=True), lambda row, _: str(row.attempt or "")),
     "host": (table.Column("host", least=6, rank=3), lambda row, _: row.host or ""),
@@ -45,13 +45,13 @@ _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
 }
 """{what --columns calls it: (column, what stands in it)}."""
 
-DEFAULT = "run dataset state attempt host job since cause message".split()
+DEFAULT = "run datasets state attempt host job since cause message".split()
 
 _STATES = {state: place for place, state in enumerate(runs.State)}
 
 KEYS: dict[str, Callable[[facts.Row], Any]] = {
     "run": lambda row: row.run,
-    "dataset": lambda row: row.datasets,
+    "datasets": lambda row: row.datasets,
     "state": lambda row: _STATES[row.state],
     "attempt": lambda row: row.attempt,
     "since": lambda row: row.since,
@@ -73,7 +73,11 @@ class _Order:
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    parser = commands.add_parser("runs", help="the table of runs: all, or those that a filter means")
+    parser = commands.add_parser(
+        "runs",
+        help="the table of runs: all, or those that a filter means",
+        description="The table of runs of a production, by number: all, or those that a filter means.",
+    )
     asking.add_filter(parser)
     asking.add_production(parser)
     parser.add_argument("--columns", metavar="COLUMNS", help=f"which, with commas: {', '.join(_COLUMNS)}")
@@ -84,8 +88,8 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         " limited: with a million that takes a quarter of a minute (default: by run)",
     )
     parser.add_argument("--limit", metavar="N", help=f"show so many at most; 0: all (default {LIMIT})")
-    asking.add_where(parser)
     asking.add_json(parser)
+    asking.add_where(parser)
     parser.set_defaults(command=_runs)
 
 
