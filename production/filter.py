@@ -70,11 +70,11 @@ FILTER, words that say which runs are meant; without any, all:
   2091 2095-2103           runs and ranges of runs
   state:failed,held        any of these; so too
                            {" ".join(f"{key}:" for key in KEYS if key not in ("state", "run", "text"))}
-  ">2h" "<30min"           longer, shorter in its state ({", ".join(UNITS)}), in quotes
-  pedestal "no such file"  text in what is said of the run; text:2091 for one that
-                           looks like another word
-Words of one kind widen the choice, those of different kinds narrow it; all texts
-have to be there. The states:
+  ">2h" "<30min"           longer, shorter in its state ({" ".join(UNITS)})
+  pedestal "no such file"  text in what is said of the run; text:2091 for
+                           one that looks like another word
+Words of one kind widen the choice, those of different kinds narrow it; all
+texts have to be there. The states:
 {textwrap.fill(", ".join(CHOICES["state"]), 79, initial_indent="  ", subsequent_indent="  ")}
 the causes:
 {textwrap.fill(", ".join(CHOICES["cause"]), 79, initial_indent="  ", subsequent_indent="  ")}

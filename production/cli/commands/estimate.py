@@ -36,9 +36,7 @@ def _estimate(given: argparse.Namespace) -> int:
     now = datetime.datetime.now(datetime.UTC)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
-        found = outlook.look(
-            catalogue, catalogue.records, production, now, nproc=chosen.nproc, lease=max(300.0, chosen.lease)
-        )
+        found = outlook.look(catalogue, production, now, nproc=chosen.nproc, lease=max(300.0, chosen.lease))
     if given.json:
         asking.say_json(as_json(found, now))
     else:
