@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -217,6 +218,19 @@ def test_help_groups_the_commands_within_80_columns(monkeypatch: pytest.MonkeyPa
     for name, parser in [("", whole), *parsers(whole)]:
         if name != "completion":  # it has paths that are not to be broken
             assert max(map(len, parser.format_help().splitlines())) <= 80, name
+
+
+def test_what_the_readme_says_can_be_typed() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [found[1] for found in re.finditer(r"[`\n;] ?production ((?!…)[a-z][^`\n#;]*)", text)]
+    [table] = re.findall(r"^\| to \| say `production …` \|\n(.*?)\n\n", text, re.DOTALL | re.MULTILINE)
+    named = [said for said in re.findall(r"`([^`]*)`", table) if not said.startswith("--")]
+    whole = production.parser()
+    for line in lines + named:
+        whole.parse_args(shlex.split(line))
+    missing = {name for name, parser in parsers(whole) if parser.get_default("command")}
+    missing = {name for name in missing if not any(line.startswith(name) for line in named)}
+    assert missing == {"archive list", "archive get", "completion"}, "it names them elsewhere, or not at all"
 
 
 # ── slips ──
