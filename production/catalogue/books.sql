@@ -52,7 +52,7 @@ SELECT path FROM input UNION ALL SELECT path FROM transfer UNION ALL SELECT path
 -- holders --
 -- Managers that have runs, or bring files, whether they live or not: as all_managers of questions.sql.
 SELECT m.id, m.user, m.host, m.pid, m.boot, m.ticks, p.program || '_v' || p.version, m.batch, m.nproc, m.nprep,
-       m.start, m.beat_at, m.stop, m.lapsed, m.message, (SELECT count(*) FROM production_run WHERE owner = m.id)
+       m.datasets, m.tranches, m.start, m.beat_at, m.stop, m.lapsed, m.message, (SELECT count(*) FROM production_run WHERE owner = m.id)
   FROM manager AS m LEFT JOIN productions AS p ON p.id = m.production
   WHERE m.id IN (SELECT owner FROM production_run WHERE owner IS NOT NULL) OR m.id IN (SELECT manager FROM transfer)
 
