@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import TypeAlias
 
+from production import clock
 from production import run as runs
+
+_Owner: TypeAlias = runs.Owner
+"""By a name that no column has."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,8 +181,17 @@ class AtWork:
     runs: int
     """In its hands."""
 
+    @property
+    def owner(self) -> _Owner:
+        """Its process."""
+        return runs.Owner(self.id, self.user, self.host, self.boot, self.pid, self.ticks)
+
+    def silent(self, now: datetime.datetime, seconds: float) -> bool:
+        """Whether its last beat is longer ago than that, by the clocks of two machines: for people, not for leases."""
+        return (now - clock.instant(self.beat)).total_seconds() > seconds
+
     def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.pid}"
+        return str(self.owner)
 
 
 Choice: TypeAlias = tuple[str | None, int | None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from production import errors
@@ -13,7 +14,8 @@ from production import run as runs
 LONGEST = 10_000
 """Terms that one filter may have."""
 
-_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+"""A run, or several: (first, last or nothing)."""
 _SPAN = re.compile(r"([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.IGNORECASE)
 _KEY = re.compile(r"([A-Za-z]\w*):(.*)", re.DOTALL)
 
@@ -66,13 +68,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
 HELP = f"""
 FILTER, words that say which runs are meant; without any, all:
   2091 2095-2103           runs and ranges of runs
-  state:failed,held        any of these; so too {" ".join(f"{key}:" for key in KEYS if key not in ("state", "run", "text"))}
-  ">2h" "<30min"           longer, shorter in its state than that ({", ".join(UNITS)}); < and > in quotes
-  pedestal "no such file"  text in what is said of the run; text:2091 for a text that looks like another word
-Words of one kind widen the choice, those of different kinds narrow it; all texts have to be there. The states:
-  {", ".join(CHOICES["state"])};
+  state:failed,held        any of these; so too
+                           {" ".join(f"{key}:" for key in KEYS if key not in ("state", "run", "text"))}
+  ">2h" "<30min"           longer, shorter in its state ({" ".join(UNITS)})
+  pedestal "no such file"  text in what is said of the run; text:2091 for
+                           one that looks like another word
+Words of one kind widen the choice, those of different kinds narrow it; all
+texts have to be there. The states:
+{textwrap.fill(", ".join(CHOICES["state"]), 79, initial_indent="  ", subsequent_indent="  ")}
 the causes:
-  {", ".join(CHOICES["cause"])}
+{textwrap.fill(", ".join(CHOICES["cause"]), 79, initial_indent="  ", subsequent_indent="  ")}
 """
 """For people; made from the tables above, so that it says what is so."""
 
@@ -97,7 +102,7 @@ def parse(words: Iterable[str]) -> Filter:
         for field, values in found.items()
     }
     if "runs" in found:
-        values_["runs"] = _joined(values_["runs"])  # type: ignore[arg-type]  # made by _range
+        values_["runs"] = joined(values_["runs"])  # type: ignore[arg-type]  # made by _range
     return Filter(**values_)  # type: ignore[arg-type]  # by their names
 
 
@@ -123,16 +128,32 @@ def split(line: str) -> list[str]:
 
 
 def ranges(numbers: Iterable[int], most: int = 10) -> str:
-    """``2091-2103, 2119 and 12 more``: so many ranges at most."""
-    joined = _joined((number, number) for number in numbers)
-    told = [str(first) if first == last else f"{first}-{last}" for first, last in joined[:most]]
-    more = sum(last - first + 1 for first, last in joined[most:])
-    return ", ".join(told) + (f" and {more:,} more" if more else "")
+    """``2091-2103 2119 and 12 more``: as a filter has them, so many at most."""
+    whole = joined((number, number) for number in numbers)
+    told = [str(first) if first == last else f"{first}-{last}" for first, last in whole[:most]]
+    more = sum(last - first + 1 for first, last in whole[most:])
+    return " ".join(told) + (f" and {more:,} more" if more else "")
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Ranges in order, without overlap."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(found[-1][1], last)
+        else:
+            found.append((first, last))
+    return tuple(found)
+
+
+def number(text: str) -> int | None:
+    """A whole number as it was typed; None: it is none, or has more than nine digits."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _term(word: str) -> tuple[str, Sequence[object]]:
     """(field, values) of one word."""
-    if _RANGE.fullmatch(word):
+    if RANGE.fullmatch(word):
         return "runs", [_range(word)]
     if word[0] in "<>":
         return _span(word)
@@ -164,23 +185,13 @@ def _span(word: str) -> tuple[str, Sequence[object]]:
 
 
 def _range(text: str) -> tuple[int, int]:
-    found = _RANGE.fullmatch(text)
+    found = RANGE.fullmatch(text)
     if found is None:
         raise errors.UsageError(f"run:{text}: runs are such as 2091 or 2091-2103")
     first, last = int(found[1]), int(found[2] or found[1])
     if last < first:
         raise errors.UsageError(f"{text}: a range goes up")
     return first, last
-
-
-def _joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    joined: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = joined[-1][0], max(joined[-1][1], last)
-        else:
-            joined.append((first, last))
-    return tuple(joined)
 
 
 def _known(what: str, there: Sequence[str]) -> Callable[[str], str]:
@@ -194,14 +205,14 @@ def _known(what: str, there: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+def _tranche(text: str) -> int:
+    if (found := number(text)) is None:
         raise errors.UsageError(f"tranche:{text}: not a whole number")
-    return int(text)
+    return found
 
 
 _VALUES: dict[str, Callable[[str], object]] = {
     **{key: _known(key, choices) for key, choices in CHOICES.items()},
-    "tranche": _number,
+    "tranche": _tranche,
     "run": _range,
 }

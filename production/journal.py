@@ -6,6 +6,8 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 
+from production import moment
+
 log = logging.getLogger("production")
 
 _told: dict[str, str] = {}
@@ -38,7 +40,7 @@ def waiting(topic: str, text: str, now: float, figures: str = "") -> None:
         return
     since, last = _since.get(topic, (now, now))
     if now - last >= REMIND:
-        log.warning("Still, for %s: %s%s", span(now - since), text, figures)
+        log.warning("Still, for %s: %s%s", moment.span(now - since), text, figures)
         last = now
     _since[topic] = since, last
 
@@ -98,13 +100,6 @@ def numbers(runs: Sequence[object], number: int, most: int = 10) -> str:
     return " and ".join([", ".join(told), *last]) if told else last[0]
 
 
-def span(seconds: float) -> str:
-    """``12 s``, ``34 min``, ``5.0 h``."""
-    if seconds < 120:
-        return f"{max(0.0, seconds):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def count(number: int, noun: str = "run") -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """``1 run``, ``2,000 runs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

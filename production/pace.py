@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from production import room
-from production.journal import span
+from production import moment, room
 from production.transfer import base as transfer
 
 LONG = 60.0
@@ -58,7 +57,7 @@ class Pace:
         seen.told, seen.told_bytes = now, progress.bytes
         idle = now - seen.moved
         if idle >= IDLE:
-            how = f"no byte for {span(idle)}" + ("" if progress.bytes else " (a tape?)")
+            how = f"no byte for {moment.span(idle)}" + ("" if progress.bytes else " (a tape?)")
         else:
             how = f"{room.shown(came / seconds)}/s" if seconds > 1.0 and came > 0 else "has just begun"
         return f"{name} {_far(progress)}, {how}"

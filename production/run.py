@@ -161,6 +161,9 @@ class Owner:
     """Start time of the process, in clock ticks since boot."""
     beat: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.pid}"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from production import __version__
+from production.cli import production
 
 FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); os.execv(sys.argv[1], sys.argv[1:])"
 """Runs a command whose stdout is on a full disk."""
@@ -172,6 +175,62 @@ def test_help_of_the_other_command(empty: Shift) -> None:
         assert empty.production(command, "--help").code == 0
     assert "2091-2103" in empty.production("datasets", "add", "-h").out
     assert set(empty.here()) == {"home"}
+
+
+def parsers(parser: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """(name, parser) of each command."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield f"{name} {word}".strip(), below
+                yield from parsers(below, f"{name} {word}".strip())
+
+
+def test_the_commands_are_one_house() -> None:
+    """Each says in a sentence or two what it does; what several have is called and placed the same."""
+    order = ("--production", "--version", None, "--json", "--database", "--config")
+    helps: dict[str, set[str]] = {}
+    whole = production.parser()
+    there = dict(parsers(whole))
+    assert {"status", "datasets add", "archive get", "reset"} <= set(there)
+    for name, parser in there.items():
+        assert re.fullmatch(r"[A-Z].*[.?]", parser.description or ""), name
+        names = [action.option_strings[-1] for action in parser._actions[1:] if action.option_strings]
+        places = [order.index(one) if one in order else order.index(None) for one in names]
+        assert places == sorted(places), name
+        for action in parser._actions:
+            if action.option_strings and action.option_strings[-1] in order and name != "archive get":
+                helps.setdefault(action.option_strings[-1], set()).add(str(action.help))
+    assert {option: len(texts) for option, texts in helps.items()} == dict.fromkeys(filter(None, order), 1)
+
+
+def test_help_groups_the_commands_within_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    whole = production.parser()
+    said = whole.format_help()
+    assert [line for line in said.splitlines() if re.fullmatch(r"\w+ ?\w*:", line)] == [
+        "options:",
+        "setting up:",
+        "looking:",
+        "telling:",
+        "tending:",
+    ]
+    for name, parser in [("", whole), *parsers(whole)]:
+        if name != "completion":  # it has paths that are not to be broken
+            assert max(map(len, parser.format_help().splitlines())) <= 80, name
+
+
+def test_what_the_readme_says_can_be_typed() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [found[1] for found in re.finditer(r"[`\n;] ?production ((?!…)[a-z][^`\n#;]*)", text)]
+    [table] = re.findall(r"^\| to \| say `production …` \|\n(.*?)\n\n", text, re.DOTALL | re.MULTILINE)
+    named = [said for said in re.findall(r"`([^`]*)`", table) if not said.startswith("--")]
+    whole = production.parser()
+    for line in lines + named:
+        whole.parse_args(shlex.split(line))
+    missing = {name for name, parser in parsers(whole) if parser.get_default("command")}
+    missing = {name for name in missing if not any(line.startswith(name) for line in named)}
+    assert missing == {"archive list", "archive get", "completion"}, "it names them elsewhere, or not at all"
 
 
 # ── slips ──
@@ -368,7 +427,7 @@ def test_data_that_can_not_be_written_is_a_slip(empty: Shift) -> None:
         (["datasets", "add", "1,2", "--dataset=x"], "1,2"),
         (["datasets", "add", "٣", "--dataset=x"], "٣"),
         (["datasets", "add", "12345678901", "--dataset=x"], "12345678901"),
-        (["datasets", "add", "1", "--dataset=x", "--tranche=one"], "--tranche=one: not a whole number"),
+        (["datasets", "add", "1", "--dataset=x", "--tranche=one"], "--tranche=one: a whole number from 0"),
         (["datasets", "add", "1", "--dataset=Al50"], "run 1 is in dataset Al50 already, as gold, tranche 1"),
         (["datasets", "add", "6-9", "4", "--dataset=Si16", "--tranche=2"], "run 4 is in dataset Si16 already"),
         (["datasets", "add", "none.csv"], "none.csv is not there"),

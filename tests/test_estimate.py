@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import heapq
 import itertools
 import math
@@ -11,7 +10,7 @@ import random
 import pytest
 
 from production import facts
-from production.monitor import estimate, moment
+from production.monitor import estimate
 
 HOUR = 3600.0
 
@@ -179,35 +178,3 @@ def test_how_long_what_outlives_all_others_lasts_is_still_told() -> None:
     assert {known.draw(5.0, chance) for _ in range(200)} == {10.0, 20.0, 30.0}
     assert {known.draw(22.0, chance) for _ in range(50)} == {30.0}
     assert min(known.draw(40.0, chance) for _ in range(50)) > 40.0
-
-
-NOW = datetime.datetime(2026, 11, 20, 21, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
-
-MOMENTS = [
-    (datetime.timedelta(minutes=20), "today 21:20"),
-    (datetime.timedelta(hours=5), "tomorrow 02:00"),
-    (datetime.timedelta(hours=-22), "yesterday 23:00"),
-    (datetime.timedelta(days=4), "Tue 21:00"),
-    (datetime.timedelta(days=40), "2026-12-30 21:00"),
-]
-
-
-@pytest.mark.parametrize(("later", "told"), MOMENTS)
-def test_instants_are_said_as_people_say_them(later: datetime.timedelta, told: str) -> None:
-    assert moment.told((NOW + later).astimezone(datetime.UTC), NOW) == told
-
-
-SPANS = [
-    (-1, "0 s"),
-    (40, "40 s"),
-    (1920, "32 min"),
-    (9600, "2 h 40 min"),
-    (7200, "2 h"),
-    (273600, "3 d 4 h"),
-    (172800, "2 d"),
-]
-
-
-@pytest.mark.parametrize(("seconds", "told"), SPANS)
-def test_spans_are_said_as_people_say_them(seconds: float, told: str) -> None:
-    assert moment.span(seconds) == told

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies
 
 from production import facts
+from production import filter as filters
 from production import settings as settings_
 from production.monitor import advice, failures, likeness
 
@@ -168,8 +169,9 @@ def test_logs_that_have_only_the_last_line_in_common_are_told() -> None:
 
 
 def test_ranges() -> None:
-    assert failures.ranges([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 7), (9, 10)]
-    assert failures.ranges([]) == []
+    assert filters.joined((run, run) for run in [9, 1, 2, 3, 7, 10]) == ((1, 3), (7, 7), (9, 10))
+    assert filters.ranges([1, 2, 3, 7, 9, 10], most=2) == "1-3 7 and 2 more"
+    assert filters.ranges([]) == ""
 
 
 def test_only_what_is_nearly_all_of_enough_is_concentrated() -> None:

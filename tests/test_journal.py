@@ -43,11 +43,6 @@ def test_what_comes_and_goes_is_told_once_and_over_when_it_stays_away(lines: lis
     assert lines == ["the disk is full", "it goes on"] * 2
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.4, "0 s"), (119, "119 s"), (600, "10 min"), (18000, "5.0 h")])
-def test_spans_are_words(seconds: float, told: str) -> None:
-    assert journal.span(seconds) == told
-
-
 @pytest.mark.parametrize(
     ("number", "told"),
     [

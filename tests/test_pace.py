@@ -51,7 +51,7 @@ def test_long_ones_are_told_once_a_minute_all_in_one_line() -> None:
         (
             180,
             (
-                "run 2091 60 % of 1.2 GiB, 4.0 MiB/s; run 2092 80.0 MiB, no byte for 100 s;"
+                "run 2091 60 % of 1.2 GiB, 4.0 MiB/s; run 2092 80.0 MiB, no byte for 2 min;"
                 " run 2093 0 % of 2.0 GiB, no byte for 3 min (a tape?); run 2096 11 % of 1.0 GiB, 1.0 MiB/s"
             ),
         ),

@@ -1,4 +1,4 @@
-"""What the corridor asks of the memory.
+"""What the corridor asks of the memory. What people ask of it is in ``library``.
 
 ``Catalogue`` answers questions; all changes are made through a ``Change``, inside ``with catalogue.write(owner) as
 change:``, which is one locked transaction.
@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from production import facts
-from production import filter as filters
 from production import run as runs
 
 
@@ -203,145 +201,6 @@ class Event:
     """The person who asked for it; empty: nobody did."""
 
 
-class Records(Protocol):
-    """Questions of people: nothing here is needed to carry a run, so nothing here can hurt one."""
-
-    def select(
-        self, production: int, wanted: filters.Filter, now: datetime.datetime, after: int = -1
-    ) -> Iterator[facts.Row]:
-        """The runs that a filter means, by number, from those beyond ``after`` on; read as they are asked for."""
-        ...
-
-    def row(self, production: int, run: int) -> facts.Row | None: ...
-
-    def attempts(self, production: int, run: int) -> list[facts.Attempt]: ...
-
-    def inputs(self, production: int, run: int) -> list[facts.Input]: ...
-
-    def ordered_with(self, path: str) -> list[facts.Transfer]:
-        """Files on their way, with this one, to the manager that brings it."""
-        ...
-
-    def outputs(self, production: int, run: int) -> list[facts.Written]: ...
-
-    def asides(self, production: int, run: int) -> list[facts.Aside]: ...
-
-    def requests(self, production: int, run: int) -> list[facts.Request]: ...
-
-    def answers(self, ids: Iterable[int]) -> dict[int, tuple[int, str]]:
-        """{request: (run, answer)} of those that have been answered."""
-        ...
-
-    def modules(self, digest: str) -> str | bytes | None:
-        """A configuration text; bytes, if it is not UTF-8."""
-        ...
-
-    def elsewhere(self, run: int) -> dict[str, runs.State]:
-        """{name of a production that has a run: its state there}."""
-        ...
-
-    def memberships(self, run: int) -> list[tuple[str, int | None, str]]:
-        """(dataset, tranche, quality) of a run, in a production or not."""
-        ...
-
-    def datasets(self) -> list[str]:
-        """Names of all there are."""
-        ...
-
-    def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
-        """Runs by state as they were at an instant; every state is there."""
-        ...
-
-    def failures(
-        self, production: int, wanted: filters.Filter, now: datetime.datetime, *, ever: bool = False
-    ) -> Iterator[facts.Failure]:
-        """The last attempts of runs that are failed, held or tried again; or all that failed ``ever``.
-
-        Read as they are asked for.
-        """
-        ...
-
-    def datasets_of(self, some: Sequence[int]) -> dict[str, int]:
-        """{dataset: how many of these runs it has}, the most first."""
-        ...
-
-    def other_dataset(self, dataset: str) -> bool:
-        """Whether there is any but this."""
-        ...
-
-    def other_host(self, production: int, host: str) -> bool:
-        """Whether an attempt was anywhere but there."""
-        ...
-
-    def took(self, production: int, number: int) -> tuple[list[facts.Took], bool]:
-        """The last attempts with a job that are over, the latest first, and whether there are no earlier ones.
-
-        What was given back is left out.
-        """
-        ...
-
-    def running(self, production: int, number: int) -> list[str]:
-        """Instants of submission of the runs that have a job, so many at most, the oldest first."""
-        ...
-
-    def finished_by_hour(self, production: int, since: datetime.datetime) -> dict[str, int]:
-        """{hour in UTC, as ``2026-11-20T21``: runs that were finished in it}."""
-        ...
-
-    def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
-        """Those at work, or all, the newest first, so many at most."""
-        ...
-
-    def ahead(
-        self,
-        production: int,
-        row: facts.Row,
-        choices: Sequence[facts.Choice],
-        now: datetime.datetime,
-        number: int = 10_000,
-    ) -> tuple[int, bool]:
-        """New runs that are claimed before this one by whoever takes these; and whether so many suffice to count all."""
-        ...
-
-    def hands(self, production: int) -> dict[int, dict[runs.State, int]]:
-        """{manager: how many runs it has in each state}."""
-        ...
-
-    def opened(self) -> dict[int, facts.Opened]:
-        """{production: who opened it}."""
-        ...
-
-
-class Books(Protocol):
-    """Questions of an audit: everything that was written down, a few thousand rows at a time."""
-
-    def numbers(self, production: int) -> Iterator[list[int]]:
-        """All runs of a production, by number, so many at a time."""
-        ...
-
-    def accounts(self, production: int, numbers: Sequence[int]) -> list[facts.Account]: ...
-
-    def columns(self, production: int) -> list[str]:
-        """Names of the outputs of its program when it was opened."""
-        ...
-
-    def paths(self) -> Iterator[str]:
-        """Where a file may stand that is known, of any production: outputs, asides, inputs and their parts."""
-        ...
-
-    def holders(self) -> list[facts.AtWork]:
-        """Managers that have runs or bring files, dead ones, too."""
-        ...
-
-    def transfers(self) -> list[tuple[str, int]]:
-        """(path, id of the manager that brings it)."""
-        ...
-
-    def uneven(self, production: int) -> list[tuple[runs.State, int, int]]:
-        """(state, runs as the triggers counted them, runs there are), where these differ."""
-        ...
-
-
 class Catalogue(Protocol):
     """Questions. None of them locks anything."""
 
@@ -443,16 +302,6 @@ class Catalogue(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-class Library(Catalogue, Protocol):
-    """All questions: those of the corridor, of people, and of an audit."""
-
-    @property
-    def records(self) -> Records: ...
-
-    @property
-    def books(self) -> Books: ...
 
 
 class Change(Protocol):

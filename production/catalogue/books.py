@@ -1,4 +1,4 @@
-"""What an audit asks of the memory: everything that was written down, a few thousand runs at a time. See ``base.Books``."""
+"""What an audit asks of the memory: everything that was written down, a few thousand runs at a time. See ``library.Books``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from production.catalogue import sql
 Ask = Callable[..., list[tuple[Any, ...]]]
 """Asks a query with its parameters as keywords."""
 
-_SQL = sql.load(sql.read("books.sql"))
+_SQL = sql.queries("books.sql")
 
 BATCH = 2000
 """Runs that are read together."""
@@ -23,7 +23,7 @@ PATHS = 20_000
 
 
 class Books:
-    """Questions; see ``base.Books``."""
+    """Questions; see ``library.Books``."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask

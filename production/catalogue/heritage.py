@@ -16,6 +16,8 @@ from production import clock
 from production import run as runs
 from production.catalogue import inherited, oddities, old, settling, sql, view, zone
 
+_SQL = sql.queries("heritage.sql")
+
 OUTPUTS = frozenset({"tree", "hist", "odb", "dump", "out"})
 """What the old scripts wrote. A column that is neither this nor an output in the settings isn't ours to understand."""
 
@@ -65,7 +67,7 @@ def bring(there: old.Old, connection: sql.Connection, terms: Terms) -> Account:
     opened = [runs.Production(*row) for row in connection.execute(sql.SQL.productions)]
     counts = [dict(connection.execute(sql.SQL.counts, {"production": one.id})) for one in opened]
     by_state = [{runs.State(state): number for state, number in one.items()} for one in counts]
-    datasets = dict(connection.execute(sql.SQL.datasets_there))
+    datasets = dict(connection.execute(_SQL.datasets_there))
     return Account(datasets, list(zip(opened, by_state, strict=True)), odd.told())
 
 
@@ -179,7 +181,7 @@ class _Productions:
             self._odd.note("productions whose base isn't there, their unfinished runs held", campaign.name)
         facts = {"id": campaign.id, "program": campaign.program, "version": campaign.version, "tag": campaign.tag}
         facts |= {"base": base, "user": self._terms.user, "data": self._terms.data}
-        self._connection.execute(sql.SQL.bring_production, facts | {"start": campaign.start, "stop": campaign.stop})
+        self._connection.execute(_SQL.bring_production, facts | {"start": campaign.start, "stop": campaign.stop})
         self._ids[campaign.name] = campaign.id
         columns = self._columns(campaign)
         reader = inherited.Reader(campaign, columns, self._terms.file, self._terms.now, self._times, self._odd)
@@ -211,16 +213,16 @@ class _Productions:
     def _settle(self, campaign: inherited.Campaign) -> None:
         """What can be said only when all its runs are there."""
         key = {"production": campaign.id}
-        best = self._connection.execute(sql.SQL.qualities_of, key).fetchone()
+        best = self._connection.execute(_SQL.qualities_of, key).fetchone()
         quality = best[0] if best else "gold"
-        self._connection.execute(sql.SQL.set_quality, key | {"quality": quality})
+        self._connection.execute(_SQL.set_quality, key | {"quality": quality})
         self._connection.execute(sql.SQL.intake_done, key)
         for what, query in (
-            ("runs of a production that no dataset has in its quality", sql.SQL.strangers),
-            ("runs of a production's quality that it never had, not added", sql.SQL.absentees),
+            ("runs of a production that no dataset has in its quality", _SQL.strangers),
+            ("runs of a production's quality that it never had, not added", _SQL.absentees),
         ):
             number, lowest = self._connection.execute(query, key).fetchone()
-            if number and (query != sql.SQL.absentees or not campaign.stop):  # a closed one has what it was to have
+            if number and (query != _SQL.absentees or not campaign.stop):  # a closed one has what it was to have
                 self._odd.note(what, f"{campaign.name} ({quality}) {number}, from run {lowest}", number)
         counts = dict(self._connection.execute(sql.SQL.counts, key))
         left = sum(counts.values()) - counts[runs.State.FINISHED]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from production.catalogue import sql
 
-_STEPS = vars(sql.load(sql.read("migrations.sql")))
+_STEPS = vars(sql.queries("migrations.sql"))
 _CREATES = re.compile(r"(?:--[^\n]*\n|\s)*CREATE (TABLE|INDEX|TRIGGER) (\w+)")
 
 

@@ -18,6 +18,8 @@ from typing import Any
 from production import errors
 from production.catalogue import sql, sqlite
 
+_SQL = sql.queries("heritage.sql")
+
 PATIENCE = 5.0
 """Seconds that a writer of the old scripts is waited for."""
 OWN = ("run", "status", "user", "start", "stop", "olog", "elog", "modules")
@@ -32,7 +34,7 @@ class Old:
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
-        self.tables = {name: self._columns(name) for (name,) in self._all(sql.SQL.old_tables)}
+        self.tables = {name: self._columns(name) for (name,) in self._all(_SQL.old_tables)}
         """{name: its columns, in their order}"""
         self._datasets = [
             name
@@ -44,7 +46,7 @@ class Old:
 
     def _columns(self, table: str) -> dict[str, str]:
         """{lower case: as it was written}; SQLite doesn't tell them apart."""
-        return {str(name).lower(): str(name) for (name,) in self._all(sql.SQL.old_columns, {"table": table})}
+        return {str(name).lower(): str(name) for (name,) in self._all(_SQL.old_columns, {"table": table})}
 
     def datasets(self) -> Iterator[tuple[Any, ...]]:
         """(run, dataset, tranche, quality, geometry), in the order in which they came."""

@@ -185,11 +185,7 @@ class Reading:
         return [runs.Earlier(runs.Cause(cause), read_resources(asked), *rest) for cause, asked, *rest in rows]
 
     def history(self, production: int, run: int) -> list[base.Event]:
-        rows = self._all(sql.SQL.history, production=production, run=run)
-        return [
-            base.Event(at, attempt, before, after, why, f"{user}@{host}:{pid}" if user else "", asked_by or "")
-            for at, attempt, before, after, why, user, host, pid, asked_by in rows
-        ]
+        return [base.Event(*row) for row in self._all(sql.SQL.history, production=production, run=run)]
 
     def intended(self, run: runs.Run) -> list[runs.Output]:
         rows = self._all(sql.SQL.intended, production=run.production, run=run.run, attempt=run.attempt)

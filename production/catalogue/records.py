@@ -1,4 +1,4 @@
-"""What people ask of the memory: for the commands that look, and the dashboard. See ``base.Records``.
+"""What people ask of the memory: for the commands that look, and the dashboard. See ``library.Records``.
 
 However many runs there are, an answer costs what is shown of them: candidates come through an index, in the order of
 their numbers, and are looked at so many at a time.
@@ -23,7 +23,7 @@ from production.catalogue import sql
 Ask = Callable[..., list[tuple[Any, ...]]]
 """Asks a query with its parameters as keywords."""
 
-_SQL = sql.load(sql.read("questions.sql"))
+_SQL = sql.queries("questions.sql")
 
 BATCH = 2000
 """Candidates that are looked at together, at most."""
@@ -41,7 +41,7 @@ EVENTS = 20_000
 
 
 class Records:
-    """Questions; see ``base.Records``."""
+    """Questions; see ``library.Records``."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask

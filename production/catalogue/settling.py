@@ -9,6 +9,8 @@ from typing import Any
 from production import run as runs
 from production.catalogue import inherited, oddities, sql
 
+_SQL = sql.queries("heritage.sql")
+
 TOGETHER = 1000
 """Runs that are written in one go."""
 CONFIGURATIONS = 64
@@ -47,16 +49,16 @@ class Table:
         done = run.attempt
         if done is None:
             at = {"state": state.value, "owner": None, "attempt": 0, "at": self._now, "why": why}
-            self._waiting[sql.SQL.bring_run].append(key | at)
+            self._waiting[_SQL.bring_run].append(key | at)
         else:
             owner = self._manager(done.user)
             at = {"state": done.begun.value, "owner": owner, "attempt": 1, "at": done.claimed, "why": ""}
-            self._waiting[sql.SQL.bring_run].append(key | at)
-            self._waiting[sql.SQL.bring_attempt].append(key | self._facts(run, done, owner))
-            self._waiting[sql.SQL.settle_run].append(key | {"state": state.value, "at": done.ended, "why": why})
+            self._waiting[_SQL.bring_run].append(key | at)
+            self._waiting[_SQL.bring_attempt].append(key | self._facts(run, done, owner))
+            self._waiting[_SQL.settle_run].append(key | {"state": state.value, "at": done.ended, "why": why})
         for name, path, bytes_ in run.outputs:
             where = {"name": name, "path": path, "bytes": bytes_, "recorded": done.ended if done else self._now}
-            self._waiting[sql.SQL.bring_output].append(key | where)
+            self._waiting[_SQL.bring_output].append(key | where)
         if len(self._waiting[sql.SQL.add_run]) >= TOGETHER:
             self.write()
 
@@ -64,10 +66,10 @@ class Table:
         """What has come together."""
         for query in (
             sql.SQL.add_run,
-            sql.SQL.bring_run,
-            sql.SQL.bring_attempt,
-            sql.SQL.settle_run,
-            sql.SQL.bring_output,
+            _SQL.bring_run,
+            _SQL.bring_attempt,
+            _SQL.settle_run,
+            _SQL.bring_output,
         ):
             self._connection.executemany(query, self._waiting[query])
         self._waiting.clear()
@@ -77,7 +79,7 @@ class Table:
         if run.state is not runs.State.NEW or not self._based:
             return run.state, run.why
         at = {"production": self._base, "run": run.run}
-        there = self._connection.execute(sql.SQL.state_of, at).fetchone()
+        there = self._connection.execute(_SQL.state_of, at).fetchone()
         if there is None:
             self._odd.note("unfinished runs that the base doesn't have, held", f"{self._campaign.name} run {run.run}")
             return runs.State.HELD, "its base has no such run, so it has no input"
@@ -91,7 +93,7 @@ class Table:
     def _manager(self, user: str) -> int:
         if user not in self._managers:
             values = {"user": user, "production": self._campaign.id, "start": self._campaign.start, "now": self._now}
-            self._managers[user] = self._connection.execute(sql.SQL.bring_manager, values).lastrowid
+            self._managers[user] = self._connection.execute(_SQL.bring_manager, values).lastrowid
         return self._managers[user]
 
     def _digest(self, text: str | bytes | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import types
@@ -17,17 +18,18 @@ def read(name: str) -> str:
         return file.read()
 
 
-def load(text: str) -> types.SimpleNamespace:
+@functools.cache
+def queries(name: str) -> types.SimpleNamespace:
     """The queries of a file by their names; comments stay in the file."""
-    parts = _HEADING.split(text)[1:]
-    queries = {
+    parts = _HEADING.split(read(name))[1:]
+    found = {
         name: "\n".join(line for line in body.splitlines() if not line.startswith("--")).strip()
         for name, body in zip(parts[::2], parts[1::2], strict=True)
     }
-    return types.SimpleNamespace(**queries)
+    return types.SimpleNamespace(**found)
 
 
-SQL = load(read("queries.sql"))
+SQL = queries("queries.sql")
 
 
 class Connection(Protocol):

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 from production import disk, errors
 from production import filter as filters
 from production import run as runs
-from production.cli import door, options
+from production.cli import door, options, table
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
-    from production import facts
+    from production import facts, settings
     from production.catalogue import sqlite
 
 T = TypeVar("T")
@@ -28,10 +28,7 @@ T = TypeVar("T")
 _NAME = re.compile(r"([a-z][a-z0-9_]*)_v([1-9][0-9]{0,8})")
 
 
-def add_where(parser: argparse.ArgumentParser) -> None:
-    """Options of every command that needs the database."""
-    parser.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
-    parser.add_argument("--config", metavar="FILE", help="settings file")
+# In this order: what it is about, a command's own, the form of the answer, where that comes from.
 
 
 def add_production(parser: argparse.ArgumentParser) -> None:
@@ -47,16 +44,31 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: UTC instants, bytes, seconds")
 
 
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that needs the database."""
+    parser.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
+    add_config(parser)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that needs the settings."""
+    parser.add_argument("--config", metavar="FILE", help="settings for this time, above all others")
+
+
 def add_filter(parser: argparse.ArgumentParser) -> None:
     """Which runs are meant."""
     parser.add_argument("filter", metavar="FILTER", nargs="*", default=[], help="which runs; see below")
-    parser.epilog = filters.HELP
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, filters.HELP)))
+
+
+def chosen(given: argparse.Namespace) -> settings.Settings:
+    """The settings that are meant. Raises: UsageError."""
+    return options.load_settings(given.config, {"database": given.database})
 
 
 def database(given: argparse.Namespace) -> str:
     """Path of the database that is meant. Raises: UsageError."""
-    return options.database(options.load_settings(given.config, {"database": given.database}))
+    return options.database(chosen(given))
 
 
 @contextlib.contextmanager
@@ -118,25 +130,38 @@ def production(opened: sqlite.Database, given: argparse.Namespace) -> runs.Produ
     return found
 
 
+def described(production: runs.Production) -> dict[str, object]:
+    """What every answer for programs says of a production."""
+    return {
+        "production": production.name,
+        "program": production.program,
+        "version": production.version,
+        "tag": production.tag,
+        "quality": production.quality,
+        "start": production.start,
+        "stop": production.stop,
+    }
+
+
 def whole(text: str | None, what: str, *, least: int = 0) -> int | None:
     """A whole number that was typed, or nothing. Raises: UsageError."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+    if (found := filters.number(text)) is None or found < least:
         raise errors.UsageError(f"{what}={text}: a whole number from {least}")
-    return int(text)
+    return found
 
 
-def say_many(texts: Iterable[str]) -> None:
+def say_lines(lines: Iterable[str]) -> None:
     """Lines of an answer that may be long: written as they come, many at a time."""
-    texts = iter(texts)
-    while block := list(itertools.islice(texts, 1000)):
+    lines = iter(lines)
+    while block := list(itertools.islice(lines, 1000)):
         options.say("\n".join(block))
 
 
 def say_json_list(answers: Iterable[object]) -> None:
     """A list for programs, that may be long: one document, an answer a line."""
-    say_many(_json_lines(answers))
+    say_lines(_json_lines(answers))
 
 
 def _json_lines(answers: Iterable[object]) -> Iterator[str]:
@@ -147,24 +172,17 @@ def _json_lines(answers: Iterable[object]) -> Iterator[str]:
     yield "]" if before == "," else "[]"
 
 
-def say_lines(lines: Iterable[str]) -> None:
-    """The answer for people: on a terminal long lines go on below, and what is quoted after ``|`` is cut."""
-    import shutil
-    import textwrap
+def say_folded(lines: Iterable[str]) -> None:
+    """Sentences for people: on a terminal long lines go on below, and what is quoted after ``|`` is cut."""
+    limit = table.terminal_width()
+    printable = map(disk.printable, lines)
+    say_lines(printable if limit is None else itertools.chain.from_iterable(_folded(line, limit) for line in printable))
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    for line in map(disk.printable, lines):
-        quoted = line.lstrip().startswith("| ")
-        if not width or len(line) <= width:
-            options.say(line)
-        elif quoted:
-            options.say(line[: width - 1] + "…")
-        else:
-            indent = " " * (len(line) - len(line.lstrip()) + 4)
-            below = textwrap.wrap(
-                line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-            )
-            options.say("\n".join(below))
+
+def _folded(line: str, limit: int) -> list[str]:
+    if line.lstrip().startswith("| "):
+        return [table.within(line, limit)]
+    return table.folded(line, limit, len(line) - len(line.lstrip()) + 4)
 
 
 def say_json(answer: object) -> None:
@@ -185,9 +203,9 @@ def seconds(text: str | None, what: str) -> float | None:
 
 def run(text: str) -> int:
     """A run as it was typed. Raises: UsageError."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    if (found := filters.number(text)) is None:
         raise errors.UsageError(f"{text}: RUN is the number of a run, such as 2091")
-    return int(text)
+    return found
 
 
 def row(opened: sqlite.Database, production: runs.Production, run: int) -> facts.Row:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import attempt, brake, clock, disk, errors, layout, manager, process, settings, site
+from production import attempt, brake, clock, disk, errors, layout, manager, moment, process, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
 from production.cli import data, door, farewell, options, terminal, wiring
@@ -91,7 +91,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
 
 
 def _tell_closed(catalogue: sqlite.Database, production: runs.Production) -> None:
-    since = terminal.local(str(production.stop))
+    since = moment.shown(str(production.stop))
     by = catalogue.records.opened()[production.id]
     if by.closed_by is None:
         log.info("%s is finished since %s; nothing to do", production.name, since)

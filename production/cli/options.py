@@ -28,10 +28,21 @@ LEAST_FILES = 64
 _FEW_FILES = "too few open files allowed: raise ulimit -n"
 
 
+class Help(argparse.HelpFormatter):
+    """Fills each paragraph, but for those that have lines of their own."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip("\n").split("\n\n")
+        return "\n\n".join(
+            one if "\n" in one else super(Help, self)._fill_text(one, width, indent) for one in paragraphs
+        )
+
+
 class Parser(argparse.ArgumentParser):
     """Complains in one line on stderr, exit 2."""
 
     def __init__(self, **keywords: object) -> None:
+        keywords = {"formatter_class": Help} | keywords
         super().__init__(allow_abbrev=False, **keywords)  # type: ignore[arg-type]  # argparse's own keywords
 
     def error(self, message: str) -> NoReturn:

@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from production import disk, room
-from production.cli import moment
+from production import disk, moment, room
 
 Answer = dict[str, Any]
 """As ``production show --json`` has it."""

@@ -9,28 +9,36 @@ from collections.abc import Sequence
 import production
 from production.cli import options
 
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "init": ("init",),
-    "importing": ("import",),
-    "datasets": ("datasets",),
-    "doctor": ("doctor",),
-    "status": ("status",),
-    "runs": ("runs",),
-    "show": ("show",),
-    "log": ("log",),
-    "why": ("why",),
-    "failures": ("failures",),
-    "estimate": ("estimate",),
-    "managers": ("managers",),
-    "productions": ("productions",),
-    "audit": ("audit",),
-    "requests": ("retry", "hold", "release", "cancel", "priority", "reset"),
-    "close": ("close",),
-    "upgrade": ("upgrade",),
-    "archive": ("archive",),
-    "completion": ("completion",),
+GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
+    "setting up": {
+        "init": ("init",),
+        "importing": ("import",),
+        "datasets": ("datasets",),
+        "archive": ("archive",),
+        "doctor": ("doctor",),
+    },
+    "looking": {
+        "status": ("status",),
+        "runs": ("runs",),
+        "show": ("show",),
+        "log": ("log",),
+        "why": ("why",),
+        "failures": ("failures",),
+        "estimate": ("estimate",),
+        "managers": ("managers",),
+        "productions": ("productions",),
+    },
+    "telling": {
+        "requests": ("retry", "hold", "release", "cancel", "priority", "reset"),
+        "close": ("close",),
+    },
+    "tending": {
+        "audit": ("audit",),
+        "upgrade": ("upgrade",),
+        "completion": ("completion",),
+    },
 }
-"""{module below commands/: its commands}, in the order of --help: setting up, looking, telling, tending."""
+"""{what for: {module below commands/: its commands}}, in the order of --help."""
 
 
 def parser(word: str = "") -> options.Parser:
@@ -38,14 +46,28 @@ def parser(word: str = "") -> options.Parser:
 
     ``word``: the command that is meant, if it is one; then nobody waits for the modules of the others.
     """
-    whole = options.Parser(prog="production", description="Set up a production database, and ask how it goes.")
+    whole = options.Parser(
+        prog="production",
+        usage="production [-h] [--version] COMMAND …",
+        description="Set a campaign up, ask how it goes, and tell it what to do. About each command: production COMMAND --help",
+    )
     whole.add_argument(
         "--version", action="version", version=f"run_production {production.__version__}", help="of this software"
     )
-    commands = whole.add_subparsers(metavar="COMMAND", required=True, parser_class=options.Parser)
-    meant = [module for module, words in COMMANDS.items() if word in words]
-    for module in meant or COMMANDS:
-        importlib.import_module(f"production.cli.commands.{module}").add_to(commands)
+    # argparse can't group commands: it says nothing of them, and we do
+    commands = whole.add_subparsers(
+        metavar="COMMAND", required=True, parser_class=options.Parser, prog="production", help=argparse.SUPPRESS
+    )
+    known = {word for modules in GROUPS.values() for words in modules.values() for word in words}
+    groups = []
+    for title, modules in GROUPS.items():
+        before = len(commands._choices_actions)
+        for module, words in modules.items():
+            if word in words or word not in known:
+                importlib.import_module(f"production.cli.commands.{module}").add_to(commands)
+        lines = [f"  {one.dest:<12} {one.help}" for one in commands._choices_actions[before:]]
+        groups.append("\n".join([f"{title}:", *lines]))
+    whole.epilog = "\n\n".join(groups)
     return whole
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import production
 from production import errors, settings
-from production.cli import options
+from production.cli import asking, options
 
 _DESCRIPTION = """
 Carry every run of a production through its program: claim runs in the shared database, stage their inputs, submit a job
@@ -108,21 +108,15 @@ def _command(arguments: Sequence[str]) -> int:
 
     order = campaign.Order(
         program=given.production,
-        version=None if given.version is None else _whole("--version", given.version),
+        version=asking.whole(given.version, "--version", least=1),
         tag=given.new,
         quality=given.quality,
         datasets=tuple(given.dataset),
-        tranches=tuple(_whole("--tranche", tranche, lowest=0) for tranche in given.tranche),
+        tranches=tuple(asking.whole(tranche, "--tranche") or 0 for tranche in given.tranche),
         arguments=tuple(arguments),
     )
     os.umask(_group_mask())
     return campaign.run(chosen, order)
-
-
-def _whole(flag: str, text: str, lowest: int = 1) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= lowest):
-        raise errors.UsageError(f"{flag}={text}: a whole number from {lowest}")
-    return int(text)
 
 
 def _group_mask() -> int:

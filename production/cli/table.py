@@ -105,6 +105,15 @@ def _places(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+def folded(line: str, limit: int, indent: int) -> list[str]:
+    """The line in lines of so many characters, the later ones indented; what is one word stays whole."""
+    import textwrap
+
+    return textwrap.wrap(
+        line, max(limit, indent + 20), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    ) or [line]
+
+
 def within(text: str, wide: int) -> str:
     """The text, or its beginning and an ellipsis, in so many places."""
     if width(text) <= wide:

@@ -13,15 +13,10 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from production import clock, disk, errors
+from production import disk, errors
 from production import run as runs
 from production.catalogue import base
 from production.journal import log, numbers
-
-
-def local(instant: str) -> str:
-    """An instant of the database in local time, with its offset."""
-    return clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from production import disk, facts, layout
 from production import filter as filters
 from production import run as runs
 from production import settings as settings_
-from production.catalogue import base
+from production.catalogue import library as library_
 from production.monitor import finding as findings
 from production.monitor import holders, judging, sight, strangers
 
@@ -40,7 +40,7 @@ class Audit:
 
     def __init__(
         self,
-        library: base.Library,
+        library: library_.Library,
         settings: settings_.Settings,
         looking: sight.Sight,
         report: findings.Report,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from production import facts
+from production import filter as filters
 from production import run as runs
 from production.monitor import likeness
 
@@ -57,6 +58,11 @@ class Group:
     def numbers(self) -> list[int]:
         """Its runs."""
         return list(dict.fromkeys(one.run for one in self.failures))
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """They again, both ends included."""
+        return filters.joined((run, run) for run in self.numbers)
 
     @property
     def states(self) -> dict[str, int]:
@@ -179,17 +185,6 @@ def _both(one: Group, other: Group) -> Group:
     every = tuple(sorted(one.failures + other.failures, key=lambda failure: (failure.run, failure.attempt)))
     logs = {place: logged[key] for place, at in enumerate(every) if (key := (at.run, at.attempt)) in logged}
     return dataclasses.replace(one, failures=every, logs=logs)
-
-
-def ranges(some: Iterable[int]) -> list[tuple[int, int]]:
-    """Runs in order as ranges, both ends included."""
-    found: list[tuple[int, int]] = []
-    for run in some:
-        if found and run == found[-1][1] + 1:
-            found[-1] = found[-1][0], run
-        else:
-            found.append((run, run))
-    return found
 
 
 def concentrated(counts: Mapping[str, int], number: int) -> tuple[str, int] | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 
-from production import clock, facts, process
-from production import run as runs
+from production import facts, moment, process
 
 
 def gone(manager: facts.AtWork, lease: float, now: datetime.datetime) -> str:
@@ -15,23 +14,17 @@ def gone(manager: facts.AtWork, lease: float, now: datetime.datetime) -> str:
     ``lease``: seconds. The times are those of two clocks, so what rests on them is only probable.
     """
     if manager.stop:
-        return f"left at {_local(manager.stop)}"
+        return f"left at {moment.shown(manager.stop)}"
     if manager.lapsed:
-        return f"was seen dead at {_local(manager.lapsed)}"
-    who = runs.Owner(manager.id, manager.user, manager.host, manager.boot, manager.pid, manager.ticks)
-    if process.seen_dead(who):
+        return f"was seen dead at {moment.shown(manager.lapsed)}"
+    if process.seen_dead(manager.owner):
         return "is dead: there is no such process"
-    silent = (now - clock.instant(manager.beat)).total_seconds()
-    return f"may be dead: no sign of life since {_local(manager.beat)}" if silent > lease else ""
+    return f"may be dead: no sign of life since {moment.shown(manager.beat)}" if manager.silent(now, lease) else ""
 
 
 def named(manager: facts.AtWork) -> str:
-    """``manager 3 (mu@node1, pid 4711)``."""
-    return f"manager {manager.id} ({manager.user}@{manager.host}, pid {manager.pid})"
-
-
-def _local(instant: str) -> str:
-    return clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    """``manager 3 (mu@node1:4711)``."""
+    return f"manager {manager.id} ({manager})"
 
 
 def dead(holders: Mapping[int, facts.AtWork], lease: float, now: datetime.datetime) -> dict[int, str]:

@@ -11,9 +11,8 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 
-from production import clock, facts
+from production import clock, facts, moment
 from production import run as runs
-from production.journal import span
 
 State = runs.State
 
@@ -109,7 +108,7 @@ class Known:
             return "is stopped (Ctrl-Z?)"
         # by the clocks of two machines: for people, not for leases
         silence = -self.until(manager.beat)
-        return f"has been silent for {span(silence)}" if silence > self.lease / 2 else ""
+        return f"has been silent for {moment.span(silence)}" if silence > self.lease / 2 else ""
 
     def takes(self, manager: facts.AtWork) -> bool:
         """Whether the run is among those that it was started for."""
@@ -145,7 +144,7 @@ class Known:
 
     def ago(self, instant: str) -> str:
         """How long that is past."""
-        return span(max(0.0, -self.until(instant)))
+        return moment.span(max(0.0, -self.until(instant)))
 
     def until(self, instant: str) -> float:
         """Seconds until then."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from production import clock, facts
 from production import run as runs
-from production.catalogue import base as catalogues
+from production.catalogue import library
 from production.monitor import estimate
 
 JOBS = 5000
@@ -71,8 +71,7 @@ class Outlook:
 
 
 def look(
-    catalogue: catalogues.Catalogue,
-    records: catalogues.Records,
+    catalogue: library.Library,
     production: runs.Production,
     now: datetime.datetime,
     *,
@@ -81,12 +80,16 @@ def look(
     deep: int = BASES,
 ) -> Outlook:
     """The outlook of a production; with nobody at work, as if one manager with ``nproc`` places were."""
-    took, whole = records.took(production.id, estimate.LAST)
+    took, whole = catalogue.records.took(production.id, estimate.LAST)
     trips = estimate.trips(took)
-    ages = tuple(max(0.0, now.timestamp() - estimate.seconds(at)) for at in records.running(production.id, JOBS))
-    every = [one for one in records.managers(everybody=True, number=MANAGERS) if one.production == production.name]
+    ages = tuple(
+        max(0.0, now.timestamp() - estimate.seconds(at)) for at in catalogue.records.running(production.id, JOBS)
+    )
+    every = [
+        one for one in catalogue.records.managers(everybody=True, number=MANAGERS) if one.production == production.name
+    ]
     living = [one for one in every if one.stop is None and one.lapsed is None]
-    silent = [one for one in living if now.timestamp() - estimate.seconds(one.beat) > lease]
+    silent = [one for one in living if one.silent(now, lease)]
     working = [one for one in living if one not in silent]
     found = Outlook(
         production=production.name,
@@ -98,18 +101,17 @@ def look(
         used=estimate.used(trips, ages, [_shift(one, one in working, now) for one in every], now.timestamp()),
         spans={part: _span([getattr(trip, part) for trip in trips if trip.finished]) for part in _PARTS},
         failing=sum(not trip.finished for trip in trips) / len(trips) if trips else None,
-        hours=records.finished_by_hour(production.id, now - DAY),
+        hours=catalogue.records.finished_by_hour(production.id, now - DAY),
         forecast=None,
         why="",
     )
     if found.waiting and deep > 0:
-        found = dataclasses.replace(found, base=_base(catalogue, records, production, now, nproc, lease, deep))
+        found = dataclasses.replace(found, base=_base(catalogue, production, now, nproc, lease, deep))
     return _foretold(found, trips, ages, whole=whole)
 
 
 def _base(
-    catalogue: catalogues.Catalogue,
-    records: catalogues.Records,
+    catalogue: library.Library,
     production: runs.Production,
     now: datetime.datetime,
     nproc: int,
@@ -119,7 +121,7 @@ def _base(
     there = next((one for one in catalogue.productions() if one.id == production.base), None)
     if there is None:
         return None
-    return look(catalogue, records, there, now, nproc=nproc, lease=lease, deep=deep - 1)
+    return look(catalogue, there, now, nproc=nproc, lease=lease, deep=deep - 1)
 
 
 def _foretold(found: Outlook, trips: Sequence[estimate.Trip], ages: tuple[float, ...], *, whole: bool) -> Outlook:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from production import facts
+from production import facts, moment
 from production import run as runs
-from production.journal import span
 from production.monitor import known as knowns
 
 State = runs.State
@@ -98,7 +97,7 @@ def _new(known: knowns.Known) -> str:
     if not able:
         return f"nothing until what fails is mended, and then a manager started: {_start(known)}"
     if pause > 0:
-        return f"claimed in {span(pause)}, or later if there is no place for it then"
+        return f"claimed in {moment.span(pause)}, or later if there is no place for it then"
     if known.no_room:
         return f"claimed when {known.no_room}"
     return _claimed(known, able)
@@ -169,11 +168,11 @@ def _idle(known: knowns.Known, owner: facts.AtWork) -> str:
     heir = _heir(known)
     if owner.id in known.asleep:
         wake = f"nothing until {owner} goes on: kill -CONT {owner.pid} (on {owner.host})"
-        return wake + (f"; or {heir} takes over when it was silent for {span(known.lease)}" if heir else "")
+        return wake + (f"; or {heir} takes over when it was silent for {moment.span(known.lease)}" if heir else "")
     if heir is None:
         return f"nothing, if {owner} stays silent, until {_taken_over(known)}"
     left = known.lease + known.until(owner.beat)
-    return f"if {owner} stays silent, {heir} takes over {f'in {span(left)}' if left > 0 else 'soon'}"
+    return f"if {owner} stays silent, {heir} takes over {f'in {moment.span(left)}' if left > 0 else 'soon'}"
 
 
 def _submitted(known: knowns.Known, owner: facts.AtWork) -> str:

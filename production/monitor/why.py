@@ -9,9 +9,9 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
-from production import facts
+from production import facts, moment
 from production import run as runs
-from production.journal import count, span
+from production.journal import count
 from production.monitor import known as knowns
 from production.monitor import sequel
 
@@ -94,7 +94,7 @@ def _back_off(known: knowns.Known) -> Iterator[Line]:
         last = f"failure {row.failures} of {known.limit}" if row.failures else f"attempt {row.attempt} did not count"
         yield Line(
             "back-off",
-            f"{last}; not tried again before {knowns.local(row.not_before)}, in {span(known.until(row.not_before))}",
+            f"{last}; not tried again before {knowns.local(row.not_before)}, in {moment.span(known.until(row.not_before))}",
         )
 
 

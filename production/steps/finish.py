@@ -14,11 +14,11 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 
-from production import attempt, clock, errors, room
+from production import attempt, clock, errors, moment, room
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once, span
+from production.journal import log, once
 from production.outputs import base as outputs
 
 State, Cause = runs.State, runs.Cause
@@ -210,7 +210,7 @@ def _told(placing: _Placing) -> Iterator[str]:
     run = placing.run
     yield f"attempt {run.attempt}"
     if run.submitted:
-        yield span((clock.instant(run.since) - clock.instant(run.submitted)).total_seconds())
+        yield moment.age(run.submitted, clock.instant(run.since))
     for output in placing.placed:
         yield f"{output.name} {room.shown(output.bytes)}"
 

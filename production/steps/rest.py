@@ -21,7 +21,7 @@ def done(site: site_.Site) -> bool:
         return False
     silent = [(other, number) for other, number in outlook.others if not site.lease.alive(other)]
     for other, number in silent:
-        who = f"{other.user}@{other.host} (pid {other.pid})"
+        who = str(other)
         text = f"Waiting for {who}, who has {count(number)}: taken over if silent for {site.settings.lease:.0f} s"
         waiting("rest", text, site.clock.boottime())
     return not silent

@@ -10,12 +10,12 @@ import datetime
 import os
 from collections.abc import Mapping, Sequence
 
-from production import attempt, clock, errors, pace
+from production import attempt, errors, moment, pace
 from production import room as room_
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, over, span, waiting
+from production.journal import log, over, waiting
 from production.transfer import base as transfer
 
 State, Cause = runs.State, runs.Cause
@@ -204,8 +204,7 @@ def _come(
     change.end_transfer(path, site.lease.owner)
     if end.error is None:
         change.need(run, path, site.layout.remote(run), end.bytes, ours=True, come=now)
-        took = (now - clock.instant(run.since)).total_seconds()
-        _staged(change, run, f"input {room_.shown(end.bytes)} in {span(took)}", now)
+        _staged(change, run, f"input {room_.shown(end.bytes)} in {moment.age(run.since, now)}", now)
     elif isinstance(end.error, errors.TooLarge):
         _too_large(site, change, run, path, end.error)
     else:

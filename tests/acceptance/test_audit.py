@@ -453,7 +453,7 @@ def test_a_copy_that_is_just_made_is_no_finding(finished: Campaign) -> None:
     [
         (
             {"stop": "'2026-11-20T21:00:00.000000Z'"},
-            "is submitted, and held by manager 9 (mu@elsewhere, pid 1), who left at ",
+            "is submitted, and held by manager 9 (mu@elsewhere:1), who left at ",
         ),
         ({"lapsed": "'2026-11-20T21:00:00.000000Z'"}, "who was seen dead at 2026-11-2"),
         ({"beat": HOUR_AGO}, "who may be dead: no sign of life since 2"),

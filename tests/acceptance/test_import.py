@@ -216,7 +216,7 @@ def test_a_closed_production_stays_closed_and_data_may_be_said(old: Old, campaig
     answer = bring(old, "--data=elsewhere")
     productions = answer["productions"]
     assert isinstance(productions, list)
-    assert [(one["name"], one["stop"], one["base"], one["runs"]) for one in productions] == [
+    assert [(one["production"], one["stop"], one["base_version"], one["counts"]) for one in productions] == [
         ("alcapana_v3", "2015-12-01T07:00:00.000000Z", None, {"finished": 4}),
         ("rootana_v8", None, 3, {"new": 4}),
     ]

@@ -306,7 +306,7 @@ def test_times_that_status_can_not_tell(past: Campaign) -> None:
 
 def test_the_table_of_runs(past: Campaign) -> None:
     heading, *lines = past.ok("runs").out.splitlines()
-    assert heading.split() == "run dataset state attempt host job since cause message".split()
+    assert heading.split() == "run datasets state attempt host job since cause message".split()
     assert [line.split()[0] for line in lines] == ["1", "2", "3"]
     assert "bad magic in run 3" in lines[2]
     assert "Al50 Si 16" in lines[2]

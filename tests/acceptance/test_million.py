@@ -80,8 +80,6 @@ QUICK: dict[str, Callable[[Any], object]] = {
     "why 999999": lambda found: found["state"] == "new",
     "managers": lambda found: found[0]["runs"] == million.FLYING - 1,
     "productions": lambda found: found[0]["runs"] == 1_000_000,
-    "why 3333": lambda found: [found["state"], found["layers"][-1]["layer"]] == ["failed", "next"],
-    "why 1000000": lambda found: found["state"] == "new",
     "failures": lambda found: sum(group["runs"] for group in found["groups"]) >= million.FAILED,
     "estimate": lambda found: found["left"] > 0,
     "retry state:failed": lambda found: len(found["done"]) == million.FAILED,

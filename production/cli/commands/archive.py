@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from production import disk, errors, settings
-from production.cli import door, options
+from production.cli import asking, door, options
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for ftplib.
 if TYPE_CHECKING:
@@ -30,18 +30,28 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         help="try the archive by hand",
         description="Try the archive of the settings by hand: is it there, are we let in, what is in it, does a file come?",
     ).add_subparsers(metavar="COMMAND", required=True)
-    check = archive.add_parser("check", help="is it there, and are we let in?")
+    check = archive.add_parser(
+        "check",
+        help="is it there, and are we let in?",
+        description="Look whether the archive is there and lets us in, and how much there is at its top.",
+    )
     check.set_defaults(command=_check)
-    listing = archive.add_parser("list", help="what is in it")
+    listing = archive.add_parser(
+        "list", help="what is in it", description="List a directory of the archive: sizes in bytes, and names."
+    )
     listing.add_argument("directory", metavar="DIRECTORY", nargs="?", default="", help="below the archive's own")
     listing.set_defaults(command=_list)
-    get = archive.add_parser("get", help="bring the raw file of one run")
+    get = archive.add_parser(
+        "get",
+        help="bring the raw file of one run",
+        description="Bring the raw file of one run, here and now, and tell how fast it came. No production takes notice.",
+    )
     get.add_argument("run", metavar="RUN", help="its number")
     get.add_argument("--production", metavar="TYPE", help="for which program, if several have an input")
     get.add_argument("--to", metavar="FILE", help="where to (default: its own name, here)")
     get.set_defaults(command=_get)
     for command in (check, listing, get):
-        command.add_argument("--config", metavar="FILE", help="settings file")
+        asking.add_config(command)
 
 
 @contextlib.contextmanager
@@ -85,7 +95,7 @@ def _get(given: argparse.Namespace) -> int:
     chosen = options.load_settings(given.config, {})
     program = _program(chosen, given.production)
     # of what else a name may speak there is nothing here: no production, no attempt
-    fields = {"run": _number(given.run), "program": program.name, "version": 1, "attempt": 1}
+    fields = {"run": asking.run(given.run), "program": program.name, "version": 1, "attempt": 1}
     remote = settings.expand(program.input, fields)
     local = os.path.abspath(given.to or os.path.basename(remote))
     if os.path.isdir(local):
@@ -114,12 +124,6 @@ def _program(chosen: settings.Settings, name: str | None) -> settings.Program:
         there = ", ".join(sorted(having)) or "none"
         raise errors.UsageError(f"say with --production=TYPE whose input is meant; there are: {there}")
     return next(iter(having.values()))
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise errors.UsageError(f"{text}: not the number of a run")
-    return int(text)
 
 
 class _Told:

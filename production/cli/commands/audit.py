@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors
+from production import clock, disk, errors, journal
 from production import filter as filters
 from production import run as runs
 from production.cli import asking, door, options
@@ -33,10 +33,10 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         description="Look whether every recorded output is there with its size, every file under the version directories is "
         "recorded, and nothing is held by managers that are gone: in all productions, unless one is named. It changes nothing, and "
         "managers may be at work meanwhile.",
-        epilog="With a filter (2091-2103, dataset:Al50, state:finished, …) these runs alone are looked at, and no files that "
+        epilog="With a filter these runs alone are looked at, and no files that "
         "nobody recorded. Exit 0: all is as recorded; 1: something is not, or couldn't be looked at; 130: interrupted.",
     )
-    audit.add_argument("filter", metavar="FILTER", nargs="*", help="which runs (default: all)")
+    asking.add_filter(audit)
     asking.add_production(audit)
     audit.add_argument("--checksums", action="store_true", help="read every output and compare its checksum, too")
     audit.add_argument("--all", action="store_true", help=f"show all findings, not the first {FIRST} of each kind")
@@ -49,7 +49,7 @@ def _audit(given: argparse.Namespace) -> int:
     from production.monitor import audit, finding, sight
 
     wanted = filters.parse(given.filter)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     report = finding.Report(None if given.all or given.json else FIRST)
     with (
         asking.catalogue(options.database(chosen)) as library,
@@ -102,7 +102,7 @@ class _Told:
     def __call__(self) -> None:
         if self._terminal and time.monotonic() >= self._next:
             self._next = time.monotonic() + _QUIET / 4
-            line = f"{self.name}: {_amount(self._looking.looked, 'file')} looked at"
+            line = f"{self.name}: {journal.count(self._looking.looked, 'file')} looked at"
             if self._looking.read:
                 line += f", {_size(self._looking.read)} read"
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
@@ -165,11 +165,11 @@ def _last_line(given: argparse.Namespace, report: finding.Report, told: _Told, *
     if not report.productions:
         return "no productions yet: nothing to look at"
     size = _size(report.bytes)
-    what = f"{_amount(report.outputs, 'output')} of {_amount(report.having, 'run')} in {_amount(len(report.productions), 'production')}"
+    what = f"{journal.count(report.outputs, 'output')} of {journal.count(report.having, 'run')} in {journal.count(len(report.productions), 'production')}"
     if not complete:
         said = f"interrupted: this is what was found so far; {what} looked at, or begun ({size})"
     elif report.found:
-        said = f"{_amount(report.found, 'finding')}; {what} looked at ({size})"
+        said = f"{journal.count(report.found, 'finding')}; {what} looked at ({size})"
     else:
         said = f"{what} {'is' if report.outputs == 1 else 'are'} as recorded ({size})"
     if given.checksums:
@@ -225,7 +225,3 @@ def _size(number: float) -> str:
     from production import room
 
     return room.shown(number)
-
-
-def _amount(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from production import clock, disk, errors, process
+from production import clock, disk, errors, moment, process
 from production.cli import asking, options
 
 
@@ -39,7 +39,7 @@ def _command(given: argparse.Namespace) -> int:
             raise errors.UsageError(f"{production.name} was not closed by hand: there is nothing to undo")
         if not given.undo and production.stop is not None:
             by = f" by {opened.closed_by}" if opened.closed_by else ""
-            raise errors.UsageError(f"{production.name} is closed{by} since {terminal.local(production.stop)}")
+            raise errors.UsageError(f"{production.name} is closed{by} since {moment.shown(production.stop)}")
         if given.yes:
             with catalogue.write() as change:
                 if given.undo:
@@ -51,13 +51,9 @@ def _command(given: argparse.Namespace) -> int:
         counts = catalogue.counts(production.id)
         if given.json:
             answer = {"production": production.name, "undo": given.undo, "dry_run": not given.yes}
-            asking.say_json(answer | {"runs": {state.value: number for state, number in counts.items()}})
+            asking.say_json(answer | {"counts": {state.value: number for state, number in counts.items()}})
             return 0
-        deed = (
-            ("opened again" if given.undo else "closed")
-            if given.yes
-            else ("would be " + ("opened again" if given.undo else "closed"))
-        )
+        deed = ("" if given.yes else "would be ") + ("opened again" if given.undo else "closed")
         options.say(disk.printable(f"{deed}: {production.name} ({terminal.summary(counts)})"))
         if not given.yes:
             options.say("nothing was changed; to do it: --yes")

@@ -20,9 +20,9 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
     parser = commands.add_parser(
         "completion",
-        help="a script that lets your shell complete commands, options and filters",
+        help="let your shell complete commands, options and filters",
+        description="Print a script that lets your shell complete commands, options and filters of both programs.",
         epilog=_HOW,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="which one")
     parser.set_defaults(command=_completion)

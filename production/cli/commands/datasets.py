@@ -6,17 +6,15 @@ import argparse
 import csv
 import functools
 import os
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from production import disk, errors
+from production import filter as filters
 from production.cli import asking, options
 
 if TYPE_CHECKING:
     from production.catalogue import base, sqlite
-
-_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 LONGEST = 10_000_000
 """Runs that one range may have: more is a slip of the finger."""
@@ -26,13 +24,13 @@ LARGEST = 1 << 30
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    datasets = commands.add_parser("datasets", help="the runs there are").add_subparsers(
-        metavar="COMMAND", required=True
-    )
+    datasets = commands.add_parser(
+        "datasets", help="say which runs there are", description="Say which runs there are, and what they belong to."
+    ).add_subparsers(metavar="COMMAND", required=True)
     add = datasets.add_parser(
         "add",
         help="add runs to a dataset",
-        description="Add runs; those that are there already stay as they are.",
+        description="Add runs to a dataset; those that are there already stay as they are. Open productions of their quality take them in.",
         epilog="A CSV file has a header line: run, dataset and, if you like, tranche, quality, geometry.",
     )
     add.add_argument("runs", metavar="FILE.csv | RANGE", nargs="+", help="a table, or runs: 2091-2103 2119-2172 2190")
@@ -59,7 +57,7 @@ def _write(catalogue: sqlite.Database, rows: Sequence[base.DatasetRow]) -> int:
 
 
 def _rows(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
-    tables = [name for name in given.runs if not _RANGE.fullmatch(name)]
+    tables = [name for name in given.runs if not filters.RANGE.fullmatch(name)]
     if not tables:
         yield from _ranges(given)
         return
@@ -82,9 +80,9 @@ def _ranges(given: argparse.Namespace) -> Iterator[base.DatasetRow]:
 
     if not given.dataset or not given.dataset.strip():
         raise errors.UsageError("ranges need --dataset=SET: which dataset are these runs?")
-    tranche = None if given.tranche is None else _number(given.tranche, "--tranche")
+    tranche = asking.whole(given.tranche, "--tranche")
     for text in given.runs:
-        found = _RANGE.fullmatch(text)
+        found = filters.RANGE.fullmatch(text)
         assert found  # seen in _rows
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first or last - first >= LONGEST:
@@ -150,8 +148,6 @@ def _printable(where: str, row: base.DatasetRow) -> base.DatasetRow:
 
 
 def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise errors.UsageError(
-            f"{what}={text}: not a whole number" if what.startswith("--") else f"{what} {text!r}: not a whole number"
-        )
-    return int(text)
+    if (found := filters.number(text)) is None:
+        raise errors.UsageError(f"{what} {text!r}: not a whole number")
+    return found

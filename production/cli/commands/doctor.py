@@ -6,14 +6,12 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from production import disk, errors
-from production.cli import asking, door, options
+from production.cli import asking, door, options, table
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for all that is looked at.
 if TYPE_CHECKING:
@@ -34,7 +32,6 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         " A line a check: ok, bad with its mend, or -- and why it wasn't asked. Exit 1 if something is bad.",
     )
     doctor.add_argument("checks", metavar="CHECK", nargs="*", help="only these: the second word of their lines")
-    asking.add_where(doctor)
     doctor.add_argument(
         "--batch", metavar="SYSTEM", help="who is to compute: local, sge or slurm (default: the settings')"
     )
@@ -42,6 +39,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         "--patience", metavar="S", default=str(PATIENCE), help="seconds that a check may take (default %(default)s)"
     )
     asking.add_json(doctor)
+    asking.add_where(doctor)
     doctor.set_defaults(command=_doctor)
 
 
@@ -74,22 +72,18 @@ def _doctor(given: argparse.Namespace) -> int:
 
 
 def _say(one: finding.Finding) -> None:
-    for line in lines(one, shutil.get_terminal_size().columns if sys.stdout.isatty() else 0):
-        options.say(line)
+    asking.say_lines(lines(one, table.terminal_width()))
 
 
-def lines(one: finding.Finding, columns: int) -> Sequence[str]:
-    """The finding as it is shown; 0 columns: elsewhere than on a terminal, where a line is never broken."""
+def lines(one: finding.Finding, limit: int | None) -> Sequence[str]:
+    """The finding as it is shown within so many characters; None: elsewhere than on a terminal, where a line is never broken."""
     first = f"{_WORDS[one.ok]:4} {one.check:9} "
     text = [first + disk.printable(one.found)]
     if one.mend:
         text.append(" " * _INDENT + "mend: " + disk.printable(one.mend))
-    if columns <= 2 * _INDENT:
+    if limit is None:
         return text
-    form = textwrap.TextWrapper(
-        columns - 1, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False
-    )
-    return [part for line in text for part in form.wrap(line)]
+    return [part for line in text for part in table.folded(line, limit, _INDENT)]
 
 
 class _Told:

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from production import journal, moment
 from production import run as runs
 from production.cli import asking, options
 
@@ -18,30 +19,28 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
     foretelling = commands.add_parser(
         "estimate",
-        help="when it will be finished: half a chance by then, 90 %% by then",
-        description="When a production will be finished, from what its last runs took in staging, queue and running.",
+        help="when it will be finished, as a range",
+        description="When a production will be finished: half a chance by then, 90 % by then, from what its last runs took in staging, queue and running.",
         epilog="Failed and held runs are not counted; nor are runs, managers and slow hours that come later.",
     )
     asking.add_production(foretelling)
-    asking.add_where(foretelling)
     asking.add_json(foretelling)
+    asking.add_where(foretelling)
     foretelling.set_defaults(command=_estimate)
 
 
 def _estimate(given: argparse.Namespace) -> int:
     from production.monitor import outlook
 
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     now = datetime.datetime.now(datetime.UTC)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
-        found = outlook.look(
-            catalogue, catalogue.records, production, now, nproc=chosen.nproc, lease=max(300.0, chosen.lease)
-        )
+        found = outlook.look(catalogue, production, now, nproc=chosen.nproc, lease=max(300.0, chosen.lease))
     if given.json:
         asking.say_json(as_json(found, now))
     else:
-        asking.say_lines(lines(found, now.astimezone()))
+        asking.say_folded(lines(found, now.astimezone()))
     return 0
 
 
@@ -66,20 +65,16 @@ def lines(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
 
 
 def _standing(found: outlook.Outlook) -> Iterator[str]:
-    yield f"{found.left:,} {'run' if found.left == 1 else 'runs'} left"
+    yield f"{journal.count(found.left)} left"
     if found.running:
         yield f"{found.running:,} with a job"
     if found.managers and found.left:
-        yield (
-            f"{found.managers} {'manager' if found.managers == 1 else 'managers'} at work with {found.places:,} jobs at a time"
-        )
+        yield (f"{journal.count(found.managers, 'manager')} at work with {found.places:,} jobs at a time")
         if found.used < 0.9 and found.forecast:
             yield f"{found.used * found.places:.1f} on average"
 
 
 def _when(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
-    from production.monitor import moment
-
     if found.silent:
         yield f"{found.silent} not heard of for a while: production managers tells more"
     if found.forecast is None:
@@ -101,8 +96,6 @@ def _when(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
 
 
 def _took(found: outlook.Outlook) -> str:
-    from production.monitor import moment
-
     known = {part: span for part, span in found.spans.items() if span is not None}
     if not known:
         return ""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from production import disk, errors
+from production import disk, errors, journal, moment
 from production import filter as filters
 from production import run as runs
 from production.cli import asking, options
@@ -38,19 +38,19 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         help="what failed, by cause and last words",
         description="Runs that are failed, held or tried again, in groups of one cause whose jobs said the same last.",
     )
-    failing.add_argument("filter", metavar="FILTER", nargs="*", help="which runs: 2091-2103 cause:memory host:n03 …")
+    asking.add_filter(failing)
+    asking.add_production(failing)
     failing.add_argument("--suggest", action="store_true", help="name the setting that would help each group")
     failing.add_argument("--all", action="store_true", help="all attempts that ever failed")
-    asking.add_production(failing)
-    asking.add_where(failing)
     asking.add_json(failing)
+    asking.add_where(failing)
     failing.set_defaults(command=_failures)
 
 
 def _failures(given: argparse.Namespace) -> int:
     wanted = filters.parse(given.filter)
     _check(wanted, ever=given.all)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
         answer = Answer(catalogue, production, chosen, suggest=given.suggest)
@@ -58,7 +58,7 @@ def _failures(given: argparse.Namespace) -> int:
         if given.json:
             asking.say_json(answer.as_json())
         else:
-            asking.say_lines(answer.lines())
+            asking.say_folded(answer.lines())
     return 0
 
 
@@ -107,17 +107,16 @@ class Answer:
         }
 
     def _group_json(self, group: failures.Group) -> dict[str, Any]:
-        from production.monitor import failures
 
         first, last = group.times or (None, None)
         example = group.example
         return {
             "cause": group.cause, "exit": group.exit, "signal": group.signal, "message": group.form,
-            "runs": len(group.numbers), "attempts": len(group.failures), "ranges": failures.ranges(group.numbers),
+            "runs": len(group.numbers), "attempts": len(group.failures), "ranges": group.ranges,
             "states": group.states, "hosts": group.hosts, "datasets": self._datasets(group), "first": first, "last": last,
             "example": {
                 "run": example.run, "attempt": example.attempt, "message": example.message,
-                "stdout": example.olog, "stderr": example.elog, "lines": list(group.lines),
+                "olog": example.olog, "elog": example.elog, "lines": list(group.lines),
             },
             "logs_differ": group.unlike,
             "suggestion": self._advice_json(group) if self._suggest else None,
@@ -136,7 +135,7 @@ class Answer:
             yield from self._told(group)
         if more := self._groups[SHOWN:]:
             yield ""
-            yield f"and {len(more):,} smaller groups, {_runs(sum(len(group.numbers) for group in more))}; all of them: --json"
+            yield f"and {len(more):,} smaller groups, {journal.count(sum(len(group.numbers) for group in more))}; all of them: --json"
         if self._cut:
             yield f"Only the first {LOOKED:,} failed attempts were looked at; narrow it, e.g. cause:program 2091-2103"
 
@@ -145,7 +144,7 @@ class Answer:
         if self._ever and self._groups:
             attempts = sum(len(group.failures) for group in self._groups)
             number = len({run for group in self._groups for run in group.numbers})
-            return f"{self._production.name}: {attempts:,} {'attempt' if attempts == 1 else 'attempts'} failed, of {_runs(number)}{which}"
+            return f"{self._production.name}: {journal.count(attempts, 'attempt')} failed, of {journal.count(number)}{which}"
         states: dict[str, int] = {}
         for state, number in ((state, number) for group in self._groups for state, number in group.states.items()):
             states[state] = states.get(state, 0) + number
@@ -154,10 +153,9 @@ class Answer:
         return f"{self._production.name}: {', '.join(told) or 'nothing failed'}{which}"
 
     def _told(self, group: failures.Group) -> Iterator[str]:
-        from production.monitor import failures
 
-        yield f"{_runs(len(group.numbers))}, {_heading(group)}"
-        yield f"  runs {_compact(failures.ranges(group.numbers))}"
+        yield f"{journal.count(len(group.numbers))}, {_heading(group)}"
+        yield f"  runs {filters.ranges(group.numbers)}"
         yield f"  {'; '.join(self._where(group))}"
         example = group.example
         log = next((path for path in (example.elog, example.olog) if path and os.path.exists(path)), None)
@@ -180,7 +178,7 @@ class Answer:
     def _where(self, group: failures.Group) -> Iterator[str]:
         """What its runs have in common, and when it was."""
         from production import clock
-        from production.monitor import failures, moment
+        from production.monitor import failures
 
         number = len(group.failures)
         host = failures.concentrated(group.hosts, number)
@@ -211,10 +209,6 @@ class Answer:
         return advice.advise(group, self._production.program, self._chosen)
 
 
-def _runs(number: int) -> str:
-    return f"{number:,} {'run' if number == 1 else 'runs'}"
-
-
 def _heading(group: failures.Group) -> str:
     """``cause program (exit 9): run<N>.mid: bad magic <X>``."""
     if group.cause is None:
@@ -223,19 +217,10 @@ def _heading(group: failures.Group) -> str:
     return f"cause {group.cause}{how}" + (f": {group.form}" if group.form else "")
 
 
-def _compact(ranges: Sequence[tuple[int, int]], most: int = 12) -> str:
-    """``2091-2103 2119``: as the commands take them; of many the first."""
-    told = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:most]]
-    return " ".join(told) + (f" … ({len(ranges) - most:,} more ranges)" if len(ranges) > most else "")
-
-
 def _again(group: failures.Group, every: Sequence[failures.Group]) -> str:
     """A filter that means these runs; where they are too many to be named, and others have their cause, those too."""
-    from production.monitor import failures
-
-    ranges = failures.ranges(group.numbers)
-    if len(ranges) <= 6 or group.cause is None:
-        return _compact(ranges)
+    if len(group.ranges) <= 6 or group.cause is None:
+        return filters.ranges(group.numbers, len(group.ranges))
     others = sum(other.cause == group.cause for other in every) - 1
     told = {0: "", 1: " (another group has it, too)"}.get(others, f" ({others} other groups have it, too)")
     return f"cause:{group.cause}{told}"

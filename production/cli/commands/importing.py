@@ -30,8 +30,8 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     importing.add_argument(
         "--data", metavar="DIR", help="below which the productions go on (default: data of the settings)"
     )
-    importing.add_argument("--config", metavar="FILE", help="settings file")
     asking.add_json(importing)
+    asking.add_config(importing)
     importing.set_defaults(command=_import)
 
 
@@ -104,13 +104,13 @@ def _answer(account: heritage.Account, given: argparse.Namespace, zone: str, dir
         "datasets": account.datasets,
         "productions": [
             {
-                "name": one.name,
+                "production": one.name,
                 "tag": one.tag,
                 "quality": one.quality,
-                "base": one.base_version,
+                "base_version": one.base_version,
                 "start": one.start,
                 "stop": one.stop,
-                "runs": {state.value: number for state, number in counts.items() if number},
+                "counts": {state.value: number for state, number in counts.items() if number},
             }
             for one, counts in account.productions
         ],

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 
 from production import clock
-from production.cli import door, options
+from production.cli import asking, door, options
 
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    init = commands.add_parser("init", help="make a new, empty database")
+    init = commands.add_parser(
+        "init",
+        help="make a new, empty database",
+        description="Make a new, empty database: once, by whoever sets the experiment up. Others only name it.",
+    )
     init.add_argument(
         "file",
         metavar="DB",
@@ -18,7 +22,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         help="the file to make (default: the settings' database, ~/data/production.db if they have none);"
         " an existing one is never touched",
     )
-    init.add_argument("--config", metavar="FILE", help="settings file")
+    asking.add_config(init)
     init.set_defaults(command=_init)
 
 

@@ -36,7 +36,11 @@ class _Wanted:
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    parser = commands.add_parser("log", help="what the job of a run has said; -f: as it says it")
+    parser = commands.add_parser(
+        "log",
+        help="what the job of a run has said; -f: as it says it",
+        description="What the job of a run has said on stdout and stderr; with -f as it says it, until the attempt is over.",
+    )
     parser.add_argument("run", metavar="RUN", help="its number")
     asking.add_production(parser)
     parser.add_argument(

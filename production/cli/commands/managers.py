@@ -8,8 +8,8 @@ import datetime
 import json
 from typing import TYPE_CHECKING
 
-from production import run as runs
-from production.cli import asking, moment, options, table
+from production import moment
+from production.cli import asking, options, table
 
 if TYPE_CHECKING:
     from production import facts
@@ -20,10 +20,10 @@ _COLUMNS = (
     table.Column("batch", least=5, rank=3),
     table.Column("nproc", least=5, rank=4, right=True),
     table.Column("runs", least=4, rank=1, right=True),
-    table.Column("since", least=7, rank=2, right=True),
-    table.Column("last beat", least=7, rank=1, right=True),
+    table.Column("start", least=7, rank=2, right=True),
+    table.Column("beat", least=7, rank=1, right=True),
     table.Column("alive", least=12, rank=0),
-    table.Column("last words", least=10, rank=3),
+    table.Column("message", least=10, rank=3),
 )
 MOST = 1000
 """Of all managers there ever were, so many are shown."""
@@ -31,26 +31,30 @@ MOST = 1000
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    parser = commands.add_parser("managers", help="who is at work, where, and whether they are alive")
+    parser = commands.add_parser(
+        "managers",
+        help="who is at work, where, and whether they are alive",
+        description="Who is at work, where, with how many runs, and whether they are alive as far as can be told from here.",
+    )
     parser.add_argument("--all", action="store_true", help=f"also those that left or died, the newest {MOST:,}")
-    asking.add_where(parser)
     asking.add_json(parser)
+    asking.add_where(parser)
     parser.set_defaults(command=_managers)
 
 
 def _managers(given: argparse.Namespace) -> int:
     now = datetime.datetime.now(datetime.UTC)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         there = catalogue.records.managers(everybody=given.all, number=MOST)
     if given.json:
-        asking.say_json([_answer(one) for one in there])
+        asking.say_json([{"manager": str(one)} | _answer(one) for one in there])
     elif not there:
         options.say("no manager has been at work yet" if given.all else "no manager is at work; --all shows who was")
     else:
         columns = _COLUMNS if given.all else _COLUMNS[:-1]
         rows = [_cells(one, now, chosen.lease)[: len(columns)] for one in there]
-        asking.say_many(table.lines(columns, rows, table.terminal_width()))
+        asking.say_lines(table.lines(columns, rows, table.terminal_width()))
     return 0
 
 
@@ -66,8 +70,7 @@ def _alive(one: facts.AtWork) -> bool | None:
 
     if one.stop is not None or one.lapsed is not None:
         return False
-    owner = runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)
-    if process.seen_dead(owner):
+    if process.seen_dead(one.owner):
         return False
     here = one.host == process.host() and one.boot == process.boot_id()
     return True if here and process.start_ticks(one.pid) == one.ticks else None
@@ -82,7 +85,7 @@ def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]
 
 def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
     """In words; ``lease``: seconds without a beat after which its claims lapse."""
-    from production import clock, process
+    from production import process
 
     if one.stop is not None:
         return f"left {moment.age(one.stop, now)} ago"
@@ -90,9 +93,8 @@ def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
         return f"found dead {moment.age(one.lapsed, now)} ago"
     alive = _alive(one)
     if alive is not None:
-        if alive and process.seen_stopped(runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)):
+        if alive and process.seen_stopped(one.owner):
             return "stopped (Ctrl-Z?)"
         return "yes" if alive else "no, its process is gone"
     # Its beat is by its own clock, which may be wrong: it is no proof.
-    beats = (now - clock.instant(one.beat)).total_seconds() <= lease
-    return "it seems so" if beats else "it seems not"
+    return "it seems not" if one.silent(now, lease) else "it seems so"

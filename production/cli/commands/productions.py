@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from production import moment
 from production import run as runs
-from production.cli import asking, moment, options, table
+from production.cli import asking, options, table
 
 if TYPE_CHECKING:
     from production import facts
@@ -17,8 +18,8 @@ _COLUMNS = (
     table.Column("tag", least=6, rank=2),
     table.Column("quality", least=6, rank=5),
     table.Column("base", least=8, rank=4),
-    table.Column("opened by", least=6, rank=4),
-    table.Column("opened", least=16, rank=3),
+    table.Column("user", least=6, rank=4),
+    table.Column("start", least=16, rank=3),
     table.Column("finished", least=9, rank=1, right=True),
     table.Column("failed", least=6, rank=1, right=True),
     table.Column("held", least=4, rank=1, right=True),
@@ -28,9 +29,13 @@ _COLUMNS = (
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    parser = commands.add_parser("productions", help="all productions: tag, who opened it, how far it is")
-    asking.add_where(parser)
+    parser = commands.add_parser(
+        "productions",
+        help="all productions: tag, who opened it, how far it is",
+        description="All productions, the oldest first: tag, base, who opened it and when, how far it is, who closed it and why.",
+    )
     asking.add_json(parser)
+    asking.add_where(parser)
     parser.set_defaults(command=_productions)
 
 
@@ -42,7 +47,7 @@ def _productions(given: argparse.Namespace) -> int:
     elif not answers:
         options.say("no productions yet; start one with run_production --production=TYPE --new=TAG")
     else:
-        asking.say_many(table.lines(_COLUMNS, [_cells(one) for one in answers], table.terminal_width()))
+        asking.say_lines(table.lines(_COLUMNS, [_cells(one) for one in answers], table.terminal_width()))
     return 0
 
 
@@ -57,17 +62,10 @@ def _all(catalogue: sqlite.Database) -> list[tuple[runs.Production, facts.Opened
 def _answer(catalogue: sqlite.Database, one: tuple[runs.Production, facts.Opened, str | None]) -> dict[str, object]:
     production, opened, based = one
     counts = catalogue.counts(production.id)
-    return {
-        "production": production.name,
-        "program": production.program,
-        "version": production.version,
-        "tag": production.tag,
-        "quality": production.quality,
+    return asking.described(production) | {
         "base": based,
         "data": production.data,
         "user": opened.user,
-        "start": production.start,
-        "stop": production.stop,
         "closed_by": opened.closed_by,
         "closed_why": opened.closed_why,
         "runs": sum(counts.values()),

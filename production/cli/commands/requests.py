@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors, process
+from production import clock, disk, errors, journal, process
 from production import filter as filters
 from production import run as runs
 from production.cli import asking, options
@@ -209,7 +209,7 @@ def _say(given: argparse.Namespace, production: runs.Production, told: _Told, ve
 
 
 def _runs(numbers: Sequence[int]) -> str:
-    return f"{len(numbers):,} {'run' if len(numbers) == 1 else 'runs'} ({filters.ranges(numbers)})"
+    return f"{journal.count(len(numbers))} ({filters.ranges(numbers)})"
 
 
 def _wait(catalogue: sqlite.Database, requests: Sequence[int], seconds: float) -> int:

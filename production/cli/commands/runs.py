@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from production import errors
+from production import errors, moment
 from production import filter as filters
 from production import run as runs
-from production.cli import asking, moment, options, table
+from production.cli import asking, options, table
 
 if TYPE_CHECKING:
     from production import facts
@@ -33,7 +33,7 @@ def _job(job: str | None) -> str:
 
 _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
     "run": (table.Column("run", rank=0, right=True), lambda row, _: str(row)),
-    "dataset": (table.Column("dataset", rank=5), lambda row, _: " ".join(row.datasets)),
+    "datasets": (table.Column("datasets", rank=5), lambda row, _: " ".join(row.datasets)),
     "state": (table.Column("state", least=9, rank=0), lambda row, _: row.state.value),
     "attempt": (table.Column("attempt", least=7, rank=4, right=True), lambda row, _: str(row.attempt or "")),
     "host": (table.Column("host", least=6, rank=3), lambda row, _: row.host or ""),
@@ -51,13 +51,13 @@ _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
 }
 """{what --columns calls it: (column, what stands in it)}."""
 
-DEFAULT = "run dataset state attempt host job since cause message".split()
+DEFAULT = "run datasets state attempt host job since cause message".split()
 
 _STATES = {state: place for place, state in enumerate(runs.State)}
 
 KEYS: dict[str, Callable[[facts.Row], Any]] = {
     "run": lambda row: row.run,
-    "dataset": lambda row: row.datasets,
+    "datasets": lambda row: row.datasets,
     "state": lambda row: _STATES[row.state],
     "attempt": lambda row: row.attempt,
     "since": lambda row: row.since,
@@ -79,7 +79,11 @@ class _Order:
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    parser = commands.add_parser("runs", help="the table of runs: all, or those that a filter means")
+    parser = commands.add_parser(
+        "runs",
+        help="the table of runs: all, or those that a filter means",
+        description="The table of runs of a production, by number: all, or those that a filter means.",
+    )
     asking.add_filter(parser)
     asking.add_production(parser)
     parser.add_argument("--columns", metavar="COLUMNS", help=f"which, with commas: {', '.join(_COLUMNS)}")
@@ -90,8 +94,8 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         " limited: with a million that takes a quarter of a minute (default: by run)",
     )
     parser.add_argument("--limit", metavar="N", help=f"show so many at most; 0: all (default {LIMIT})")
-    asking.add_where(parser)
     asking.add_json(parser)
+    asking.add_where(parser)
     parser.set_defaults(command=_runs)
 
 
@@ -132,7 +136,7 @@ def _tell(rows: Iterator[facts.Row], names: list[str], now: datetime.datetime, n
     if first is None:
         options.say(none())
     else:
-        asking.say_many(itertools.chain([first], lines))
+        asking.say_lines(itertools.chain([first], lines))
 
 
 def _none(catalogue: sqlite.Database, production: runs.Production, wanted: filters.Filter) -> str:

@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
     parser = commands.add_parser(
-        "show", help="all that is known of a run: history, attempts, files, requests, what is set for it"
+        "show",
+        help="all that is known of a run",
+        description="All that is known of a run: history, attempts, files and whether they are there, requests, what is set for it.",
     )
     parser.add_argument("run", metavar="RUN", help="its number")
     asking.add_production(parser)
     parser.add_argument("--modules", action="store_true", help="with the text of the modules file of its last attempt")
-    asking.add_where(parser)
     asking.add_json(parser)
+    asking.add_where(parser)
     parser.set_defaults(command=_show)
 
 
 def _show(given: argparse.Namespace) -> int:
     run = asking.run(given.run)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
         answer = _answer(catalogue, production, asking.row(catalogue, production, run), chosen.programs, given.modules)
@@ -42,7 +44,7 @@ def _show(given: argparse.Namespace) -> int:
     else:
         from production.cli import portrait
 
-        asking.say_many(portrait.lines(answer))
+        asking.say_lines(portrait.lines(answer))
     return 0
 
 

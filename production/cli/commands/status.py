@@ -8,9 +8,9 @@ import datetime
 import os
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors
+from production import clock, disk, errors, moment
 from production import run as runs
-from production.cli import asking, moment, options
+from production.cli import asking, options
 
 if TYPE_CHECKING:
     from production import facts
@@ -27,7 +27,11 @@ class _Asked:
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     """Add the command to ``production``."""
-    status = commands.add_parser("status", help="how many runs are where, in each production")
+    status = commands.add_parser(
+        "status",
+        help="how many runs are where, in each production",
+        description="How many runs of each production are where, now or at a past instant, and for which causes runs are stuck.",
+    )
     asking.add_production(status)
     status.add_argument(
         "--dataset", metavar="SET", action="append", default=[], help="only runs of this dataset; repeatable"
@@ -36,8 +40,8 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         "--tranche", metavar="N", action="append", default=[], help="only runs of this tranche; repeatable"
     )
     status.add_argument("--at", metavar="TIME", help=f"as it was then: {moment.WAYS}")
-    asking.add_where(status)
     asking.add_json(status)
+    asking.add_where(status)
     status.set_defaults(command=_status)
 
 
@@ -103,15 +107,8 @@ def _answer(
     catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked
 ) -> dict[str, object]:
     stuck = _stuck(catalogue, production, asked)
-    return {
-        "production": production.name,
-        "program": production.program,
-        "version": production.version,
-        "tag": production.tag,
-        "quality": production.quality,
+    return asking.described(production) | {
         "base_version": production.base_version,
-        "start": production.start,
-        "stop": production.stop,
         "open": _open(production, asked.at),
         "closed_by": opened and opened.closed_by,
         "closed_why": opened and opened.closed_why,

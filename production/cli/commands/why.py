@@ -41,7 +41,7 @@ def _command(given: argparse.Namespace) -> int:
     from production.monitor import why
 
     number = asking.run(given.run)
-    chosen = options.load_settings(given.config, {"database": given.database})
+    chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.production(catalogue, given)
         row = asking.row(catalogue, production, number)
@@ -86,8 +86,8 @@ def _known(
         lease=chosen.lease,
         limit=program.retry.limit if program else settings.Retry().limit,
         in_hand=records.hands(production.id),
-        dead=frozenset(one.id for one in managers if process.seen_dead(_owner(one))),
-        asleep=frozenset(one.id for one in managers if process.seen_stopped(_owner(one))),
+        dead=frozenset(one.id for one in managers if process.seen_dead(one.owner)),
+        asleep=frozenset(one.id for one in managers if process.seen_stopped(one.owner)),
         brakes=_brakes(catalogue, chosen, managers) if row.state is runs.State.NEW else {},
         base=_base(catalogue, production, row),
         last_words=catalogue.last_words(production.id),
@@ -115,10 +115,6 @@ def _managers(catalogue: sqlite.Database, production: runs.Production, row: fact
     return found
 
 
-def _owner(one: facts.AtWork) -> runs.Owner:
-    return runs.Owner(one.id, one.user, one.host, one.boot, one.pid, one.ticks)
-
-
 def _brakes(
     catalogue: sqlite.Database, chosen: settings.Settings, managers: list[facts.AtWork]
 ) -> dict[int, str]:  # fmt: skip
@@ -126,7 +122,7 @@ def _brakes(
     from production import brake
 
     number = chosen.consecutive
-    found = {one.id: brake.alike(catalogue.last_ends(_owner(one), number), number) for one in managers}
+    found = {one.id: brake.alike(catalogue.last_ends(one.owner, number), number) for one in managers}
     return {id_: text for id_, text in found.items() if text}
 
 

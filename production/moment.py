@@ -1,7 +1,4 @@
-"""Instants and spans between people and the database: ``--at=21:00``, ``3.2 h``. Pure but for the time zone.
-
-Imports late: this is read whenever ``production`` starts.
-"""
+"""Instants and spans between people and the database: ``--at=21:00``, ``tomorrow 14:20``, ``3.2 h``. Pure but for the time zone."""
 
 from __future__ import annotations
 
@@ -43,20 +40,37 @@ def _read(text: str, now: datetime.datetime) -> datetime.datetime:
 
 def shown(instant: str | None) -> str:
     """An instant of the database in local time with its offset; empty for none."""
-    from production.cli import terminal
+    return "" if instant is None else clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
-    return "" if instant is None else terminal.local(instant)
+
+def told(instant: datetime.datetime, now: datetime.datetime) -> str:
+    """The instant as it is said now: ``tomorrow 14:20``, ``Tue 03:10``; both aware, told in the zone of ``now``."""
+    there = instant.astimezone(now.tzinfo)
+    days = (there.date() - now.date()).days
+    names = {-1: "yesterday", 0: "today", 1: "tomorrow"}
+    if days in names:
+        return f"{names[days]} {there:%H:%M}"
+    if 1 < days < 7:
+        return f"{there:%a %H:%M}"
+    return f"{there:%Y-%m-%d %H:%M}"
+
+
+def since(instant: str, now: datetime.datetime) -> float:
+    """Seconds that have passed since an instant of the database; below 0: until then."""
+    return (now - clock.instant(instant)).total_seconds()
 
 
 def age(instant: str | None, now: datetime.datetime) -> str:
-    """How long ago: ``12 s``, ``34 min``, ``5.0 h``, ``3.2 d``; empty for none."""
-    return "" if instant is None else span((now - clock.instant(instant)).total_seconds())
+    """How long ago, as a span; empty for none."""
+    return "" if instant is None else span(since(instant, now))
 
 
 def span(seconds: float | None) -> str:
     """``12 s``, ``34 min``, ``5.0 h``, ``3.2 d``; empty if nobody knows."""
-    from production import journal
-
     if seconds is None:
         return ""
-    return journal.span(seconds) if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
+    if round(seconds) < 100:
+        return f"{max(0, round(seconds))} s"
+    if round(seconds / 60) < 100:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
