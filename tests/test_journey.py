@@ -1124,3 +1124,17 @@ def test_a_reset_reaches_what_is_based_on_it_though_nobody_is_there() -> None:
         one = here.enter(0)
         one.cycle()
         assert here.states(1) == {"waiting": 1}
+
+
+def test_a_job_that_survives_being_cancelled_is_cancelled_again() -> None:
+    with house(number=1) as here:
+        one = here.enter()
+        while not here.states().get("submitted"):
+            one.cycle()
+        here.world.jobs[0].stubborn = True
+        here.ask(0, 1, request.Verb.CANCEL)
+        one.cycle()
+        assert here.states() == {"submitted": 1}
+        here.world.jobs[0].stubborn = False
+        one.cycle()
+        assert here.states() == {"failed": 1}

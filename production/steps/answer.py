@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from production import attempt, errors, request
+from production import attempt, request
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once, over
+from production.journal import log, once
 
 State, Cause = runs.State, runs.Cause
 
@@ -70,7 +70,7 @@ def _give_up(site: site_.Site, before: Sequence[runs.Run], ours: Mapping[int, ba
 
 
 def _end_jobs(site: site_.Site, submitted: Sequence[runs.Run], ours: Mapping[int, base.Asked]) -> None:
-    """In one call; a job that has ended by itself meanwhile ends as it did."""
+    """In one call, again in every cycle until they are gone; a job that has ended by itself meanwhile ends as it did."""
     ending, now = [], site.clock.now()
     for run in submitted:
         asked = ours[run.run]
@@ -79,20 +79,10 @@ def _end_jobs(site: site_.Site, submitted: Sequence[runs.Run], ours: Mapping[int
                 change.answer(
                     asked, f"{request.NO}its job is {run.user}'s, who alone can end it", now, site.lease.owner
                 )
-        elif once(
-            _topic(asked), f"Ending the job of run {run}: {asked.ask.verb} asked by {asked.ask.user}", logging.INFO
-        ):
+        else:
+            said = f"Ending the job of run {run}: {asked.ask.verb} asked by {asked.ask.user}"
+            once(f"request {asked.id}", said, logging.INFO)
             attempt.begin_cancel(site, run)
             ending.append(run)
-    if not ending:
-        return
-    try:
+    if ending:
         site.batch.cancel({site.layout.mark(run): run.job or "" for run in ending})
-    except errors.BatchError:
-        for run in ending:
-            over(_topic(ours[run.run]))  # said and tried again
-        raise
-
-
-def _topic(asked: base.Asked) -> str:
-    return f"request {asked.id}"
