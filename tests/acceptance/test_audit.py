@@ -640,7 +640,7 @@ def test_on_a_terminal_it_says_how_far_it_is(finished: Campaign) -> None:
     with contextlib.closing(socket.socket()):
         process_ = subprocess.Popen(
             [finished.python, "-m", "production", "audit", "--checksums"], cwd=finished.directory,
-            env=finished.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, text=True,
+            env=finished.environment | {"TERM": "xterm"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave, text=True,
         )  # fmt: skip
     os.close(slave)
     try:

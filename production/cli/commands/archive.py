@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from production import disk, errors, settings
-from production.cli import asking, door, options
+from production.cli import asking, door, options, passing
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for ftplib.
 if TYPE_CHECKING:
@@ -132,20 +132,21 @@ class _Told:
     def __init__(self, remote: str, size: int | None) -> None:
         self._remote = disk.printable(remote)
         self._whole = "" if size is None else f" of {size:,}"
-        self._terminal = sys.stderr.isatty()
-        self._every = _TELL_EVERY if self._terminal else _TELL_ELSEWHERE
+        self._line = passing.Line()
+        self._every = _TELL_EVERY if self._line.terminal else _TELL_ELSEWHERE
         self._next = time.monotonic() + self._every
 
     def __enter__(self) -> _Told:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._line.clear()
 
     def __call__(self, count: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every
             state = f"{count:,}{self._whole} bytes" if count else "waiting for the first byte (a tape?)"
-            before, after = ("\r\x1b[K", "") if self._terminal else ("", "\n")
-            print(f"{before}{self._remote}: {state}", end=after, file=sys.stderr, flush=True)
+            if self._line.terminal:
+                self._line.tell(f"{self._remote}: {state}")
+            else:
+                print(f"{self._remote}: {state}", file=sys.stderr, flush=True)

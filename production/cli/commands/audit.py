@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from production import clock, disk, errors, journal
 from production import filter as filters
 from production import run as runs
-from production.cli import asking, door, options
+from production.cli import asking, door, options, passing
 
 if TYPE_CHECKING:
     from production.catalogue import sqlite
@@ -85,7 +84,7 @@ class _Told:
 
     def __init__(self, looking: sight.Sight) -> None:
         self._looking = looking
-        self._terminal = sys.stderr.isatty()
+        self._line = passing.Line()
         self._begun = time.monotonic()
         self._next = self._begun + _QUIET
         self.name = ""
@@ -100,18 +99,17 @@ class _Told:
         self.over()
 
     def __call__(self) -> None:
-        if self._terminal and time.monotonic() >= self._next:
+        if time.monotonic() >= self._next:
             self._next = time.monotonic() + _QUIET / 4
             line = f"{self.name}: {journal.count(self._looking.looked, 'file')} looked at"
             if self._looking.read:
                 line += f", {_size(self._looking.read)} read"
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+            self._line.tell(line)
 
     def over(self) -> None:
         """Nothing more is looked at."""
         self.seconds = self.seconds or time.monotonic() - self._begun
-        if self._terminal and self._next > self._begun + _QUIET:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._line.clear()
 
     @property
     def read(self) -> int:

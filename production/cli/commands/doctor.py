@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from production import disk, errors
-from production.cli import asking, door, options, table
+from production.cli import asking, door, options, passing, table
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for all that is looked at.
 if TYPE_CHECKING:
@@ -60,8 +57,8 @@ def _doctor(given: argparse.Namespace) -> int:
     patient = finding.Patient(given.config, flags, float(patience or PATIENCE))
     found: list[finding.Finding] = []
     door.unwind()
-    with _Told() as told:
-        for one in rounds.go(patient, given.checks or names, told):
+    with passing.Line() as told:
+        for one in rounds.go(patient, given.checks or names, lambda check: told.tell(f"...  {check}")):
             found.append(one)
             if not given.json:
                 told.clear()
@@ -84,28 +81,3 @@ def lines(one: finding.Finding, limit: int | None) -> Sequence[str]:
     if limit is None:
         return text
     return [part for line in text for part in table.folded(line, limit, _INDENT)]
-
-
-class _Told:
-    """Says on a terminal what is being looked at: it may take a minute."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
-    def __enter__(self) -> _Told:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.clear()
-
-    def __call__(self, check: str) -> None:
-        self._write(f"\r\x1b[K...  {check}")
-
-    def clear(self) -> None:
-        """Before a line of the answer, which may go to the same terminal."""
-        self._write("\r\x1b[K")
-
-    def _write(self, text: str) -> None:
-        if self._terminal:
-            with contextlib.suppress(OSError):
-                print(text, end="", file=sys.stderr, flush=True)
