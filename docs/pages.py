@@ -167,10 +167,23 @@ def commands(
             yield from commands(sub, f"{name} {word}".strip(), about_each.get(word, ""))
 
 
+def _help(parser: argparse.ArgumentParser) -> str:
+    """What --help says on a terminal of our width, which argparse reads from the environment."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = COLUMNS
+    try:
+        return parser.format_help().rstrip()
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
 def page(name: str, parser: argparse.ArgumentParser, campaign: Campaign) -> str:
     """The text of one page."""
     examples = "\n\n".join(f"$ {line}\n{campaign.run(line)}".rstrip() for line in EXAMPLES[name])
-    return f"# production {name}\n\n```text\n{parser.format_help().rstrip()}\n```\n\nFor example:\n\n```console\n{examples}\n```\n"
+    return f"# production {name}\n\n```text\n{_help(parser)}\n```\n\nFor example:\n\n```console\n{examples}\n```\n"
 
 
 def _file(name: str) -> str:
@@ -179,7 +192,6 @@ def _file(name: str) -> str:
 
 def pages() -> dict[str, str]:
     """{file name: text} of all pages, and of the index."""
-    os.environ["COLUMNS"] = COLUMNS  # argparse's own width
     from production.cli import production
 
     all_ = list(commands(production.parser()))

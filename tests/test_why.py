@@ -105,7 +105,7 @@ IN_HAND: dict[str, tuple[knowns.Known, dict[str, str]]] = {
     ),
     "its manager is silent, another waits": (
         known(State.CLAIMED, manager(**SILENT), manager(2)),
-        {"next": "if mu@node1:4711 stays silent, mu@node2:4711 takes over in 100 s"},
+        {"next": "if mu@node1:4711 stays silent, mu@node2:4711 takes over in 2 min"},
     ),
     "silent for longer than its lease": (
         known(State.CLAIMED, manager(beat=at(-400)), manager(2)),

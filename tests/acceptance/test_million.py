@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -10,11 +11,12 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from production.catalogue import sqlite as catalogue
 from tests import million
 from tests.acceptance.campaign import ROOT
 
@@ -88,7 +90,7 @@ QUICK: dict[str, Callable[[Any], object]] = {
     "cancel state:submitted": lambda found: found["asked"],
     "priority 5 999990-1000000": lambda found: len(found["done"]) == 11,
     "reset 1-100": lambda found: found["done"],
-    "close --production=sim_v1": lambda found: sum(found["runs"].values()) == 1_000_000,
+    "close --production=sim_v1": lambda found: sum(found["counts"].values()) == 1_000_000,
     "upgrade": lambda found: found["current"],
 }
 """{command: whether its answer is right}."""
@@ -158,3 +160,43 @@ def test_the_builder_agrees_with_the_triggers(tmp_path: pathlib.Path) -> None:
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
     assert {"run_enters", "base_enters", "run_moves"} <= names
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("choices", "where"),
+    [
+        ([(None, None)], "1"),
+        ([("Al50", None)], "d.dataset = 'Al50'"),
+        ([("Al50", 1), (None, 3)], "d.dataset = 'Al50' AND d.tranche = 1 OR d.tranche = 3"),
+        ([("Al999", None)], "0"),
+    ],
+)
+def test_who_goes_before_a_run(
+    small: catalogue.Database, choices: list[tuple[str | None, int | None]], where: str
+) -> None:
+    """By priority, then by number; of those only whom a manager takes, and not who is to wait."""
+    row = small.records.row(1, 2900)
+    assert row
+    now = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
+    with contextlib.closing(sqlite3.connect(small.place.path)) as connection:
+        [(expected,)] = connection.execute(
+            "SELECT count(*) FROM production_run AS p JOIN datasets AS d USING (run) WHERE p.state = 'new'"
+            " AND (p.priority > 0 OR p.priority = 0 AND p.run < 2900) AND p.not_before IS NULL"
+            f" AND ({where})"
+        )
+    assert small.records.ahead(1, row, choices, now) == (expected, True)
+    assert small.records.ahead(1, row, choices, now, number=10)[1] is False
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[catalogue.Database]:
+    """Three thousand runs, some of them more important, some to wait, some not."""
+    path = tmp_path_factory.mktemp("small") / "small.db"
+    million.build(str(path), 3000)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE production_run SET priority = run % 3 - 1 WHERE state = 'new' AND run <> 2900")
+        connection.execute(
+            "UPDATE production_run SET not_before = '2026-11-21T00:00:00.000000Z' WHERE state = 'new' AND run % 7 = 0"
+        )
+    with contextlib.closing(catalogue.Database(str(path), read_only=True)) as opened:
+        yield opened
