@@ -16,6 +16,9 @@ LONGEST = 10_000
 
 RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 """A run, or several: (first, last or nothing)."""
+LONGEST_TIME = 100 * 366 * 86400.0
+"""Seconds."""
+
 _SPAN = re.compile(r"([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.IGNORECASE)
 _KEY = re.compile(r"([A-Za-z]\w*):(.*)", re.DOTALL)
 
@@ -91,6 +94,8 @@ def parse(words: Iterable[str]) -> Filter:
     for number, word in enumerate(words):
         if number >= LONGEST:
             raise errors.UsageError(f"a filter of more than {LONGEST:,} words; write ranges such as 2091-2103")
+        if not word.isprintable():
+            raise errors.UsageError(f"{word!a}: a filter is of what can be printed, in UTF-8")
         if word.strip():
             field, values = _term(word.strip())
             found.setdefault(field, []).extend(values)
@@ -169,7 +174,7 @@ def _term(word: str) -> tuple[str, Sequence[object]]:
             else f"there are {', '.join(KEYS)}; for a text with a colon: text:{word}"
         )
         raise errors.UsageError(f"{word}: a filter has no {key}:; {meant}")
-    if key == "text":
+    if key == "text" and rest.strip():
         return "texts", [rest]
     values = [value for value in rest.split(",") if value.strip()]
     if not values:
@@ -181,7 +186,10 @@ def _span(word: str) -> tuple[str, Sequence[object]]:
     found = _SPAN.fullmatch(word)
     if found is None or found[3].lower() not in UNITS:
         raise errors.UsageError(f"{word}: a time in a state is such as >2h or <30min; units: {', '.join(UNITS)}")
-    return ("longer" if found[1] == ">" else "shorter"), [float(found[2]) * UNITS[found[3].lower()]]
+    seconds = float(found[2]) * UNITS[found[3].lower()]
+    if seconds > LONGEST_TIME:
+        raise errors.UsageError(f"{word}: longer than a century")
+    return ("longer" if found[1] == ">" else "shorter"), [seconds]
 
 
 def _range(text: str) -> tuple[int, int]:

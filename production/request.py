@@ -11,7 +11,8 @@ import datetime
 import enum
 import errno
 import os
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Sequence
 
 from production import errors
 from production import run as runs
@@ -97,15 +98,15 @@ def outcome(change: base.Change, run: runs.Run, verb: Verb) -> State:
 
 
 def settle(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime.datetime) -> str:
-    """Do what is asked of a run that nobody has; the answer. Empty: first its outputs must be put aside."""
+    """Do what is asked of a run that nobody has; the answer. Empty: where its outputs go must be committed first."""
     verb = Verb(ask.verb)
     if no := refusal(verb, run.state, run.attempt):
         return NO + no
     if verb is Verb.PRIORITY:
         change.prioritize(run, priority(ask.argument))
         return f"priority {ask.argument}"
-    if verb is Verb.RESET and not change.outputs_aside(run, now):
-        return ""
+    if verb is Verb.RESET and (trouble := _put_aside(change, run, now)) is not None:
+        return trouble
     why = reason(verb, ask.user, ask.why)
     if verb is Verb.CANCEL:
         change.move(run, State.FAILED, why, now, by=ask.user)
@@ -130,44 +131,54 @@ def _tell_based(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime
             change.move(based, State.WAITING, why, now, failures=0, by=ask.user)
 
 
-def put_aside(
-    catalogue: base.Catalogue, production: int, numbers: Iterable[int], owner: runs.Owner | None = None
-) -> dict[int, str]:
-    """Before finished runs are reset: their outputs leave their places. {run: what was in the way of that}.
+def _put_aside(change: base.Change, run: runs.Run, now: datetime.datetime) -> str | None:
+    """The run's outputs leave their places, all or none, while we hold the lock. None: it is done; else the answer.
 
-    What will be moved is written down first, and nothing is replaced: killed anywhere, it is done once more.
+    Where they go has been committed before (``_intend``): killed anywhere, it is done once more.
     """
-    with catalogue.write(owner) as change:
-        intended = {}
-        for number in numbers:
-            run = change.run(production, number)
-            if run is not None and run.state is State.FINISHED:
-                intended[number] = change.intend_aside(run)
-    trouble = {number: problem for number, moves in intended.items() if (problem := _moved(moves))}
-    if trouble:
-        with catalogue.write(owner) as change:
-            for number in trouble:
-                change.forget_aside(production, number)
-    return trouble
+    if change.in_place(run):
+        return ""
+    moves = change.intended_aside(run)
+    moved: list[base.Move] = []
+    try:
+        for move in moves:
+            if not _move(move):
+                change.forget_aside(run, move.path)  # it was lost before
+            else:
+                moved.append(move)
+    except OSError as cause:
+        for back in moved:
+            with contextlib.suppress(OSError):
+                _move(base.Move(back.aside, back.path))
+        change.forget_aside(run)
+        return f"{NO}{cause.filename or 'an output'} can't be put aside: {cause.strerror}"
+    change.outputs_aside(run, now)
+    return None
 
 
-def _moved(moves: Iterable[base.Move]) -> str:
-    """Put files aside, all of a run's or none; what was in the way of that."""
-    done: list[base.Move] = []
-    for move in moves:
-        if not os.path.lexists(move.path):
-            continue  # moved before, or lost long ago
-        try:
-            if os.path.lexists(move.aside):
-                raise FileExistsError(errno.EEXIST, f"{move.aside} is there already")
-            os.rename(move.path, move.aside)
-            done.append(move)
-        except OSError as cause:
-            for back in done:
-                with contextlib.suppress(OSError):
-                    os.rename(back.aside, back.path)
-            return f"{move.path} can't be put aside: {cause.strerror}"
-    return ""
+def _move(move: base.Move) -> bool:
+    """A file under its other name, never onto another one. Twice is as good as once. False: it is nowhere.
+
+    Raises: OSError.
+    """
+    try:
+        there = os.lstat(move.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return os.path.lexists(move.aside)
+    if not os.path.isabs(move.path) or not (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode)):
+        raise OSError(errno.EINVAL, "it is no file of a run", move.path)
+    try:
+        os.link(move.path, move.aside, follow_symlinks=False)  # unlike a rename it never replaces
+    except FileExistsError:
+        if not os.path.samestat(there, os.lstat(move.aside)):
+            raise OSError(errno.EEXIST, f"{move.aside} is there already", move.path) from None
+    except OSError as cause:
+        if cause.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK) or os.path.lexists(move.aside):
+            raise
+        os.rename(move.path, move.aside)  # a file system without hard links, or somebody else's file
+        return True
+    os.unlink(move.path)
+    return True
 
 
 LOOK = 10_000
@@ -187,11 +198,23 @@ def settle_open(
     for one in catalogue.productions():  # by id: a base is older than what is based on it
         if one.base in chain:
             chain.add(one.id)
-        open_ = catalogue.asked(one.id, LOOK, owner) if one.id in chain else []
-        nobodys = [asked for asked in open_ if asked.owner is None]
-        for first in range(0, len(nobodys), TOGETHER):
-            answered += _settle_some(catalogue, one.id, nobodys[first : first + TOGETHER], now, owner)
+        if one.id in chain:
+            answered += _settle_all(catalogue, one.id, now, owner)
     return answered
+
+
+def _settle_all(
+    catalogue: base.Catalogue, production: int, now: datetime.datetime, owner: runs.Owner | None
+) -> list[tuple[base.Asked, str]]:
+    answered: list[tuple[base.Asked, str]] = []
+    while True:
+        open_ = catalogue.asked(production, LOOK, owner)
+        nobodys = [asked for asked in open_ if asked.owner is None]
+        before = len(answered)
+        for first in range(0, len(nobodys), TOGETHER):
+            answered += _settle_some(catalogue, production, nobodys[first : first + TOGETHER], now, owner)
+        if len(open_) < LOOK or len(answered) == before:
+            return answered
 
 
 def _settle_some(
@@ -201,17 +224,26 @@ def _settle_some(
     now: datetime.datetime,
     owner: runs.Owner | None,
 ) -> list[tuple[base.Asked, str]]:
-    resets = [asked.run for asked in open_ if asked.ask.verb == Verb.RESET]
-    trouble = put_aside(catalogue, production, resets, owner) if resets else {}
+    _intend(catalogue, production, [asked.run for asked in open_ if asked.ask.verb == Verb.RESET], owner)
     answered = []
     with catalogue.write(owner) as change:
         for asked in open_:
             run = change.run(production, asked.run)
             if run is None or run.owner is not None or not change.is_open(asked):
                 continue
-            in_the_way = trouble.get(asked.run) if asked.ask.verb == Verb.RESET else None
-            answer = NO + in_the_way if in_the_way else settle(change, run, asked.ask, now)
+            answer = settle(change, run, asked.ask, now)
             if answer:
                 change.answer(asked, answer, now, owner)
                 answered.append((asked, answer))
     return answered
+
+
+def _intend(catalogue: base.Catalogue, production: int, numbers: Sequence[int], owner: runs.Owner | None) -> None:
+    """Before runs are reset: where their outputs will be is committed."""
+    if not numbers:
+        return
+    with catalogue.write(owner) as change:
+        for number in numbers:
+            run = change.run(production, number)
+            if run is not None and run.owner is None:
+                change.intend_aside(run)

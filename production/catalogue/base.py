@@ -498,16 +498,22 @@ class Change(Protocol):
         """A new run needn't wait, and nothing is held against it."""
         ...
 
-    def intend_aside(self, run: runs.Run) -> list[Move]:
-        """Write down where the run's outputs will be put aside; those not yet known to be there."""
+    def in_place(self, run: runs.Run) -> bool:
+        """Whether an output of the run is in its place, and nobody has written down where it will be put aside."""
         ...
 
-    def forget_aside(self, production: int, run: int) -> None:
-        """They stay where they are."""
+    def intend_aside(self, run: runs.Run) -> None:
+        """Write down where the run's outputs will be put aside."""
         ...
 
-    def outputs_aside(self, run: runs.Run, now: datetime.datetime) -> bool:
-        """The run's outputs are aside, and its no more. False: nobody has written down where to."""
+    def intended_aside(self, run: runs.Run) -> list[Move]: ...
+
+    def forget_aside(self, run: runs.Run, path: str | None = None) -> None:
+        """They, or this one, won't be."""
+        ...
+
+    def outputs_aside(self, run: runs.Run, now: datetime.datetime) -> None:
+        """The run's outputs are aside, and its no more."""
         ...
 
     def close_by_hand(self, production: int, user: str, why: str, now: datetime.datetime) -> bool:

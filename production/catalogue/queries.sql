@@ -555,7 +555,7 @@ SELECT path, aside FROM aside WHERE production = :production AND run = :run AND 
 
 -- forget_aside --
 -- It isn't, after all.
-DELETE FROM aside WHERE production = :production AND run = :run AND done IS NULL
+DELETE FROM aside WHERE production = :production AND run = :run AND done IS NULL AND (:path IS NULL OR path = :path)
 
 -- in_place --
 -- Whether an output of a run is in its place, and nobody has written down where it is put aside.

@@ -128,8 +128,17 @@ class Database(reading.Reading):
         """What people ask."""
         self.books = books.Books(self._all_now)
         """What an audit asks."""
-        self.id = str(self._all(sql.SQL.identity)[0][0])
+        self.id = self._identity()
         """Makes names unique between databases."""
+
+    def _identity(self) -> str:
+        rows = self._all(sql.SQL.identity)
+        if len(rows) != 1:
+            self.close()
+            raise errors.UsageError(
+                f"{self.place.path} has no id of its own: it was not made by production init; make one so, or restore a copy"
+            )
+        return str(rows[0][0])
 
     @contextlib.contextmanager
     def write(self, owner: runs.Owner | None = None) -> Iterator[change.Change]:

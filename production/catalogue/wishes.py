@@ -48,20 +48,22 @@ class Wishes:
     def hasten(self, run: runs.Run) -> None:
         self._do(sql.SQL.hasten, production=run.production, run=run.run)
 
-    def intend_aside(self, run: runs.Run) -> list[base.Move]:
-        key = {"production": run.production, "run": run.run}
-        self._do(sql.SQL.intend_aside, **key)
-        return [base.Move(*row) for row in self._connection.execute(sql.SQL.intended_aside, key).fetchall()]
+    def in_place(self, run: runs.Run) -> bool:
+        return self._row(sql.SQL.in_place, production=run.production, run=run.run) is not None
 
-    def forget_aside(self, production: int, run: int) -> None:
-        self._do(sql.SQL.forget_aside, production=production, run=run)
+    def intend_aside(self, run: runs.Run) -> None:
+        self._do(sql.SQL.intend_aside, production=run.production, run=run.run)
 
-    def outputs_aside(self, run: runs.Run, now: datetime.datetime) -> bool:
-        if self._row(sql.SQL.in_place, production=run.production, run=run.run) is not None:
-            return False
+    def intended_aside(self, run: runs.Run) -> list[base.Move]:
+        rows = self._connection.execute(sql.SQL.intended_aside, {"production": run.production, "run": run.run})
+        return [base.Move(*row) for row in rows.fetchall()]
+
+    def forget_aside(self, run: runs.Run, path: str | None = None) -> None:
+        self._do(sql.SQL.forget_aside, production=run.production, run=run.run, path=path)
+
+    def outputs_aside(self, run: runs.Run, now: datetime.datetime) -> None:
         for query in (sql.SQL.asides_done, sql.SQL.outputs_gone):
             self._do(query, production=run.production, run=run.run, now=clock.text(now))
-        return True
 
     def close_by_hand(self, production: int, user: str, why: str, now: datetime.datetime) -> bool:
         return self._do(sql.SQL.close_by_hand, production=production, user=user, why=why, now=clock.text(now)) == 1

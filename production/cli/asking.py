@@ -107,6 +107,8 @@ def production(opened: sqlite.Database, given: argparse.Namespace) -> runs.Produ
     Raises: UsageError.
     """
     program, version = given.production, whole(given.version, "--version", least=1)
+    if program and not program.isprintable():
+        raise errors.UsageError(f"--production={program!a}: no such production")
     if program and (named := _NAME.fullmatch(program)):
         if version is not None and version != int(named[2]):
             raise errors.UsageError(f"--production={program} and --version={version}: which of them?")

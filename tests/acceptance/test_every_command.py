@@ -14,7 +14,7 @@ import pytest
 
 from docs import pages
 from production.cli import production
-from tests.acceptance.campaign import Campaign
+from tests.acceptance.campaign import ROOT, Campaign
 
 WORDS: dict[str, tuple[str, ...]] = {
     "init": ("init", "other.db"),
@@ -89,7 +89,13 @@ def everything(campaign: Campaign) -> list[str]:
         return list(connection.iterdump())
 
 
-PLACES: tuple[Callable[[Campaign], None], ...] = (missing, empty, fresh, garbage, directory)
+def schema_only(campaign: Campaign) -> None:
+    """What somebody made with sqlite3 production.db <schema.sql."""
+    with contextlib.closing(sqlite3.connect(campaign.database)) as connection:
+        connection.executescript((ROOT / "schema.sql").read_text(encoding="utf-8"))
+
+
+PLACES: tuple[Callable[[Campaign], None], ...] = (missing, empty, fresh, garbage, directory, schema_only)
 
 
 def test_all_commands_are_tried_here() -> None:
@@ -121,7 +127,7 @@ def test_nothing_there_is_said_in_one_line(campaign: Campaign, place: Callable[[
                 assert said.err.count("\n") == 1, str(said)
             if more and said.code == 0:
                 json.loads(said.out)
-            if place in (missing, garbage, directory) and name not in WITHOUT_DATABASE:
+            if place in (missing, garbage, directory, schema_only) and name not in WITHOUT_DATABASE:
                 assert said.code == 2, str(said)
     assert before == (everything(campaign) if place is empty else [])
 
@@ -154,3 +160,26 @@ def test_who_may_only_read_can_look(campaign: Campaign, tmp_path: pathlib.Path) 
     if os.geteuid() != 0:  # whom no mode keeps from making what SQLite would like to have beside it
         assert [path.name for path in backup.iterdir()] == ["production.db"]
     backup.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("runs", ">800000d"),
+        ("runs", b"\xff"),
+        ("runs", b"host:\xff"),
+        ("runs", b"--production=\xff"),
+        ("show", "1", b"--production=\xff"),
+        ("retry", "text:", "--yes"),
+        ("hold", "", "--yes"),
+        ("reset", "state:", "--yes"),
+    ],
+)
+def test_odd_words_are_refused(campaign: Campaign, words: tuple[str | bytes, ...]) -> None:
+    campaign.settings(PROGRAM)
+    campaign.raw(range(1, 4))
+    fresh(campaign)
+    said = campaign.product(*(os.fsdecode(word) for word in words))
+    assert said.code == 2, str(said)
+    assert said.err.count("\n") == 1, str(said)
+    assert set(campaign.status("sim_v1").values()) == {"N"}

@@ -345,4 +345,5 @@ def test_json(over: Campaign) -> None:
         "done": [5, 6],
         "asked": {},
         "left": {"it is finished": [1, 2, 3, 4]},
+        "refused": {},
     }

@@ -62,6 +62,8 @@ class _Told:
     """{manager: runs it has}."""
     left: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """{why nothing is done: runs}."""
+    refused: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    """{production that is based on it, and why: runs of it that could not be reset}."""
     requests: list[int] = dataclasses.field(default_factory=list)
     """Ids, of those that managers will answer."""
     resets: dict[int, int] = dataclasses.field(default_factory=dict)
@@ -101,12 +103,15 @@ def _command(given: argparse.Namespace) -> int:
             told = _Told()
             for some in _batches([row.run for row in rows]):
                 told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
-                asking.patiently(lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now()))
+                answered = asking.patiently(
+                    lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now())
+                )
+                told.refused |= _refused(catalogue, production, answered)
             _tell_resets(catalogue, told)
         _say(given, production, told, verb)
         if wait is not None and told.requests:
             return _wait(catalogue, told.requests, wait)
-    return 0 if told.done or told.asked or not told.left else 1
+    return 1 if told.refused or (told.left and not told.done and not told.asked) else 0
 
 
 def _plan(verb: str, rows: Iterable[facts.Row]) -> _Told:
@@ -147,7 +152,7 @@ def _carry_out(catalogue: sqlite.Database, production: runs.Production, numbers:
                 continue
             if no:
                 told.left.setdefault(no, []).append(number)
-            elif run.state is runs.State.FINISHED:
+            elif ask.verb == request.Verb.RESET and run.attempt:
                 told.resets[change.ask(run, ask, now)] = number
             else:
                 _settle(change, run, ask, now)
@@ -179,6 +184,20 @@ def _tell_resets(catalogue: sqlite.Database, told: _Told) -> None:
     told.done.sort()
 
 
+def _refused(
+    catalogue: sqlite.Database, production: runs.Production, answered: Sequence[tuple[base.Asked, str]]
+) -> dict[str, list[int]]:
+    """Runs that are based on what was reset, and stay as they are: they are of what is no more."""
+    from production import request
+
+    names = {one.id: one.name for one in catalogue.productions()}
+    found: dict[str, list[int]] = {}
+    for asked, answer in answered:
+        if asked.production != production.id and answer.startswith(request.NO):
+            found.setdefault(f"{names[asked.production]}: {answer.removeprefix(request.NO)}", []).append(asked.run)
+    return found
+
+
 def _say(given: argparse.Namespace, production: runs.Production, told: _Told, verb: str) -> None:
     from production import request
 
@@ -191,6 +210,7 @@ def _say(given: argparse.Namespace, production: runs.Production, told: _Told, ve
                 "done": told.done,
                 "asked": told.asked,
                 "left": told.left,
+                "refused": told.refused,
             }
         )
         return
@@ -200,6 +220,7 @@ def _say(given: argparse.Namespace, production: runs.Production, told: _Told, ve
         asked = "asked" if given.yes else "would be asked"
         lines.append(f"{asked}: {manager}, which has {_runs(numbers)}: its next cycle does it")
     lines += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
+    lines += [f"not reset, though based on it: {_runs(numbers)} of {why}" for why, numbers in told.refused.items()]
     for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
         options.say(disk.printable(line))
     if not given.yes and (told.done or told.asked):

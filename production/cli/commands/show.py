@@ -98,7 +98,7 @@ def _with_place(file: dict[str, object], path: str) -> dict[str, object]:
     """And whether it is there now, with how many bytes."""
     try:
         size: int | None = os.stat(path).st_size
-    except OSError:
+    except (OSError, ValueError):  # an old database may have anything for a path
         size = None
     return file | {"there": size is not None, "bytes_there": size}
 
