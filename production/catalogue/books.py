@@ -72,6 +72,9 @@ class Books:
     def transfers(self) -> list[tuple[str, int]]:
         return [(path, manager) for path, manager in self._ask(_SQL.transfers)]
 
+    def stale(self, production: int) -> list[tuple[int, runs.State]]:
+        return [(run, runs.State(state)) for run, state in self._ask(_SQL.stale, production=production)]
+
     def uneven(self, production: int) -> list[tuple[runs.State, int, int]]:
         rows = self._ask(_SQL.uneven, production=production)
         return [(runs.State(state), counted, there) for state, counted, there in rows]

@@ -60,6 +60,14 @@ SELECT m.id, m.user, m.host, m.pid, m.boot, m.ticks, p.program || '_v' || p.vers
 -- Files on their way, and who brings them.
 SELECT path, manager FROM transfer ORDER BY path
 
+-- stale --
+-- Finished runs whose base run is not what they worked on: it was reset, and they were not.
+SELECT p.run, b.state FROM productions AS me
+  JOIN production_run AS p ON p.production = me.id AND p.state = 'finished'
+  JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  JOIN production_run AS b ON b.production = me.base AND b.run = p.run
+  WHERE me.id = :production AND (b.state <> 'finished' OR b.moved_at > a.submitted_at) ORDER BY p.run
+
 -- uneven --
 -- States of a production whose runs are not as many as were counted: state, counted, how many there are.
 SELECT t.state, t.runs, c.runs FROM tally AS t

@@ -149,6 +149,10 @@ class Books(Protocol):
         """(path, id of the manager that brings it)."""
         ...
 
+    def stale(self, production: int) -> list[tuple[int, runs.State]]:
+        """(run, state of its base run) of finished runs whose base run was done again, or is to be, since they worked on it."""
+        ...
+
     def uneven(self, production: int) -> list[tuple[runs.State, int, int]]:
         """(state, runs as the triggers counted them, runs there are), where these differ."""
         ...

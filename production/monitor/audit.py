@@ -205,6 +205,9 @@ class Audit:
         return tell
 
     def _tally(self, production: runs.Production) -> None:
+        for run, base in self._library.books.stale(production.id):
+            what = f"finished before its base run was done again (that is {base} now)"
+            self._report.add(findings.Finding(Kind.STALE, production.name, run, "", "", what))
         for state, counted, there in self._library.books.uneven(production.id):
             what = f"{counted:,} runs are counted as {state}, and there are {there:,}"
             self._report.add(findings.Finding(Kind.TALLY, production.name, None, state, "", what))

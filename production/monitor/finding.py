@@ -28,6 +28,7 @@ class Kind(enum.StrEnum):
     FIXED = "fixed-path"
     INPUT_GONE = "input-gone"
     INPUT_LEFT = "input-left"
+    STALE = "stale"
     TALLY = "tally"
 
 
@@ -77,6 +78,10 @@ _WORDS: dict[Kind, tuple[str, str]] = {
         "put it back, or nothing: the run fails, and it is brought again",
     ),
     Kind.INPUT_LEFT: ("inputs kept for runs that nobody has", "remove it, if no other run needs it"),
+    Kind.STALE: (
+        "finished runs that worked on what their base run is no more",
+        "let the run be done again: production reset {run} --production={production}",
+    ),
     Kind.TALLY: (
         "counts that are not those of the runs",
         "restore the database from a copy, and tell us: this can't be",

@@ -346,4 +346,76 @@ def test_json(over: Campaign) -> None:
         "asked": {},
         "left": {"it is finished": [1, 2, 3, 4]},
         "refused": {},
+        "answers": {},
     }
+
+
+def test_what_stays_behind_a_reset_is_told_and_found(over: Campaign) -> None:
+    """Somebody else's file stands where an output of the based run would be put aside."""
+    (over.data / "out/v1/out00002.txt.aside1").write_text("somebody's")
+    said = over.product("reset", "--production=sim", "2", "--yes")
+    assert said.code == 1
+    assert "reset: 1 run (2)\n" in said.out
+    assert "not reset, though based on it: 1 run (2) of fit_v1: " in said.out
+    assert "out00002.txt.aside1 is there already" in said.out
+    assert over.letters("fit_v1") == "FFFFWW"
+    over.run("--production=sim")
+    found = over.product("audit", "--production=fit")
+    assert found.code == 1
+    assert "run 2: finished before its base run was done again" in found.out
+    (over.data / "out/v1/out00002.txt.aside1").unlink()
+    assert over.ok("reset", "--production=fit", "2", "--yes").out == "reset: 1 run (2)\n"
+    assert over.run("--production=fit").code == 3
+    assert "done again" not in over.product("audit", "--production=fit").out
+
+
+def test_a_reset_moves_plain_files_only(over: Campaign) -> None:
+    """An old database may have anything for a path."""
+    tree = over.data / "tree/v1/tree00003.txt"
+    tree.unlink()
+    tree.mkdir()
+    said = over.product("reset", "--production=sim", "3", "--yes")
+    assert (said.code, "it is no file of a run" in said.out) == (1, True), str(said)
+    assert tree.is_dir()
+    assert over.letters("sim_v1") == "FFFFEE"
+    tree.rmdir()
+    assert over.ok("reset", "--production=sim", "3", "--yes").out == "reset: 1 run (3)\n"
+    assert over.rows("SELECT * FROM aside WHERE run = 3 AND production = 1") == [], "it was lost before"
+
+
+def test_an_answer_that_was_waited_for_is_one_document(living: tuple[Campaign, Manager, Pipe, Pipe]) -> None:
+    campaign, manager, _, _ = living
+    said = json.loads(campaign.ok("hold", "1", "--yes", "--wait=30", "--json").out)
+    assert said["answers"] == {"1": "held"}
+    manager.stop()
+
+
+def test_a_run_that_is_nearly_finished_is_reset_nevertheless(campaign: Campaign) -> None:
+    """Asked while its outputs are looked at, of the last run of a production: its manager doesn't go home before."""
+    looked, go = campaign.pipe("looked"), campaign.pipe("go")
+    campaign.script("sim.sh", 'echo "$1" >@/began\necho tree >"$3"')
+    campaign.script("look.sh", "echo look >@/looked\nread go <@/go")
+    began = campaign.pipe("began")
+    check = f'check = "command"\ncommand = ["{campaign.directory}/look.sh"]\n'
+    campaign.settings(
+        PROGRAMS.replace(
+            'path = "tree/v{version}/tree{run:05d}.txt"\n', 'path = "tree/v{version}/tree{run:05d}.txt"\n' + check
+        )
+    )
+    campaign.raw(range(1, 2))
+    campaign.begin("1")
+    manager = campaign.start("--production=sim", "--new=t")
+    began.take(1)
+    looked.take(1)
+    campaign.ok("reset", "1", "--yes", "--why=again")
+    go.give(1)
+    began.take(1)
+    looked.take(1)
+    go.give(1)
+    assert manager.wait().code == 0
+    assert campaign.rows("SELECT attempt, state FROM production_run") == [(2, "finished")]
+    assert campaign.rows("SELECT count(*) FROM request WHERE answered IS NULL") == [(0,)]
+    assert [path.name for path in sorted((campaign.data / "tree/v1").iterdir())] == [
+        "tree00001.txt",
+        "tree00001.txt.aside1",
+    ]

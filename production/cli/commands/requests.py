@@ -8,7 +8,7 @@ import datetime
 import functools
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from production import clock, disk, errors, journal, process
@@ -108,10 +108,20 @@ def _command(given: argparse.Namespace) -> int:
                 )
                 told.refused |= _refused(catalogue, production, answered)
             _tell_resets(catalogue, told)
+        if given.json:
+            answers = _answers(catalogue, told.requests, wait) if wait is not None else {}
+            _say_json(given, production, told, answers)
+            return _code(told, answers)
         _say(given, production, told, verb)
-        if wait is not None and told.requests:
-            return _wait(catalogue, told.requests, wait)
-    return 1 if told.refused or (told.left and not told.done and not told.asked) else 0
+        return _code(told, _answers(catalogue, told.requests, wait, _tell) if wait is not None else {})
+
+
+def _code(told: _Told, answers: Mapping[int, str]) -> int:
+    """1: nothing was done, or something that was asked was not."""
+    from production import request
+
+    nothing = told.left and not told.done and not told.asked
+    return 1 if told.refused or nothing or any(answer.startswith(request.NO) for answer in answers.values()) else 0
 
 
 def _plan(verb: str, rows: Iterable[facts.Row]) -> _Told:
@@ -198,22 +208,14 @@ def _refused(
     return found
 
 
+def _say_json(given: argparse.Namespace, production: runs.Production, told: _Told, answers: Mapping[int, str]) -> None:
+    answer = {"production": production.name, "verb": given.verb, "dry_run": not given.yes, "done": told.done}
+    asking.say_json(answer | {"asked": told.asked, "left": told.left, "refused": told.refused, "answers": answers})
+
+
 def _say(given: argparse.Namespace, production: runs.Production, told: _Told, verb: str) -> None:
     from production import request
 
-    if given.json:
-        asking.say_json(
-            {
-                "production": production.name,
-                "verb": verb,
-                "dry_run": not given.yes,
-                "done": told.done,
-                "asked": told.asked,
-                "left": told.left,
-                "refused": told.refused,
-            }
-        )
-        return
     done = request.PAST[request.Verb(verb)] if given.yes else f"would be {request.PAST[request.Verb(verb)]}"
     lines = [f"{done}: {_runs(told.done)}"] if told.done else []
     for manager, numbers in told.asked.items():
@@ -233,18 +235,21 @@ def _runs(numbers: Sequence[int]) -> str:
     return f"{journal.count(len(numbers))} ({filters.ranges(numbers)})"
 
 
-def _wait(catalogue: sqlite.Database, requests: Sequence[int], seconds: float) -> int:
-    """Until managers have answered, and say what; 1 if some have not, or said no."""
-    from production import request
+def _tell(run: int, answer: str) -> None:
+    options.say(disk.printable(f"run {run}: {answer}"))
 
-    end, said = time.monotonic() + seconds, set[int]()
-    refused = False
+
+def _answers(
+    catalogue: sqlite.Database, requests: Sequence[int], seconds: float, tell: Callable[[int, str], None] | None = None
+) -> dict[int, str]:
+    """{run: what its manager answered}, told as they come. Raises: ProductionError, if some haven't in time."""
+    end, said = time.monotonic() + seconds, dict[int, tuple[int, str]]()
     while len(said) < len(requests):
         for id_, (run, answer) in sorted(catalogue.records.answers(requests).items()):
             if id_ not in said:
-                said.add(id_)
-                refused = refused or answer.startswith(request.NO)
-                options.say(disk.printable(f"run {run}: {answer}"))
+                said[id_] = run, answer
+                if tell is not None:
+                    tell(run, answer)
         if len(said) < len(requests) and time.monotonic() > end:
             missing = len(requests) - len(said)
             raise errors.ProductionError(
@@ -252,4 +257,4 @@ def _wait(catalogue: sqlite.Database, requests: Sequence[int], seconds: float) -
             )
         if len(said) < len(requests):
             time.sleep(POLL)
-    return 1 if refused else 0
+    return dict(said.values())
