@@ -86,7 +86,7 @@ def _known(
         lease=chosen.lease,
         limit=program.retry.limit if program else settings.Retry().limit,
         in_hand=records.hands(production.id),
-        dead=frozenset(one.id for one in managers if process.seen_dead(one.owner)),
+        dead=frozenset(one.id for one in managers if process.seen_alive(one.owner) is False),
         asleep=frozenset(one.id for one in managers if process.seen_stopped(one.owner)),
         brakes=_brakes(catalogue, chosen, managers) if row.state is runs.State.NEW else {},
         base=_base(catalogue, production, row),
