@@ -96,19 +96,12 @@ class Known:
 
     def gone(self, manager: facts.AtWork) -> str:
         """That it will not come back; empty: it may, or is there."""
-        if manager.stop is not None:
-            return "has left"
-        return "is dead" if manager.id in self.dead or manager.lapsed is not None else ""
+        return gone(manager, dead=manager.id in self.dead)
 
     def trouble(self, manager: facts.AtWork) -> str:
         """Why it does nothing; empty: it is at work."""
-        if gone := self.gone(manager):
-            return gone
-        if manager.id in self.asleep:
-            return "is stopped (Ctrl-Z?)"
-        # by the clocks of two machines: for people, not for leases
-        silence = -self.until(manager.beat)
-        return f"has been silent for {moment.span(silence)}" if silence > self.lease / 2 else ""
+        dead, asleep = manager.id in self.dead, manager.id in self.asleep
+        return trouble(manager, self.now, self.lease, dead=dead, asleep=asleep)
 
     def takes(self, manager: facts.AtWork) -> bool:
         """Whether the run is among those that it was started for."""
@@ -149,6 +142,24 @@ class Known:
     def until(self, instant: str) -> float:
         """Seconds until then."""
         return (clock.instant(instant) - self.now).total_seconds()
+
+
+def gone(manager: facts.AtWork, *, dead: bool) -> str:
+    """That it will not come back; empty: it may, or is there. ``dead``: it is seen so from here."""
+    if manager.stop is not None:
+        return "has left"
+    return "is dead" if dead or manager.lapsed is not None else ""
+
+
+def trouble(manager: facts.AtWork, now: datetime.datetime, lease: float, *, dead: bool, asleep: bool) -> str:
+    """Why it does nothing; empty: it is at work. ``lease``: seconds; ``dead``, ``asleep``: as it is seen from here."""
+    if told := gone(manager, dead=dead):
+        return told
+    if asleep:
+        return "is stopped (Ctrl-Z?)"
+    # by the clocks of two machines: for people, not for leases
+    silence = (now - clock.instant(manager.beat)).total_seconds()
+    return f"has been silent for {moment.span(silence)}" if silence > lease / 2 else ""
 
 
 def choices_of(manager: facts.AtWork) -> list[facts.Choice]:
