@@ -65,6 +65,10 @@ class Known:
     """What the batch system says of its job."""
     pending: bool = False
     """Whether that is that it waits."""
+    end: str = ""
+    """The command that ends its job, if that is another user's than its manager's, who alone can end it."""
+    may_take: float | None = None
+    """Seconds that a local job may take from its submission: nobody but its manager minds."""
     touch: str = ""
     """Whose files its job wrote, if they are not to be moved by its manager's user."""
     files: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
