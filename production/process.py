@@ -58,7 +58,36 @@ def seen_dead(owner: runs.Owner) -> bool:
     return here and start_ticks(owner.pid) != owner.ticks
 
 
+def seen_alive(owner: runs.Owner) -> bool | None:
+    """What people are told: whether it is there; None: it can't be seen from here.
+
+    Other users' processes count, too, where this machine shows them. For leases that is not enough: ``seen_dead``.
+    """
+    if owner.host != host() or owner.boot != boot_id():
+        return None
+    if _readable(owner.pid) and start_ticks(owner.pid) == owner.ticks:
+        return True
+    return False if owner.user == user() or _shows_others() else None
+
+
+def _readable(pid: int) -> bool:
+    """Whether we may know of this process (proc(5), hidepid=1)."""
+    try:
+        return bool(_stat(pid))
+    except PermissionError:
+        return False
+
+
+def _shows_others() -> bool:
+    """Whether /proc has everybody's processes for us: the first of all, if that is not ours, is one (hidepid=2)."""
+    try:
+        return os.geteuid() == 0 or (os.stat("/proc/1").st_uid != os.geteuid() and _readable(1))
+    except OSError:
+        return False
+
+
 def seen_stopped(owner: runs.Owner) -> bool:
     """Whether a process of this machine was told to wait (Ctrl-Z, SIGSTOP), and is there still."""
-    fields = _stat(owner.pid) if owner.host == host() and owner.boot == boot_id() else []
+    here = owner.host == host() and owner.boot == boot_id()
+    fields = _stat(owner.pid) if here and _readable(owner.pid) else []
     return bool(fields) and fields[0] == b"T" and int(fields[19]) == owner.ticks

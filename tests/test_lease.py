@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -152,6 +153,16 @@ def test_only_what_we_can_see_is_seen_dead(mine: lease.Lease, dead: runs.Owner, 
     elsewhere = dataclasses.replace(dead, **{field: "another"})  # type: ignore[arg-type]
     assert not process.seen_dead(elsewhere)
     assert mine.lapsed([elsewhere]) == []
+
+
+def test_people_are_told_of_everybodys_processes(dead: runs.Owner) -> None:
+    """Where the machine shows them: of what it hides, or of another machine, nothing is said."""
+    shown = os.geteuid() == 0 or os.stat("/proc/1").st_uid != os.geteuid()
+    assert process.seen_alive(dead) is False
+    assert process.seen_alive(dataclasses.replace(dead, user="another")) is (False if shown else None)
+    assert process.seen_alive(dataclasses.replace(dead, host="another")) is None
+    assert process.seen_alive(dataclasses.replace(dead, boot="another")) is None
+    assert process.seen_alive(dataclasses.replace(process.myself(), user="another")) is True
 
 
 def test_a_pid_that_is_used_again_is_somebody_else(mine: lease.Lease) -> None:

@@ -126,6 +126,21 @@ IN_HAND: dict[str, tuple[knowns.Known, dict[str, str]]] = {
             "next": "cancel, as was asked: mu@node1:4711 does it in its next cycle",
         },
     ),
+    "nobody can do what is asked of it": (
+        known(State.SUBMITTED, manager(stop=at(-100)), ELSEWHERE, requests=(asked("hold"),), **JOB),
+        {"next": f"nobody can answer hold until somebody starts a manager, which takes over: {START} --batch=slurm"},
+    ),
+    "its manager is silent, and something is asked of it": (
+        known(State.CLAIMED, manager(**SILENT), requests=(asked("hold"),)),
+        {
+            "next": "nobody can answer hold, if mu@node1:4711 stays silent, until somebody starts a manager,"
+            f" which takes over: {START}",
+        },
+    ),
+    "another does what is asked of it": (
+        known(State.SUBMITTED, manager(lapsed=at(-1)), manager(2), requests=(asked("hold"),), **JOB),
+        {"next": "mu@node2:4711 takes over in its next cycle, and does what was asked: hold"},
+    ),
     "the answer of the batch system was lost": (
         known(State.SUBMITTING, manager()),
         {

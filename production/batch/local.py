@@ -366,8 +366,7 @@ class Local:
             process.send(job.identity.pid, *signals)
 
     def by_hand(self, job: str) -> str:
-        identity = process.parse(job)
-        return f"kill -KILL -- -{identity.pid} (on {identity.host})" if identity else "?"
+        return process.by_hand(job)
 
     def close(self) -> None:
         """Jobs live on; what ended jobs left behind is killed."""

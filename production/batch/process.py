@@ -49,6 +49,12 @@ class Identity:
         return seen[0] if seen[1] == self.ticks else "Z"
 
 
+def by_hand(job: str) -> str:
+    """The command that ends a local job, with all that it started, and where."""
+    identity = parse(job)
+    return f"kill -KILL -- -{identity.pid} (on {identity.host})" if identity else "?"
+
+
 def parse(text: str) -> Identity | None:
     """The inverse of ``str``; None if it is something else."""
     match = re.fullmatch(r"([1-9][0-9]{0,9})\.([0-9]{1,20})@([^/\s]{1,64})/(\S{1,255})", text)

@@ -6,7 +6,7 @@ Nothing here is needed to carry a run, so nothing here can hurt one.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from production import facts
@@ -102,6 +102,10 @@ class Records(Protocol):
 
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         """Those at work, or all, the newest first, so many at most."""
+        ...
+
+    def stranded(self, production: int, managers: Collection[int]) -> int | None:
+        """A run in flight that none of these managers has; without managers it may be a new one."""
         ...
 
     def ahead(

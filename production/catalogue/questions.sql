@@ -152,6 +152,16 @@ SELECT coalesce(sum((c.not_before IS NULL OR c.not_before <= :now) AND EXISTS (
 SELECT p.owner, p.state, count(*) FROM manager AS m JOIN production_run AS p ON p.owner = m.id
   WHERE m.production = :production GROUP BY p.owner, p.state
 
+-- stranded --
+-- A run that none of these managers has, and that somebody should: the one in flight that moved the longest ago; or if
+-- there are none of either, the new one that is claimed first.
+SELECT coalesce(
+  (SELECT run FROM production_run INDEXED BY run_by_state
+    WHERE production = :production AND state IN ('claimed', 'staged', 'submitting', 'submitted', 'ended')
+      AND owner NOT IN (SELECT value FROM json_each(:managers)) ORDER BY moved_at, run LIMIT 1),
+  (SELECT run FROM production_run INDEXED BY run_claimable
+    WHERE production = :production AND state = 'new' AND :managers = '[]' ORDER BY priority DESC, run LIMIT 1))
+
 -- ── what failed ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- by_retried --

@@ -12,7 +12,7 @@ import datetime
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from production import clock, facts
@@ -201,6 +201,10 @@ class Records:
 
     def managers(self, *, everybody: bool = False, number: int = 1000) -> list[facts.AtWork]:
         return [facts.AtWork(*row) for row in self._ask(_SQL.all_managers, all=everybody, number=number)]
+
+    def stranded(self, production: int, managers: Collection[int]) -> int | None:
+        [(run,)] = self._ask(_SQL.stranded, production=production, managers=json.dumps(sorted(managers)))
+        return run  # type: ignore[no-any-return]
 
     def ahead(
         self,

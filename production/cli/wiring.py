@@ -149,6 +149,15 @@ def client(chosen: settings.Batch, system: str, timeout: float) -> client_.Clien
     return client_.Client(_dialect(dataclasses.replace(chosen, system=system)), shell.Here(), timeout)
 
 
+def by_hand(chosen: settings.Batch, system: str, job: str) -> str:
+    """The command that ends a job of this batch system."""
+    if system == "local":
+        from production.batch import process as processes
+
+        return processes.by_hand(job)
+    return _dialect(dataclasses.replace(chosen, system=system)).by_hand(job)
+
+
 def site(  # noqa: PLR0913  this is where all of them meet
     stack: contextlib.ExitStack,
     plan: layout.Layout,

@@ -8,6 +8,13 @@ from collections.abc import Mapping
 from production import facts, moment, process
 
 
+def alive(manager: facts.AtWork) -> bool | None:
+    """Whether it is at work, or stands still; None: it can't be told from here. For people, not for leases."""
+    if manager.stop is not None or manager.lapsed is not None:
+        return False
+    return process.seen_alive(manager.owner)
+
+
 def gone(manager: facts.AtWork, lease: float, now: datetime.datetime) -> str:
     """Why a manager can't be at work any more, or may not be; empty, if it seems to be.
 
@@ -17,7 +24,7 @@ def gone(manager: facts.AtWork, lease: float, now: datetime.datetime) -> str:
         return f"left at {moment.shown(manager.stop)}"
     if manager.lapsed:
         return f"was seen dead at {moment.shown(manager.lapsed)}"
-    if process.seen_dead(manager.owner):
+    if process.seen_alive(manager.owner) is False:
         return "is dead: there is no such process"
     return f"may be dead: no sign of life since {moment.shown(manager.beat)}" if manager.silent(now, lease) else ""
 

@@ -65,6 +65,10 @@ class Known:
     """What the batch system says of its job."""
     pending: bool = False
     """Whether that is that it waits."""
+    end: str = ""
+    """The command that ends its job, if that is another user's than its manager's, who alone can end it."""
+    may_take: float | None = None
+    """Seconds that a local job may take from its submission: nobody but its manager minds."""
     touch: str = ""
     """Whose files its job wrote, if they are not to be moved by its manager's user."""
     files: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
@@ -96,19 +100,12 @@ class Known:
 
     def gone(self, manager: facts.AtWork) -> str:
         """That it will not come back; empty: it may, or is there."""
-        if manager.stop is not None:
-            return "has left"
-        return "is dead" if manager.id in self.dead or manager.lapsed is not None else ""
+        return gone(manager, dead=manager.id in self.dead)
 
     def trouble(self, manager: facts.AtWork) -> str:
         """Why it does nothing; empty: it is at work."""
-        if gone := self.gone(manager):
-            return gone
-        if manager.id in self.asleep:
-            return "is stopped (Ctrl-Z?)"
-        # by the clocks of two machines: for people, not for leases
-        silence = -self.until(manager.beat)
-        return f"has been silent for {moment.span(silence)}" if silence > self.lease / 2 else ""
+        dead, asleep = manager.id in self.dead, manager.id in self.asleep
+        return trouble(manager, self.now, self.lease, dead=dead, asleep=asleep)
 
     def takes(self, manager: facts.AtWork) -> bool:
         """Whether the run is among those that it was started for."""
@@ -149,6 +146,24 @@ class Known:
     def until(self, instant: str) -> float:
         """Seconds until then."""
         return (clock.instant(instant) - self.now).total_seconds()
+
+
+def gone(manager: facts.AtWork, *, dead: bool) -> str:
+    """That it will not come back; empty: it may, or is there. ``dead``: it is seen so from here."""
+    if manager.stop is not None:
+        return "has left"
+    return "is dead" if dead or manager.lapsed is not None else ""
+
+
+def trouble(manager: facts.AtWork, now: datetime.datetime, lease: float, *, dead: bool, asleep: bool) -> str:
+    """Why it does nothing; empty: it is at work. ``lease``: seconds; ``dead``, ``asleep``: as it is seen from here."""
+    if told := gone(manager, dead=dead):
+        return told
+    if asleep:
+        return "is stopped (Ctrl-Z?)"
+    # by the clocks of two machines: for people, not for leases
+    silence = (now - clock.instant(manager.beat)).total_seconds()
+    return f"has been silent for {moment.span(silence)}" if silence > lease / 2 else ""
 
 
 def choices_of(manager: facts.AtWork) -> list[facts.Choice]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from production import clock, facts
 from production import run as runs
 from production.catalogue import library
-from production.monitor import estimate
+from production.monitor import estimate, holders
 
 JOBS = 5000
 """Whose ages are asked for; further ones count as not begun."""
@@ -38,6 +38,8 @@ class Outlook:
     """At work."""
     silent: int
     """That should be, but have not been heard of for a lease."""
+    dead: int
+    """That are seen to be gone from here, and have not left."""
     places: int
     """Jobs at a time: theirs, or with nobody at work one manager's."""
     used: float
@@ -88,7 +90,8 @@ def look(
     every = [
         one for one in catalogue.records.managers(everybody=True, number=MANAGERS) if one.production == production.name
     ]
-    living = [one for one in every if one.stop is None and one.lapsed is None]
+    there = [one for one in every if one.stop is None and one.lapsed is None]
+    living = [one for one in there if holders.alive(one) is not False]
     silent = [one for one in living if one.silent(now, lease)]
     working = [one for one in living if one not in silent]
     found = Outlook(
@@ -97,6 +100,7 @@ def look(
         in_vain=catalogue.in_vain(production.id)[0] if production.base else 0,
         managers=len(working),
         silent=len(silent),
+        dead=len(there) - len(living),
         places=sum(one.nproc or 0 for one in working) or nproc,
         used=estimate.used(trips, ages, [_shift(one, one in working, now) for one in every], now.timestamp()),
         spans={part: _span([getattr(trip, part) for trip in trips if trip.finished]) for part in _PARTS},
@@ -107,6 +111,8 @@ def look(
     )
     if found.waiting and deep > 0:
         found = dataclasses.replace(found, base=_base(catalogue, production, now, nproc, lease, deep))
+    if production.stop is not None and found.left:
+        return dataclasses.replace(found, why="it is closed: nothing more of it is claimed")
     return _foretold(found, trips, ages, whole=whole)
 
 

@@ -119,13 +119,14 @@ def _claimed(known: knowns.Known, able: list[facts.AtWork]) -> str:
 
 
 def _in_hand(known: knowns.Known) -> str:
-    owner = known.owner
+    owner, asked = known.owner, _open(known)
     if owner is None or known.gone(owner):
-        heir = _heir(known)
-        return f"{heir} takes over in its next cycle" if heir else f"nothing until {_taken_over(known)}"
+        if heir := _heir(known):
+            return f"{heir} takes over in its next cycle" + (f", and does what was asked: {asked}" if asked else "")
+        return f"{_nothing(known)} until {_taken_over(known)}"
     if known.trouble(owner):
         return _idle(known, owner)
-    if asked := _open(known):
+    if asked:
         return f"{asked}, as was asked: {owner} does it in its next cycle"
     return {
         State.CLAIMED: "staged when its input is here",
@@ -142,6 +143,12 @@ def _in_hand(known: knowns.Known) -> str:
             else "finished when its outputs are in place"
         ),
     }[known.row.state]
+
+
+def _nothing(known: knowns.Known) -> str:
+    """While its manager is away, and nobody there can take over."""
+    asked = _open(known)
+    return f"nobody can answer {asked}" if asked else "nothing"
 
 
 def _heir(known: knowns.Known) -> facts.AtWork | None:
@@ -170,7 +177,7 @@ def _idle(known: knowns.Known, owner: facts.AtWork) -> str:
         wake = f"nothing until {owner} goes on: kill -CONT {owner.pid} (on {owner.host})"
         return wake + (f"; or {heir} takes over when it was silent for {moment.span(known.lease)}" if heir else "")
     if heir is None:
-        return f"nothing, if {owner} stays silent, until {_taken_over(known)}"
+        return f"{_nothing(known)}, if {owner} stays silent, until {_taken_over(known)}"
     left = known.lease + known.until(owner.beat)
     return f"if {owner} stays silent, {heir} takes over {f'in {moment.span(left)}' if left > 0 else 'soon'}"
 

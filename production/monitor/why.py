@@ -179,6 +179,10 @@ def _batch_system(known: knowns.Known) -> Iterator[Line]:
         since = f" for {known.ago(last.submitted)}" if last.submitted else ""
         said = known.job or "nothing can be told of it from here"
         yield Line("batch system", f"job {last.job} of {last.batch}{since}: {said}")
+        if known.end:
+            yield Line(
+                "batch system", f"{_too_long(known, last)}it is {last.user}'s, who alone can end it: {known.end}"
+            )
     elif row.state is State.ENDED:
         told = (
             f"its job, of {known.touch}, wrote files that {known.owner or 'its manager'} may not move"
@@ -186,6 +190,13 @@ def _batch_system(known: knowns.Known) -> Iterator[Line]:
             else "its job has ended; its outputs are looked at"
         )
         yield Line("outputs", told)
+
+
+def _too_long(known: knowns.Known, last: facts.Attempt) -> str:
+    """Of a job that its manager would end if it could."""
+    if known.may_take is None or last.submitted is None or -known.until(last.submitted) <= known.may_take:
+        return ""
+    return f"it takes longer than the {moment.span(known.may_take)} that it may; "
 
 
 def _finished(known: knowns.Known) -> Iterator[Line]:

@@ -75,10 +75,9 @@ def _end_jobs(site: site_.Site, submitted: Sequence[runs.Run], ours: Mapping[int
     for run in submitted:
         asked = ours[run.run]
         if run.user != site.lease.owner.user:
+            no = f"{request.NO}its job is {run.user}'s, who alone can end it: {site.batch.by_hand(run.job or '')}"
             with attempt.writing(site) as change:
-                change.answer(
-                    asked, f"{request.NO}its job is {run.user}'s, who alone can end it", now, site.lease.owner
-                )
+                change.answer(asked, f"{no}; once it has ended, ask again", now, site.lease.owner)
         else:
             said = f"Ending the job of run {run}: {asked.ask.verb} asked by {asked.ask.user}"
             once(f"request {asked.id}", said, logging.INFO)

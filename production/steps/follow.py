@@ -253,8 +253,13 @@ def _end_overdue(
             continue
         elapsed = (now - clock.instant(run.submitted or run.since)).total_seconds()
         if reports[mark].phase is batch.Phase.RUNNING and elapsed > limit:
+            long = f"Run {run} takes longer than {limit:.0f} s"
+            if run.user not in (None, site.lease.owner.user):
+                end = site.batch.by_hand(run.job or "")
+                once(f"overdue {mark}", f"{long}; its job is {run.user}'s, who alone can end it: {end}")
+                continue
             overdue[mark] = run.job or ""
-            once(f"overdue {mark}", f"Run {run} takes longer than {limit:.0f} s; ending its job")
+            once(f"overdue {mark}", f"{long}; ending its job")
     if overdue:
         site.batch.cancel(overdue)
 

@@ -153,7 +153,11 @@ def test_a_fresh_production(shift: Campaign) -> None:
     begun = datetime.datetime.now(datetime.UTC)
     with contextlib.closing(catalogue.Database(str(shift.database))) as opened, opened.write() as change:
         change.open_production(base.Opening("sim", "v5", "gold", None, ("tree",), str(shift.data), "anna"), begun)
-    assert shift.ok("status").out == "sim_v1 (v5, gold): open: 3 new\n"
+    assert shift.ok("status").out == (
+        "sim_v1 (v5, gold): open: 3 new\n"
+        "  no manager is at work; start: run_production --production=sim --version=1\n"
+        "  nobody works on run 1, e.g.: production why --production=sim_v1 1\n"
+    )
     assert [(run["run"], run["state"], run["attempt"]) for run in look(shift, "runs")] == [
         (1, "new", 0),
         (2, "new", 0),
@@ -194,7 +198,10 @@ def test_a_database_of_an_earlier_version(campaign: Campaign, version: int) -> N
 
 
 def test_a_production_at_work(shift: Campaign, living: Manager) -> None:
-    assert "open: 1 finished, 1 failed, 1 submitted\n" in shift.ok("status").out
+    status = shift.ok("status").out
+    assert "open: 1 finished, 1 failed, 1 submitted\n" in status
+    assert "manager" not in status
+    assert "production why" not in status
     [manager] = look(shift, "managers")
     assert (manager["pid"], manager["runs"], manager["alive"], manager["stop"]) == (living.pid, 1, True, None)
     lines = shift.ok("managers").out.splitlines()
@@ -230,6 +237,33 @@ def test_a_manager_that_was_killed_is_seen_dead(shift: Campaign, living: Manager
     [manager] = look(shift, "managers")
     assert (manager["alive"], manager["stop"]) == (False, None)
     assert "no, its process is gone" in shift.ok("managers").out
+    [status] = look(shift, "status")
+    assert status["managers"] == [{"manager": manager["manager"], "alive": False, "runs": 1}]
+    told = shift.ok("status").out.splitlines()
+    assert told[-2:] == [
+        f"  no manager is at work ({manager['manager']} is dead); start: run_production --production=sim --version=1",
+        "  nobody works on run 2, e.g.: production why --production=sim_v1 2",
+    ]
+    assert told[-2] in shift.ok("status", "--tranche=1").out
+    assert "production why" not in shift.ok("status", "--tranche=1").out
+
+
+def test_managers_that_are_silent_or_too_many_to_be_named(shift: Campaign, living: Manager) -> None:
+    """Of other machines; one is at work, so that no new run is stuck, but what the silent have is."""
+    with contextlib.closing(sqlite3.connect(shift.database)) as connection, connection:
+        for pid in range(2, 7):
+            connection.execute(
+                "INSERT INTO manager (user, host, boot, pid, ticks, production, start, beat_at)"
+                " VALUES ('mu', 'elsewhere', 'boot', ?, 1, 1, '2026-11-20T21:00:00.000000Z', '2026-11-20T21:00:00.000000Z')",
+                (pid,),
+            )
+        connection.execute("UPDATE production_run SET owner = 2 WHERE run = 2")
+    told = shift.ok("status").out.splitlines()
+    assert re.fullmatch(r"  (mu@elsewhere:\d has been silent for [^;]+; ){3}and 2 more", told[-2]), told
+    assert told[-1] == "  nobody works on run 2, e.g.: production why --production=sim_v1 2"
+    assert [one["alive"] for one in look(shift, "status")[0]["managers"]] == [None] * 5 + [True]
+    let_go(shift)
+    living.kill()
 
 
 # --- over -------------------------------------------------------------------------------------------------------------

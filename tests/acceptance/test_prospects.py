@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from production import process
 from production.catalogue import sqlite as catalogues
 from tests.acceptance.campaign import Campaign
 
@@ -226,6 +227,30 @@ def test_with_nobody_at_work_it_is_told_for_one_manager(campaign: Campaign) -> N
     assert "1 not heard of for a while" in told
     found = asked(campaign)
     assert (found["as_if_one_manager"], found["silent_managers"], found["places"]) == (True, 1, 10)
+
+
+def test_a_dead_manager_finishes_nothing(campaign: Campaign) -> None:
+    """It is seen from here, however late its last beat was."""
+    underway(campaign, finished=50)
+    with contextlib.closing(sqlite3.connect(campaign.database)) as connection, connection:
+        me = process.myself()
+        here = (me.user, me.host, me.boot, me.pid, me.ticks - 1)
+        connection.execute("UPDATE manager SET user = ?, host = ?, boot = ?, pid = ?, ticks = ?", here)
+    told = campaign.ok("estimate").out
+    assert "1 manager is dead: production managers tells more" in told
+    assert "at work with" not in told
+    assert "nobody works on it; if one manager with --nproc=10 did: half a chance within" in told
+    found = asked(campaign)
+    assert (found["managers"], found["dead_managers"], found["as_if_one_manager"]) == (0, 1, True)
+
+
+def test_of_a_closed_production_nothing_is_promised(campaign: Campaign) -> None:
+    underway(campaign, finished=50)
+    campaign.ok("close", "--production=sim", "--yes")
+    told = campaign.ok("estimate").out
+    assert "it is closed: nothing more of it is claimed" in told
+    assert "half a chance" not in told
+    assert asked(campaign)["median"] is None
 
 
 def test_what_can_not_be_told_is_said(campaign: Campaign) -> None:

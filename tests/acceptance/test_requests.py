@@ -9,6 +9,7 @@ import os
 import pathlib
 import pwd
 import signal
+import sqlite3
 
 import pytest
 
@@ -295,8 +296,21 @@ def test_a_request_outlives_its_manager(living: tuple[Campaign, Manager, Pipe, P
     campaign, manager, _, _ = living
     stop(campaign, manager)
     campaign.ok("hold", "1", "3", "--yes")
-    campaign.ok("cancel", "2", "--yes")
     manager.kill()
+    gone = (
+        f"written down: {me()}@{os.uname().nodename}:{manager.pid}, which is gone, has 1 run (2):"
+        " the next manager does it: run_production --production=sim --version=1 --batch=local"
+    )
+    assert campaign.ok("cancel", "2").out.splitlines()[0] == f"would be {gone}"
+    assert campaign.ok("cancel", "2", "--yes").out == f"{gone}\n"
+    assert (
+        campaign.ok("why", "2").out.splitlines()[-1].split(maxsplit=1)[1]
+        == "nobody can answer cancel until somebody starts a manager"
+        f" on {os.uname().nodename}, which takes over: run_production --production=sim --version=1 --batch=local"
+    )
+    with contextlib.closing(sqlite3.connect(campaign.database)) as connection, connection:
+        connection.execute("UPDATE manager SET lapsed = beat_at")
+    assert campaign.ok("hold", "2").out.startswith(f"would be {gone}\n"), "found dead: it has its name still"
     after = campaign.start("--production=sim", "--nproc=2", "--nprep=0")
     until(lambda: campaign.rows("SELECT 1 FROM request WHERE answered IS NULL") == [], "they are answered")
     after.stop()

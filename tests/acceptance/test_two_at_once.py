@@ -207,6 +207,42 @@ def test_one_is_killed_and_the_other_takes_over(shared: Campaign, users: tuple[U
     shared.nothing_in_hands()
 
 
+def test_whose_job_it_is_and_who_can_end_it(shared: Campaign, users: tuple[User, User]) -> None:
+    """Her manager is killed, and his follows her job, which he may not end: not when it is asked, and not when it is late."""
+    alice, bob = users
+    started, _gate = shared.pipe("started"), shared.pipe("gate")
+    begin(shared, alice)
+    first = shared.start("--production=ana", "--new=t", "--nproc=1", "--nprep=0", user=alice)
+    assert started.take(1) == ["1 rpalice"]
+    query = "SELECT state FROM production_run WHERE run = 1"
+    until(lambda: shared.one(query) == "submitted", "its manager has written that down")
+    first.kill()
+    where = os.uname().nodename
+    seen = shared.ok("why", "1", user=bob).out
+    assert f"rpalice@{where}:{first.pid}, which is dead" in seen, "though it was another user's"
+    assert f"no manager is at work (rpalice@{where}:{first.pid} is dead)" in shared.ok("status", user=bob).out
+    with contextlib.closing(sqlite3.connect(shared.database)) as connection, connection:
+        connection.execute("UPDATE attempt SET resources = json_set(resources, '$.time', 0.01)")
+        connection.execute("UPDATE manager SET lapsed = beat_at")
+    second = shared.start("--production=ana", "--nproc=1", "--nprep=0", user=bob)
+    second.wait_for("Following 1 run of manager 1")
+    job = str(shared.one("SELECT job FROM attempt WHERE run = 1"))
+    end = f"kill -KILL -- -{job.partition('.')[0]} (on {where})"
+    second.wait_for(f"Run 1 takes longer than 0 s; its job is rpalice's, who alone can end it: {end}")
+    [line] = [line for line in shared.ok("why", "1", user=alice).out.splitlines() if "alone" in line]
+    assert re.fullmatch(
+        rf"  batch system  it takes longer than the .+ that it may; it is rpalice's, who alone can end it: {re.escape(end)}",
+        line,
+    )
+    shared.ok("cancel", "1", "--yes", user=alice)
+    until(lambda: shared.rows("SELECT 1 FROM request WHERE answered IS NULL") == [], "it is answered")
+    said = f"no: its job is rpalice's, who alone can end it: {end}; once it has ended, ask again"
+    assert shared.one("SELECT answer FROM request") == said
+    second.stop()
+    assert shared.letters("ana_v1")[0] != "F"
+    os.killpg(int(job.partition(".")[0]), signal.SIGKILL)  # as she was told
+
+
 def test_why_tells_whose_files_are_waited_for(shared: Campaign, users: tuple[User, User]) -> None:
     """Her manager is killed, his follows her job to its end: what that wrote is hers alone, until she comes back."""
     alice, bob = users

@@ -75,6 +75,9 @@ def _standing(found: outlook.Outlook) -> Iterator[str]:
 
 
 def _when(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
+    if found.dead:
+        are = "manager is" if found.dead == 1 else "managers are"
+        yield f"{found.dead:,} {are} dead: production managers tells more"
     if found.silent:
         yield f"{found.silent} not heard of for a while: production managers tells more"
     if found.forecast is None:
@@ -125,7 +128,7 @@ def as_json(found: outlook.Outlook, now: datetime.datetime) -> dict[str, Any]:
         "left": found.left, "with_job": found.running, "waiting": found.waiting, "waiting_in_vain": found.in_vain,
         "finished": found.counts[runs.State.FINISHED], "failed": found.counts[runs.State.FAILED],
         "held": found.counts[runs.State.HELD],
-        "managers": found.managers, "silent_managers": found.silent, "places": found.places,
+        "managers": found.managers, "silent_managers": found.silent, "dead_managers": found.dead, "places": found.places,
         "places_used": round(found.used, 4), "as_if_one_manager": found.managers == 0,
         "median": None if forecast is None else _end(forecast.median, now),
         "ninety": None if forecast is None else _end(forecast.ninety, now),

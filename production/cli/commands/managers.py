@@ -60,20 +60,10 @@ def _managers(given: argparse.Namespace) -> int:
 
 def _answer(one: facts.AtWork) -> dict[str, object]:
     """What stands in the database as JSON is part of ours."""
+    from production.monitor import holders
+
     chosen = {"datasets": json.loads(one.datasets), "tranches": json.loads(one.tranches)}
-    return dataclasses.asdict(one) | chosen | {"alive": _alive(one)}
-
-
-def _alive(one: facts.AtWork) -> bool | None:
-    """None: it can't be told from here. Of other users' processes only that they are there is certain."""
-    from production import process
-
-    if one.stop is not None or one.lapsed is not None:
-        return False
-    if process.seen_dead(one.owner):
-        return False
-    here = one.host == process.host() and one.boot == process.boot_id()
-    return True if here and process.start_ticks(one.pid) == one.ticks else None
+    return dataclasses.asdict(one) | chosen | {"alive": holders.alive(one)}
 
 
 def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]:
@@ -86,12 +76,13 @@ def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]
 def _standing(one: facts.AtWork, now: datetime.datetime, lease: float) -> str:
     """In words; ``lease``: seconds without a beat after which its claims lapse."""
     from production import process
+    from production.monitor import holders
 
     if one.stop is not None:
         return f"left {moment.age(one.stop, now)} ago"
     if one.lapsed is not None:
         return f"found dead {moment.age(one.lapsed, now)} ago"
-    alive = _alive(one)
+    alive = holders.alive(one)
     if alive is not None:
         if alive and process.seen_stopped(one.owner):
             return "stopped (Ctrl-Z?)"

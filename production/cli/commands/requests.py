@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 500
 """Runs that are moved in one transaction."""
+MANAGERS = 10_000
+"""The newest, among which who has a run is looked for."""
 POLL = 0.2
 """Seconds between two looks for answers."""
 
@@ -58,8 +60,8 @@ class _Told:
     """What was done, or would be."""
 
     done: list[int] = dataclasses.field(default_factory=list)
-    asked: dict[str, list[int]] = dataclasses.field(default_factory=dict)
-    """{manager: runs it has}."""
+    asked: dict[int, list[int]] = dataclasses.field(default_factory=dict)
+    """{id of a manager: runs it has}."""
     left: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """{why nothing is done: runs}."""
     refused: dict[str, list[int]] = dataclasses.field(default_factory=dict)
@@ -74,9 +76,10 @@ class _Told:
         self.done += other.done
         self.requests += other.requests
         self.resets |= other.resets
-        for ours, theirs in ((self.asked, other.asked), (self.left, other.left)):
-            for key, numbers in theirs.items():
-                ours.setdefault(key, []).extend(numbers)
+        for manager, numbers in other.asked.items():
+            self.asked.setdefault(manager, []).extend(numbers)
+        for why, numbers in other.left.items():
+            self.left.setdefault(why, []).extend(numbers)
 
 
 def _command(given: argparse.Namespace) -> int:
@@ -110,9 +113,9 @@ def _command(given: argparse.Namespace) -> int:
             _tell_resets(catalogue, told)
         if given.json:
             answers = _answers(catalogue, told.requests, wait) if wait is not None else {}
-            _say_json(given, production, told, answers)
+            _say_json(given, production, told, answers, _managers(catalogue, told))
             return _code(told, answers)
-        _say(given, production, told, verb)
+        _say(given, production, told, _managers(catalogue, told))
         return _code(told, _answers(catalogue, told.requests, wait, _tell) if wait is not None else {})
 
 
@@ -132,7 +135,7 @@ def _plan(verb: str, rows: Iterable[facts.Row]) -> _Told:
         if no := request.refusal(request.Verb(verb), row.state, row.attempt):
             told.left.setdefault(no, []).append(row.run)
         elif row.owner is not None and verb != request.Verb.PRIORITY:
-            told.asked.setdefault(row.manager or "?", []).append(row.run)
+            told.asked.setdefault(row.owner, []).append(row.run)
         else:
             told.done.append(row.run)
     return told
@@ -150,7 +153,6 @@ def _carry_out(catalogue: sqlite.Database, production: runs.Production, numbers:
 
     told = _Told()
     now = clock.SystemClock().now()
-    managers = {one.id: str(one) for one in catalogue.records.managers()}
     with catalogue.write() as change:
         for number in numbers:
             run = change.run(production.id, number)
@@ -158,7 +160,7 @@ def _carry_out(catalogue: sqlite.Database, production: runs.Production, numbers:
             no = request.refusal(request.Verb(ask.verb), run.state, run.attempt)
             if not no and run.owner is not None and ask.verb != request.Verb.PRIORITY:
                 told.requests.append(change.ask(run, ask, now))
-                told.asked.setdefault(managers.get(run.owner, f"manager {run.owner}"), []).append(number)
+                told.asked.setdefault(run.owner, []).append(number)
                 continue
             if no:
                 told.left.setdefault(no, []).append(number)
@@ -208,19 +210,33 @@ def _refused(
     return found
 
 
-def _say_json(given: argparse.Namespace, production: runs.Production, told: _Told, answers: Mapping[int, str]) -> None:
+def _say_json(
+    given: argparse.Namespace,
+    production: runs.Production,
+    told: _Told,
+    answers: Mapping[int, str],
+    managers: Mapping[int, facts.AtWork],
+) -> None:
     answer = {"production": production.name, "verb": given.verb, "dry_run": not given.yes, "done": told.done}
-    asking.say_json(answer | {"asked": told.asked, "left": told.left, "refused": told.refused, "answers": answers})
+    asked = {str(managers.get(id_, f"manager {id_}")): numbers for id_, numbers in told.asked.items()}
+    asking.say_json(answer | {"asked": asked, "left": told.left, "refused": told.refused, "answers": answers})
 
 
-def _say(given: argparse.Namespace, production: runs.Production, told: _Told, verb: str) -> None:
+def _managers(catalogue: sqlite.Database, told: _Told) -> dict[int, facts.AtWork]:
+    """Who may be asked; those that have left, too, as they may still have runs."""
+    there = catalogue.records.managers(everybody=True, number=MANAGERS) if told.asked else []
+    return {one.id: one for one in there}
+
+
+def _say(
+    given: argparse.Namespace, production: runs.Production, told: _Told, managers: Mapping[int, facts.AtWork]
+) -> None:
     from production import request
 
+    verb = given.verb
     done = request.PAST[request.Verb(verb)] if given.yes else f"would be {request.PAST[request.Verb(verb)]}"
     lines = [f"{done}: {_runs(told.done)}"] if told.done else []
-    for manager, numbers in told.asked.items():
-        asked = "asked" if given.yes else "would be asked"
-        lines.append(f"{asked}: {manager}, which has {_runs(numbers)}: its next cycle does it")
+    lines += [_asked(given, production, managers, id_, numbers) for id_, numbers in told.asked.items()]
     lines += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
     lines += [f"not reset, though based on it: {_runs(numbers)} of {why}" for why, numbers in told.refused.items()]
     for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
@@ -229,6 +245,29 @@ def _say(given: argparse.Namespace, production: runs.Production, told: _Told, ve
         options.say("nothing was changed; to do it: --yes")
     if production.stop and told.done and verb in (request.Verb.RETRY, request.Verb.RELEASE):
         options.say(f"{production.name} is closed: nothing of it is taken until: production close --undo --yes")
+
+
+def _asked(
+    given: argparse.Namespace,
+    production: runs.Production,
+    managers: Mapping[int, facts.AtWork],
+    id_: int,
+    numbers: Sequence[int],
+) -> str:
+    """Who will do it."""
+    from production.monitor import holders
+
+    would, manager = "" if given.yes else "would be ", managers.get(id_)
+    if manager is None or holders.alive(manager) is not False:
+        return f"{would}asked: {manager or f'manager {id_}'}, which has {_runs(numbers)}: its next cycle does it"
+    gone = f"{would}written down: {manager}, which is gone, has {_runs(numbers)}"
+    for heir in managers.values():
+        # one of the same batch system: only that can take over jobs
+        alike = (heir.production, heir.batch) == (manager.production, manager.batch)
+        if alike and holders.alive(heir) is not False:
+            return f"{gone}: {heir} takes over, and does it"
+    start = f"run_production --production={production.program} --version={production.version} --batch={manager.batch}"
+    return f"{gone}: the next manager does it: {start}"
 
 
 def _runs(numbers: Sequence[int]) -> str:

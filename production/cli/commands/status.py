@@ -15,6 +15,7 @@ from production.cli import asking, options
 if TYPE_CHECKING:
     from production import facts
     from production.catalogue import base, sqlite
+    from production.monitor import attendance
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,16 +47,19 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _status(given: argparse.Namespace) -> int:
-    asked = _asked(given)
-    path = asking.database(given)
+    chosen = asking.chosen(given)
+    asked, path = _asked(given), options.database(chosen)
     with asking.catalogue(path) as catalogue:
         _check_datasets(catalogue, asked.wanted)
         productions = catalogue.productions()
         if productions and (given.production or given.version):
             productions = [asking.production(catalogue, given)]
         opened = catalogue.records.opened() if catalogue.is_current() else {}
+        present = _present(catalogue, productions, asked, chosen.lease)
         if given.json:
-            asking.say_json([_answer(catalogue, one, opened.get(one.id), asked) for one in productions])
+            asking.say_json(
+                [_answer(catalogue, one, opened.get(one.id), asked, present.get(one.id)) for one in productions]
+            )
         elif not productions:
             options.say(
                 f"{os.path.basename(path)}: no productions yet; start one with run_production --production=TYPE --new=TAG"
@@ -63,6 +67,7 @@ def _status(given: argparse.Namespace) -> int:
         else:
             for one in productions:
                 _tell(catalogue, one, opened.get(one.id), asked)
+                _tell_present(catalogue, one, asked, present.get(one.id))
     return 0
 
 
@@ -103,8 +108,24 @@ def _stuck(catalogue: sqlite.Database, production: runs.Production, asked: _Aske
     return None
 
 
+def _present(
+    catalogue: sqlite.Database, productions: list[runs.Production], asked: _Asked, lease: float
+) -> dict[int, attendance.Attendance]:
+    """{production: who is at work on it}; of a past instant, in a database of an earlier version nobody knows."""
+    if asked.at is not None or not catalogue.is_current():
+        return {}
+    from production.monitor import attendance
+
+    there, now = catalogue.records.managers(), datetime.datetime.now(datetime.UTC)
+    return {one.id: attendance.look(there, one.name, lease, now) for one in productions}
+
+
 def _answer(
-    catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked
+    catalogue: sqlite.Database,
+    production: runs.Production,
+    opened: facts.Opened | None,
+    asked: _Asked,
+    present: attendance.Attendance | None,
 ) -> dict[str, object]:
     stuck = _stuck(catalogue, production, asked)
     return asking.described(production) | {
@@ -118,6 +139,7 @@ def _answer(
         "counts": {state.value: number for state, number in _counts(catalogue, production, asked).items()},
         "stuck": None if stuck is None else [dataclasses.asdict(one) for one in stuck],
         "last_words": None if asked.at else catalogue.last_words(production.id),
+        "managers": None if present is None else present.described(),
     }
 
 
@@ -138,3 +160,19 @@ def _tell(catalogue: sqlite.Database, production: runs.Production, opened: facts
     words = "" if production.stop or asked.at else catalogue.last_words(production.id)
     if words not in ("", "done", "stopped"):
         options.say(f"  its last manager stopped: {disk.printable(words)}")
+
+
+def _tell_present(
+    catalogue: sqlite.Database, production: runs.Production, asked: _Asked, present: attendance.Attendance | None
+) -> None:
+    """What ails the managers, while they have something to do."""
+    counts = catalogue.counts(production.id)  # of all: chosen ones would have to be counted once more
+    if present is None or production.stop or not sum(counts[state] for state in (runs.State.NEW, *runs.IN_FLIGHT)):
+        return
+    from production.monitor import attendance
+
+    chosen = asked.wanted != runs.EVERYTHING  # the run might not be among these
+    living = [one.id for one in present.living]
+    stranded = None if chosen else catalogue.records.stranded(production.id, living)
+    for line in attendance.lines(present, production, stranded):
+        options.say(f"  {disk.printable(line)}")

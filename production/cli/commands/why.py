@@ -86,7 +86,7 @@ def _known(
         lease=chosen.lease,
         limit=program.retry.limit if program else settings.Retry().limit,
         in_hand=records.hands(production.id),
-        dead=frozenset(one.id for one in managers if process.seen_dead(one.owner)),
+        dead=frozenset(one.id for one in managers if process.seen_alive(one.owner) is False),
         asleep=frozenset(one.id for one in managers if process.seen_stopped(one.owner)),
         brakes=_brakes(catalogue, chosen, managers) if row.state is runs.State.NEW else {},
         base=_base(catalogue, production, row),
@@ -98,6 +98,8 @@ def _known(
         no_room=no_room,
         job=job,
         pending=pending,
+        end=_end(chosen.batch, managers, row, attempts),
+        may_take=_may_take(attempts),
         touch=_waits_for(managers, row),
         files=_files(outputs) if row.state is runs.State.FINISHED else {},
     )
@@ -151,6 +153,25 @@ def _waits_for(managers: list[facts.AtWork], row: facts.Row) -> str:
     owner = next((one for one in managers if one.id == row.owner), None)
     other = row.state is runs.State.ENDED and owner is not None and row.user not in (None, owner.user)
     return str(row.user) if other else ""
+
+
+def _end(chosen: settings.Batch, managers: list[facts.AtWork], row: facts.Row, attempts: list[facts.Attempt]) -> str:
+    """How its job is ended by the user whose it is, if that is not its manager's."""
+    owner = next((one for one in managers if one.id == row.owner), None)
+    if row.state is not runs.State.SUBMITTED or owner is None or row.user in (None, owner.user):
+        return ""
+    from production.cli import wiring
+
+    system = attempts[-1].batch
+    known = system == "local" or system in wiring.CLIENTS
+    return wiring.by_hand(chosen, str(system), row.job or "") if known else "by hand"
+
+
+def _may_take(attempts: list[facts.Attempt]) -> float | None:
+    from production.catalogue import reading
+
+    asked = reading.read_resources(attempts[-1].resources) if attempts and attempts[-1].batch == "local" else None
+    return asked.time if asked else None
 
 
 def _room(chosen: settings.Settings, production: runs.Production, row: facts.Row) -> tuple[str, str]:
