@@ -99,6 +99,16 @@ SELECT text FROM modules WHERE digest = :digest
 SELECT o.program || '_v' || o.version, p.state FROM productions AS o JOIN production_run AS p ON p.production = o.id AND p.run = :run
   ORDER BY o.id
 
+-- based --
+-- What becomes of runs of the productions based on one, and on these, if their base runs are reset; waiting and held ones stay.
+WITH RECURSIVE chain (id) AS (
+  SELECT id FROM productions WHERE base = :production
+  UNION SELECT o.id FROM chain JOIN productions AS o ON o.base = chain.id)
+SELECT o.program || '_v' || o.version, p.state, count(*)
+  FROM chain JOIN productions AS o ON o.id = chain.id CROSS JOIN json_each(:candidates) AS c
+  CROSS JOIN production_run AS p ON p.production = o.id AND p.run = c.value
+  WHERE p.state NOT IN ('waiting', 'held') GROUP BY o.id, p.state ORDER BY o.id, p.state
+
 -- datasets_of --
 -- What is known of a run, whatever the production: datasets with tranche and quality.
 SELECT dataset, tranche, quality FROM datasets WHERE run = :run ORDER BY dataset

@@ -174,7 +174,7 @@ def test_reset_puts_outputs_aside_and_tells_what_is_based_on_them(over: Campaign
     assert tree.exists()
     assert out.exists()
     said = over.ok("reset", "--production=sim", "2", "--yes", "--why=wrong gain")
-    assert said.out == "reset: 1 run (2)\n"
+    assert said.out == "reset: 1 run (2)\nand of fit_v1: 1 finished (outputs put aside): it waits again\n"
     # written down first: killed on the way, the next that comes by does the rest
     asked = over.rows("SELECT run, verb, answer FROM request WHERE production = 1")
     assert asked == [(2, "reset", "reset")]
@@ -221,6 +221,25 @@ def test_what_is_still_asked_of_a_finished_production_is_done_when_it_is_started
     assert campaign.run("--production=sim").said("sim_v1 is finished since")
 
 
+@pytest.mark.feature("ED-09")
+def test_a_reset_says_what_becomes_of_runs_based_on_it(over: Campaign) -> None:
+    over.ok("reset", "--production=fit", "3", "--yes")
+    over.ok("close", "--production=fit", "--yes")
+    says = "and of fit_v1: 3 finished (outputs put aside), 1 new: they wait again, but fit_v1 is closed"
+    planned = over.ok("reset", "--production=sim", "1-6").out.splitlines()
+    assert planned[0] == "would be reset: 6 runs (1-6)"
+    assert planned[1].startswith(says)
+    answer = json.loads(over.ok("reset", "--production=sim", "1-6", "--json").out)
+    assert answer["based"] == {"fit_v1": {"finished": 3, "new": 1}}
+    (over.data / "tree/v1/tree00001.txt.aside1").write_text("in the way")
+    (over.data / "out/v1/out00002.txt.aside1").write_text("in the way")
+    done = over.ok("reset", "--production=sim", "1-6", "--yes").out.splitlines()
+    assert done[0] == "reset: 5 runs (2-6)"
+    assert done[1].startswith("and of fit_v1: 2 finished (outputs put aside), 1 new: they wait again, but")
+    assert done[-1].startswith("left as it is: run 2 of fit_v1: ")
+    assert over.letters("fit_v1") == "FFWWWW"
+
+
 def test_a_reset_whose_way_is_blocked_leaves_the_run_as_it_is(over: Campaign) -> None:
     (over.data / "tree/v1/tree00002.txt.aside1").write_text("somebody's")
     left = over.product("reset", "--production=sim", "2-3", "--yes")
@@ -232,7 +251,7 @@ def test_a_reset_whose_way_is_blocked_leaves_the_run_as_it_is(over: Campaign) ->
     assert (over.data / "tree/v1/tree00002.txt").read_text() == "tree\n"
     assert (over.data / "tree/v1/tree00002.txt.aside1").read_text() == "somebody's"
     (over.data / "tree/v1/tree00002.txt.aside1").unlink()
-    assert over.ok("reset", "--production=sim", "2", "--yes").out == "reset: 1 run (2)\n"
+    assert over.ok("reset", "--production=sim", "2", "--yes").out.startswith("reset: 1 run (2)\n")
 
 
 @pytest.fixture
@@ -345,4 +364,5 @@ def test_json(over: Campaign) -> None:
         "done": [5, 6],
         "asked": {},
         "left": {"it is finished": [1, 2, 3, 4]},
+        "based": {},
     }

@@ -8,13 +8,13 @@ import datetime
 import functools
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from production import clock, disk, errors, journal, process
 from production import filter as filters
 from production import run as runs
-from production.cli import asking, options
+from production.cli import asking, heirs, options
 
 if TYPE_CHECKING:
     from production import facts
@@ -67,11 +67,21 @@ class _Told:
     resets: dict[int, int] = dataclasses.field(default_factory=dict)
     """{id: run}, of finished ones, which are written down, too: what is killed while outputs are on their way aside is gone on with."""
 
+    based: dict[str, dict[runs.State, int]] = dataclasses.field(default_factory=dict)
+    """{production based on this one: {state: runs}}, that wait again after a reset."""
+    heirs_left: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    """Of those (which run of which production, why nothing is done)."""
+
+    def reached(self) -> Iterator[int]:
+        """Runs that it is done to, by us or by their managers."""
+        return itertools.chain(self.done, *self.asked.values())
+
     def add(self, other: _Told) -> None:
         """What was done in one transaction more."""
         self.done += other.done
         self.requests += other.requests
         self.resets |= other.resets
+        self.heirs_left += other.heirs_left
         for ours, theirs in ((self.asked, other.asked), (self.left, other.left)):
             for key, numbers in theirs.items():
                 ours.setdefault(key, []).extend(numbers)
@@ -94,16 +104,13 @@ def _command(given: argparse.Namespace) -> int:
         rows = catalogue.records.select(production.id, wanted, now)
         if not given.yes:
             told = _plan(verb, rows)
+            if verb is request.Verb.RESET:
+                told.based = catalogue.records.based(production.id, told.reached())
         else:
             from production.catalogue import base
 
-            ask = base.Ask(verb, argument, process.user(), given.why)
-            told = _Told()
-            for some in _batches([row.run for row in rows]):
-                told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
-                asking.patiently(lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now()))
-            _tell_resets(catalogue, told)
-        _say(given, production, told, verb)
+            told = _do(catalogue, production, list(rows), base.Ask(verb, argument, process.user(), given.why))
+        _say(given, production, told, verb, heirs.closed(catalogue) if told.based else frozenset())
         if wait is not None and told.requests:
             return _wait(catalogue, told.requests, wait)
     return 0 if told.done or told.asked or not told.left else 1
@@ -120,6 +127,29 @@ def _plan(verb: str, rows: Iterable[facts.Row]) -> _Told:
             told.asked.setdefault(row.manager or "?", []).append(row.run)
         else:
             told.done.append(row.run)
+    return told
+
+
+def _do(catalogue: sqlite.Database, production: runs.Production, rows: Sequence[facts.Row], ask: base.Ask) -> _Told:
+    """As it was planned, many runs at a time."""
+    from production import request
+
+    planned = _plan(ask.verb, rows)
+    based = catalogue.records.based(production.id, planned.reached()) if ask.verb == request.Verb.RESET else {}
+    names = {one.id: one.name for one in catalogue.productions()}
+    told = _Told()
+    for some in _batches([row.run for row in rows]):
+        told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
+        settled = asking.patiently(lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now()))
+        told.heirs_left += [
+            (f"run {asked.run} of {names[asked.production]}", answer.removeprefix(request.NO))
+            for asked, answer in settled
+            if asked.production != production.id and answer.startswith(request.NO)
+        ]
+    _tell_resets(catalogue, told)
+    if ask.verb == request.Verb.RESET:
+        missed = set(planned.reached()) - set(told.reached())
+        told.based = heirs.without(based, catalogue.records.based(production.id, missed))
     return told
 
 
@@ -179,27 +209,23 @@ def _tell_resets(catalogue: sqlite.Database, told: _Told) -> None:
     told.done.sort()
 
 
-def _say(given: argparse.Namespace, production: runs.Production, told: _Told, verb: str) -> None:
+def _say(
+    given: argparse.Namespace, production: runs.Production, told: _Told, verb: str, closed: Collection[str]
+) -> None:
     from production import request
 
     if given.json:
-        asking.say_json(
-            {
-                "production": production.name,
-                "verb": verb,
-                "dry_run": not given.yes,
-                "done": told.done,
-                "asked": told.asked,
-                "left": told.left,
-            }
-        )
+        answer = {"production": production.name, "verb": verb, "dry_run": not given.yes}
+        asking.say_json(answer | {"done": told.done, "asked": told.asked, "left": told.left, "based": told.based})
         return
     done = request.PAST[request.Verb(verb)] if given.yes else f"would be {request.PAST[request.Verb(verb)]}"
     lines = [f"{done}: {_runs(told.done)}"] if told.done else []
     for manager, numbers in told.asked.items():
         asked = "asked" if given.yes else "would be asked"
         lines.append(f"{asked}: {manager}, which has {_runs(numbers)}: its next cycle does it")
+    lines += heirs.lines(told.based, closed)
     lines += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
+    lines += [f"left as it is: {run}: {why}" for run, why in told.heirs_left]
     for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
         options.say(disk.printable(line))
     if not given.yes and (told.done or told.asked):
