@@ -64,6 +64,10 @@ class Records(Protocol):
         """Names of all there are."""
         ...
 
+    def hosts(self, production: int) -> list[str]:
+        """Where an attempt has been, of any run."""
+        ...
+
     def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
         """Runs by state as they were at an instant; every state is there."""
         ...

@@ -135,6 +135,9 @@ class Records:
     def datasets(self) -> list[str]:
         return [row[0] for row in self._ask(_SQL.dataset_names)]
 
+    def hosts(self, production: int) -> list[str]:
+        return [row[0] for row in self._ask(_SQL.host_names, production=production)]
+
     def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
         instant = clock.text(at)
         rows = self._ask(_SQL.counts_at, production=production, at=instant, hour=instant[:13])

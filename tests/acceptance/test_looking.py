@@ -332,7 +332,34 @@ def test_no_run_is_meant(past: Campaign) -> None:
     result = past.ok("runs", "state:held")
     assert result.out == "no run of sim_v1 is meant by that; it has 3\n"
     assert "there is no dataset Al5, but Al50, Si 16" in past.ok("runs", "dataset:Al5").out
+    assert "there is no host nowhere, but " in past.ok("runs", "host:nowhere").out
+    assert "there is no quality bronze, but gold" in past.ok("runs", "quality:bronze").out
     assert look(past, "runs", "state:held") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["1,2"], "1 2"),
+        (["1-2, 3"], "1 2 3"),
+        (["1 3"], "1 3"),
+        (["1,", "3"], "1 3"),
+        (["all"], "1 2 3"),
+        (["> 0 s"], "1 2 3"),
+        (["<", "9", "w", "1"], "1"),
+        (["<9 w"], "1 2 3"),
+        (["<", "9w"], "1 2 3"),
+        (["<9", "w"], "1 2 3"),
+    ],
+)
+def test_ways_to_say_which_runs(past: Campaign, words: list[str], meant: str) -> None:
+    assert [str(run["run"]) for run in look(past, "runs", *words)] == meant.split()
+
+
+def test_a_job_is_found_as_it_is_shown(past: Campaign) -> None:
+    [shown] = past.ok("runs", "2", "--columns=job").out.splitlines()[1:]
+    assert [run["run"] for run in look(past, "runs", f"job:{shown.strip()}")] == [2]
+    assert look(past, "runs", f"job:{shown.strip()[:-1]}") == []
 
 
 @pytest.mark.parametrize(

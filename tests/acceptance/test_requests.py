@@ -133,7 +133,12 @@ def test_hold_and_release(over: Campaign) -> None:
 
 def test_what_is_asked_has_to_be_said(over: Campaign) -> None:
     for words, error in {
-        ("retry", "--production=sim"): "which runs?",
+        (
+            "retry",
+            "--production=sim",
+        ): "which runs? e.g. production retry 2091 2095-2103, or state:failed,held; every one: all",
+        ("priority", "7", " ", "--production=sim"): "which runs? e.g. production priority 7 2091",
+        ("retry", "all", "5", "--production=sim"): "all: stands alone; for that text: text:all",
         ("retry", "--production=sim", "state:faild"): "state:faild: no such state; did you mean failed?",
         ("retry", "--production=sim", "stat:failed"): "did you mean state:?",
         ("retry", "state:failed"): "--production=TYPE is missing: which? There are: fit, sim",
@@ -149,6 +154,33 @@ def test_what_is_asked_has_to_be_said(over: Campaign) -> None:
         assert result.err.count("\n") == 1
     nobody = over.ok("retry", "--production=sim", "77", "--yes")
     assert nobody.out == "no run of sim_v1 is meant by: 77\n"
+
+
+def test_all_runs_are_meant_by_all_alone(over: Campaign) -> None:
+    assert over.ok("retry", "--production=sim", "all").out.startswith("would be retried: 2 runs (5-6)\n")
+    said = over.ok("retry", "--help").out
+    assert "without any, nothing is done" in said
+    assert "without any, all" in over.ok("runs", "--help").out
+
+
+def test_runs_that_were_named_and_are_not_there(over: Campaign) -> None:
+    said = over.ok("retry", "--production=sim", "5,9990", "3-8", "9995-9999", "--yes")
+    assert said.out.splitlines()[0] == "retried: 2 runs (5-6)"
+    assert said.out.splitlines()[-1] == "not in sim_v1: 8 runs (7-8 9990 9995-9999)"
+    answer = json.loads(over.ok("hold", "--production=sim", "5", "1000000-999999999", "state:new", "--json").out)
+    assert answer["missing"] == [[1_000_000, 999_999_999]]
+
+
+def test_who_only_looks_need_not_say_which_production(over: Campaign) -> None:
+    told = "production: of fit_v1, the newest; others: --production=TYPE\n"
+    for words in (["show", "2"], ["log", "2"], ["why", "2"], ["runs", "state:finished"], ["failures"], ["estimate"]):
+        assert over.ok(*words).err.startswith(told), words
+        if words[0] != "log":
+            quiet = over.ok(*words, "--json")
+            assert (quiet.err, "fit_v1" in quiet.out) == ("", True), words
+    assert over.ok("show", "2", "--production=sim").err == ""
+    assert over.product("hold", "2").code == 2
+    assert "run 77 is in no dataset" in over.product("show", "77").err
 
 
 @pytest.mark.feature("CH-15")
@@ -364,5 +396,6 @@ def test_json(over: Campaign) -> None:
         "done": [5, 6],
         "asked": {},
         "left": {"it is finished": [1, 2, 3, 4]},
+        "missing": [],
         "based": {},
     }

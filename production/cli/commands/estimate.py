@@ -35,7 +35,7 @@ def _estimate(given: argparse.Namespace) -> int:
     chosen = asking.chosen(given)
     now = datetime.datetime.now(datetime.UTC)
     with asking.catalogue(options.database(chosen)) as catalogue:
-        production = asking.production(catalogue, given)
+        production = asking.looked_at(catalogue, given)
         found = outlook.look(catalogue, production, now, nproc=chosen.nproc, lease=max(300.0, chosen.lease))
     if given.json:
         asking.say_json(as_json(found, now))

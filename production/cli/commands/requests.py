@@ -41,7 +41,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         command = commands.add_parser(verb, help=help_, description=description)
         if verb == "priority":
             command.add_argument("number", metavar="N", help="the priority; those with more go first")
-        asking.add_filter(command)
+        asking.add_filter(command, to_change=True)
         asking.add_production(command)
         command.add_argument("--why", metavar="TEXT", default="", help="for the history: why")
         command.add_argument("--yes", action="store_true", help="do it; else it is only said what would be done")
@@ -72,6 +72,9 @@ class _Told:
     heirs_left: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     """Of those (which run of which production, why nothing is done)."""
 
+    missing: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    """Runs that were named, and are not in the production, as ranges."""
+
     def reached(self) -> Iterator[int]:
         """Runs that it is done to, by us or by their managers."""
         return itertools.chain(self.done, *self.asked.values())
@@ -94,14 +97,17 @@ def _command(given: argparse.Namespace) -> int:
     argument = str(request.priority(given.number)) if verb is request.Verb.PRIORITY else None
     wait = asking.seconds(given.wait, "--wait")
     wanted = filters.parse(given.filter)
-    if wanted == filters.EVERYTHING:
-        raise errors.UsageError(f"which runs? e.g. production {verb} 2091 2095-2103, or state:failed; all: 0-999999999")
+    if not any(map(str.strip, given.filter)):
+        deed = f"{verb} {argument}" if argument else verb
+        raise errors.UsageError(
+            f"which runs? e.g. production {deed} 2091 2095-2103, or state:failed,held; every one: all"
+        )
     if not given.why.isprintable():
         raise errors.UsageError("--why: one line that can be printed, please")
     path, now = asking.database(given), clock.SystemClock().now()
     with asking.catalogue(path, read_only=not given.yes) as catalogue:
         production = asking.production(catalogue, given)
-        rows = catalogue.records.select(production.id, wanted, now)
+        rows = list(catalogue.records.select(production.id, wanted, now))
         if not given.yes:
             told = _plan(verb, rows)
             if verb is request.Verb.RESET:
@@ -109,7 +115,8 @@ def _command(given: argparse.Namespace) -> int:
         else:
             from production.catalogue import base
 
-            told = _do(catalogue, production, list(rows), base.Ask(verb, argument, process.user(), given.why))
+            told = _do(catalogue, production, rows, base.Ask(verb, argument, process.user(), given.why))
+        told.missing = _missing(catalogue, production, wanted, rows)
         _say(given, production, told, verb, heirs.closed(catalogue) if told.based else frozenset())
         if wait is not None and told.requests:
             return _wait(catalogue, told.requests, wait)
@@ -209,6 +216,15 @@ def _tell_resets(catalogue: sqlite.Database, told: _Told) -> None:
     told.done.sort()
 
 
+def _missing(
+    catalogue: sqlite.Database, production: runs.Production, wanted: filters.Filter, rows: Sequence[facts.Row]
+) -> list[tuple[int, int]]:
+    """Runs that were named one by one or by a range, and that the production hasn't."""
+    named = filters.Filter(runs=wanted.runs)
+    there = rows if wanted == named else catalogue.records.select(production.id, named, clock.SystemClock().now())
+    return filters.missing(wanted.runs, (row.run for row in there))
+
+
 def _say(
     given: argparse.Namespace, production: runs.Production, told: _Told, verb: str, closed: Collection[str]
 ) -> None:
@@ -216,7 +232,10 @@ def _say(
 
     if given.json:
         answer = {"production": production.name, "verb": verb, "dry_run": not given.yes}
-        asking.say_json(answer | {"done": told.done, "asked": told.asked, "left": told.left, "based": told.based})
+        asking.say_json(
+            answer
+            | {"done": told.done, "asked": told.asked, "left": told.left, "missing": told.missing, "based": told.based}
+        )
         return
     done = request.PAST[request.Verb(verb)] if given.yes else f"would be {request.PAST[request.Verb(verb)]}"
     lines = [f"{done}: {_runs(told.done)}"] if told.done else []
@@ -225,6 +244,9 @@ def _say(
         lines.append(f"{asked}: {manager}, which has {_runs(numbers)}: its next cycle does it")
     lines += heirs.lines(told.based, closed)
     lines += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
+    if told.missing and lines:
+        number = sum(last - first + 1 for first, last in told.missing)
+        lines.append(f"not in {production.name}: {journal.count(number)} ({filters.spans(told.missing)})")
     lines += [f"left as it is: {run}: {why}" for run, why in told.heirs_left]
     for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
         options.say(disk.printable(line))
