@@ -131,11 +131,16 @@ def _tell_based(change: base.Change, run: runs.Run, ask: base.Ask, now: datetime
 
 
 def put_aside(
-    catalogue: base.Catalogue, production: int, numbers: Iterable[int], owner: runs.Owner | None = None
+    catalogue: base.Catalogue,
+    production: int,
+    numbers: Iterable[int],
+    now: datetime.datetime,
+    owner: runs.Owner | None = None,
 ) -> dict[int, str]:
     """Before finished runs are reset: their outputs leave their places. {run: what was in the way of that}.
 
     What will be moved is written down first, and nothing is replaced: killed anywhere, it is done once more.
+    What is neither in its place nor aside is lost: nobody shall look for it aside.
     """
     with catalogue.write(owner) as change:
         intended = {}
@@ -144,10 +149,13 @@ def put_aside(
             if run is not None and run.state is State.FINISHED:
                 intended[number] = change.intend_aside(run)
     trouble = {number: problem for number, moves in intended.items() if (problem := _moved(moves))}
-    if trouble:
+    lost = {number: gone for number, moves in intended.items() if number not in trouble and (gone := _lost(moves))}
+    if trouble or lost:
         with catalogue.write(owner) as change:
             for number in trouble:
                 change.forget_aside(production, number)
+            for number, paths in lost.items():
+                change.lose_outputs(production, number, paths, now)
     return trouble
 
 
@@ -155,10 +163,10 @@ def _moved(moves: Iterable[base.Move]) -> str:
     """Put files aside, all of a run's or none; what was in the way of that."""
     done: list[base.Move] = []
     for move in moves:
-        if not os.path.lexists(move.path):
-            continue  # moved before, or lost long ago
         try:
-            if os.path.lexists(move.aside):
+            if not _is_there(move.path):
+                continue  # moved before, or lost long ago
+            if _is_there(move.aside):
                 raise FileExistsError(errno.EEXIST, f"{move.aside} is there already")
             os.rename(move.path, move.aside)
             done.append(move)
@@ -168,6 +176,25 @@ def _moved(moves: Iterable[base.Move]) -> str:
                     os.rename(back.aside, back.path)
             return f"{move.path} can't be put aside: {cause.strerror}"
     return ""
+
+
+def _lost(moves: Iterable[base.Move]) -> list[str]:
+    """Outputs that are neither in their places nor aside, as far as that can be told."""
+    lost = []
+    for move in moves:
+        with contextlib.suppress(OSError):
+            if not _is_there(move.path) and not _is_there(move.aside):
+                lost.append(move.path)
+    return lost
+
+
+def _is_there(path: str) -> bool:
+    """Raises: OSError, if nobody can tell from here."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 LOOK = 10_000
@@ -202,7 +229,7 @@ def _settle_some(
     owner: runs.Owner | None,
 ) -> list[tuple[base.Asked, str]]:
     resets = [asked.run for asked in open_ if asked.ask.verb == Verb.RESET]
-    trouble = put_aside(catalogue, production, resets, owner) if resets else {}
+    trouble = put_aside(catalogue, production, resets, now, owner) if resets else {}
     answered = []
     with catalogue.write(owner) as change:
         for asked in open_:

@@ -506,6 +506,10 @@ class Change(Protocol):
         """They stay where they are."""
         ...
 
+    def lose_outputs(self, production: int, run: int, paths: Iterable[str], now: datetime.datetime) -> None:
+        """These were not there any more when they should have been put aside."""
+        ...
+
     def outputs_aside(self, run: runs.Run, now: datetime.datetime) -> bool:
         """The run's outputs are aside, and its no more. False: nobody has written down where to."""
         ...

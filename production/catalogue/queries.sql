@@ -557,6 +557,17 @@ SELECT path, aside FROM aside WHERE production = :production AND run = :run AND 
 -- It isn't, after all.
 DELETE FROM aside WHERE production = :production AND run = :run AND done IS NULL
 
+-- forget_one_aside --
+-- Nor is this one: it was not there.
+DELETE FROM aside WHERE production = :production AND run = :run AND path = :path AND done IS NULL
+
+-- lose_output --
+-- An output that is meant to be put aside is gone from its place, and not because we put it elsewhere.
+UPDATE output SET deleted = :now
+  WHERE production = :production AND run = :run AND path = :path AND recorded IS NOT NULL AND deleted IS NULL
+    AND EXISTS (SELECT 1 FROM aside AS a WHERE a.production = output.production AND a.run = output.run AND a.name = output.name
+                AND a.attempt = output.attempt AND a.done IS NULL)
+
 -- in_place --
 -- Whether an output of a run is in its place, and nobody has written down where it is put aside.
 SELECT 1 FROM output AS o WHERE o.production = :production AND o.run = :run AND o.recorded IS NOT NULL AND o.deleted IS NULL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from production import clock
@@ -55,6 +56,11 @@ class Wishes:
 
     def forget_aside(self, production: int, run: int) -> None:
         self._do(sql.SQL.forget_aside, production=production, run=run)
+
+    def lose_outputs(self, production: int, run: int, paths: Iterable[str], now: datetime.datetime) -> None:
+        for path in paths:
+            for query in (sql.SQL.lose_output, sql.SQL.forget_one_aside):
+                self._do(query, production=production, run=run, path=path, now=clock.text(now))
 
     def outputs_aside(self, run: runs.Run, now: datetime.datetime) -> bool:
         if self._row(sql.SQL.in_place, production=run.production, run=run.run) is not None:

@@ -65,13 +65,16 @@ class Audit:
         program = self._settings.programs.get(production.program)
         terms = self._terms(production, program, checksums)
         search = strangers.Search(production, program, self._unlisted(production.name))
-        everything = wanted == filters.EVERYTHING
+        everything, gone = wanted == filters.EVERYTHING, self._report.asides_gone
         for numbers in self._numbers(production, wanted):
             self._runs(numbers, terms, search if everything else None)
             if len(self._suspects) >= ENOUGH:
                 self._settle(terms)
         self._settle(terms)
         self._tell_closed(production.name)
+        if (gone := self._report.asides_gone - gone) > 0:
+            what = f"{production.name}: {gone:,} of the outputs that were put aside are not there any more"
+            self._report.harmless.append(f"{what}; nothing is wrong, if somebody removed them to make room")
         if everything:
             self._tally(production)
             if not terms.away:

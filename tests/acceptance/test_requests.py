@@ -272,6 +272,22 @@ def test_a_reset_says_what_becomes_of_runs_based_on_it(over: Campaign) -> None:
     assert over.letters("fit_v1") == "FFWWWW"
 
 
+def test_an_output_that_was_lost_before_a_reset_is_nowhere_put_aside(over: Campaign) -> None:
+    (over.data / "tree/v1/tree00002.txt").unlink()
+    (over.data / "tree/v1/tree00003.txt").rename(over.data / "tree/v1/tree00003.txt.aside1")  # killed on the way
+    with contextlib.closing(sqlite.Database(over.database)) as database, database.write() as change:
+        moved = change.run(1, 3)
+        assert moved is not None
+        change.intend_aside(moved)
+    over.ok("reset", "--production=sim", "2-3", "--yes")
+    assert over.letters("sim_v1") == "FNNFEE"
+    assert over.rows("SELECT run FROM aside WHERE production = 1") == [(3,)]
+    assert over.rows("SELECT count(*) FROM output WHERE production = 1 AND run < 4 AND deleted IS NULL") == [(1,)]
+    assert over.ok("audit").out.count("put aside") == 0
+    assert over.run("--production=sim").code == 3
+    assert over.letters("sim_v1") == "FFFFEE"
+
+
 def test_a_reset_whose_way_is_blocked_leaves_the_run_as_it_is(over: Campaign) -> None:
     (over.data / "tree/v1/tree00002.txt.aside1").write_text("somebody's")
     left = over.product("reset", "--production=sim", "2-3", "--yes")
