@@ -385,7 +385,7 @@ def test_what_was_removed_on_purpose_is_not_missed(finished: Campaign) -> None:
 def test_an_aside_that_somebody_removed_is_a_remark(finished: Campaign) -> None:
     put_aside("'2026-11-20T21:00:00.000000Z'", False)(finished)
     said = finished.ok("audit").out
-    assert "ana_v1: 1 of the outputs that were put aside are not there any more; nothing is wrong, if" in said
+    assert "ana_v1: 1 of the outputs that were put aside is not there any more; nothing is wrong, if" in said
 
 
 @pytest.mark.parametrize(
@@ -504,7 +504,7 @@ def test_after_a_kill_and_after_the_next_manager(campaign: Campaign) -> None:
     id = campaign.one("SELECT id FROM catalogue")
     (campaign.data / f"work/ana_v1-{id}/00002.1").mkdir(parents=True, exist_ok=True)
     result = campaign.ok("audit")
-    assert "harmless: ana_v1: of 1 attempts that are over there are files below jobs/ and work/" in result.out
+    assert "harmless: ana_v1: of 1 attempt that is over there are files below jobs/ and work/" in result.out
 
 
 def test_an_input_that_is_needed_and_gone(campaign: Campaign) -> None:

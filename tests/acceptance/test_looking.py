@@ -421,6 +421,14 @@ def test_all_that_is_known_of_a_run(past: Campaign) -> None:
     assert re.search(r"tree: \S+tree00001.root: 10 bytes, of attempt 1, there, adler32:", finished)
 
 
+def test_an_output_of_the_old_database_has_no_size(over: Campaign) -> None:
+    with contextlib.closing(sqlite3.connect(over.database)) as connection, connection:
+        connection.execute("UPDATE output SET bytes = -1, checksum = '' WHERE run = 1")
+    assert re.search(r"tree00001.root: size not known, of attempt 1, there$", over.ok("show", "1").out, re.MULTILINE)
+    (over.data / "tree/v1/tree00001.root").unlink()
+    assert "size not known, of attempt 1, NOT THERE NOW\n" in over.ok("show", "1").out
+
+
 def test_a_run_for_programs(past: Campaign) -> None:
     shown = look(past, "show", "3")
     keys = documented("show")

@@ -120,6 +120,9 @@ def test_retry_gives_failed_runs_all_their_attempts_again(over: Campaign) -> Non
 
 
 def test_hold_and_release(over: Campaign) -> None:
+    assert over.ok("hold", "--production=sim", "5", "--yes", "--why=rest").out == "held: 1 run (5)\n"
+    assert f"  why: held by {me()}: rest\n" in over.ok("show", "--production=sim", "5").out
+    over.ok("release", "--production=sim", "5", "--yes")
     assert over.ok("hold", "--production=sim", "5", "--yes").out == "held: 1 run (5)\n"
     assert over.letters("sim_v1") == "FFFFHE"
     left = over.product("hold", "--production=sim", "1", "--yes")
@@ -338,6 +341,7 @@ def test_the_manager_does_what_is_asked_of_its_runs(living: tuple[Campaign, Mana
     assert result.said(f"Ending the job of run 1: cancel asked by {me()}")
     assert result.said(f"Run 1 is failed: cancelled by {me()}: wrong target")
     campaign.nothing_in_hands()
+    assert "cancelled: 1\n" in campaign.ok("status").out
     assert campaign.letters("sim_v1").startswith("EH")
     assert campaign.rows("SELECT count(*) FROM request WHERE answered IS NULL") == [(0,)]
 

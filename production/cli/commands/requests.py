@@ -253,7 +253,8 @@ def _say(
     if not given.yes and (told.done or told.asked):
         options.say("nothing was changed; to do it: --yes")
     if production.stop and told.done and verb in (request.Verb.RETRY, request.Verb.RELEASE):
-        options.say(f"{production.name} is closed: nothing of it is taken until: production close --undo --yes")
+        undo = f"production close --undo --production={production.name} --yes"
+        options.say(f"{production.name} is closed: nothing of it is taken until: {undo}")
 
 
 def _runs(numbers: Sequence[int]) -> str:
