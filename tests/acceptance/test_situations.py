@@ -201,7 +201,7 @@ run 13 of sim_v1 is claimed for T, attempt 1
         """
 run 14 of sim_v1 is staged for T, attempt 1: input SIZE in T
   claim   MANAGER-Gate, which is at work
-  limits  MANAGER-Gate has 1 of 1 jobs (nproc)
+  limits  MANAGER-Gate has 1 of 1 job (nproc)
   quota   SIZE used of SIZE that spacelim allows
   next    submitted when its manager's one job has ended
 """,
