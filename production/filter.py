@@ -18,8 +18,10 @@ RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 """A run, or several: (first, last or nothing)."""
 LONGEST_TIME = 100 * 366 * 86400.0
 """Seconds."""
-
+_RUNS = re.compile(rf"{RANGE.pattern}(?:[\s,]+{RANGE.pattern})*[\s,]*")
 _SPAN = re.compile(r"([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.IGNORECASE)
+_HALF = re.compile(r"[<>]\s*(?:[0-9]+(?:\.[0-9]+)?)?")
+"""A span whose unit, at least, is the next word."""
 _KEY = re.compile(r"([A-Za-z]\w*):(.*)", re.DOTALL)
 
 UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -47,6 +49,8 @@ class Filter:
 
 
 EVERYTHING = Filter()
+ALL = "all"
+"""The word for it."""
 
 KEYS: dict[str, str] = {
     "state": "states",
@@ -68,9 +72,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """{key: all that may stand behind its colon}; of other keys anything."""
 
-HELP = f"""
-FILTER, words that say which runs are meant; without any, all:
-  2091 2095-2103           runs and ranges of runs
+_WORDS = f"""
+  2091 2095-2103           runs and ranges of runs; so, too: 2091,2095-2103
+  all                      every run; alone
   state:failed,held        any of these; so too
                            {" ".join(f"{key}:" for key in KEYS if key not in ("state", "run", "text"))}
   ">2h" "<30min"           longer, shorter in its state ({" ".join(UNITS)})
@@ -82,7 +86,12 @@ texts have to be there. The states:
 the causes:
 {textwrap.fill(", ".join(CHOICES["cause"]), 79, initial_indent="  ", subsequent_indent="  ")}
 """
-"""For people; made from the tables above, so that it says what is so."""
+"""Made from the tables above, so that it says what is so."""
+
+HELP = f"\nFILTER, words that say which runs are meant; without any, all:{_WORDS}"
+"""For people."""
+HELP_TO_CHANGE = f"\nFILTER, words that say which runs are meant; without any, nothing is done:{_WORDS}"
+"""The same for commands that change something."""
 
 
 def parse(words: Iterable[str]) -> Filter:
@@ -91,14 +100,13 @@ def parse(words: Iterable[str]) -> Filter:
     Raises: UsageError, naming the word and what was probably meant.
     """
     found: dict[str, list[object]] = {}
-    for number, word in enumerate(words):
-        if number >= LONGEST:
-            raise errors.UsageError(f"a filter of more than {LONGEST:,} words; write ranges such as 2091-2103")
-        if not word.isprintable():
-            raise errors.UsageError(f"{word!a}: a filter is of what can be printed, in UTF-8")
-        if word.strip():
-            field, values = _term(word.strip())
-            found.setdefault(field, []).extend(values)
+    for word in (said := _said(words)):
+        if word.lower() == ALL:
+            if len(said) > 1:
+                raise errors.UsageError(f"{word}: stands alone; for that text: text:{word}")
+            return EVERYTHING
+        field, values = _term(word)
+        found.setdefault(field, []).extend(values)
     for field, meaning in (("longer", max), ("shorter", min)):
         if field in found:
             found[field] = [meaning(found[field])]  # type: ignore[type-var]  # all numbers
@@ -109,6 +117,22 @@ def parse(words: Iterable[str]) -> Filter:
     if "runs" in found:
         values_["runs"] = joined(values_["runs"])  # type: ignore[arg-type]  # made by _range
     return Filter(**values_)  # type: ignore[arg-type]  # by their names
+
+
+def _said(words: Iterable[str]) -> list[str]:
+    """Words that say something; ``> 2 h`` is one."""
+    said: list[str] = []
+    for number, word in enumerate(map(str.strip, words)):
+        if number >= LONGEST:
+            raise errors.UsageError(f"a filter of more than {LONGEST:,} words; write ranges such as 2091-2103")
+        if not word.isprintable():
+            raise errors.UsageError(f"{word!a}: a filter is of what can be printed, in UTF-8")
+        half = said[-1] if said and _HALF.fullmatch(said[-1]) else ""
+        if half and (_SPAN.fullmatch(half + word) or (len(half) == 1 and _HALF.fullmatch(half + word))):
+            said[-1] += word
+        elif word:
+            said.append(word)
+    return said
 
 
 def split(line: str) -> list[str]:
@@ -134,7 +158,11 @@ def split(line: str) -> list[str]:
 
 def ranges(numbers: Iterable[int], most: int = 10) -> str:
     """``2091-2103 2119 and 12 more``: as a filter has them, so many at most."""
-    whole = joined((number, number) for number in numbers)
+    return spans(joined((number, number) for number in numbers), most)
+
+
+def spans(whole: Sequence[tuple[int, int]], most: int = 10) -> str:
+    """The same of what is ranges already."""
     told = [str(first) if first == last else f"{first}-{last}" for first, last in whole[:most]]
     more = sum(last - first + 1 for first, last in whole[most:])
     return " ".join(told) + (f" and {more:,} more" if more else "")
@@ -151,6 +179,19 @@ def joined(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def missing(ranges: Iterable[tuple[int, int]], there: Iterable[int]) -> list[tuple[int, int]]:
+    """What of ranges, in order and without overlap, is not there; ``there``: in order, and in them."""
+    found, numbers = [], iter(there)
+    number = next(numbers, None)
+    for first, last in ranges:
+        begin = first
+        while number is not None and number <= last:
+            found += [(begin, number - 1)] if begin < number else []
+            begin, number = number + 1, next(numbers, None)
+        found += [(begin, last)] if begin <= last else []
+    return found
+
+
 def number(text: str) -> int | None:
     """A whole number as it was typed; None: it is none, or has more than nine digits."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
@@ -158,8 +199,8 @@ def number(text: str) -> int | None:
 
 def _term(word: str) -> tuple[str, Sequence[object]]:
     """(field, values) of one word."""
-    if RANGE.fullmatch(word):
-        return "runs", [_range(word)]
+    if _RUNS.fullmatch(word):
+        return "runs", [_range(part) for part in re.split(r"[\s,]+", word) if part]
     if word[0] in "<>":
         return _span(word)
     keyed = _KEY.fullmatch(word)

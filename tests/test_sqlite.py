@@ -92,6 +92,7 @@ def test_it_is_never_made_by_accident(tmp_path: pathlib.Path) -> None:
             with pytest.raises(errors.UsageError, match="is not there; is the path right") as error:
                 sqlite.Database(str(tmp_path / name), read_only=read_only)
             assert name in one_line(error)
+            assert ("is empty, no database yet: remove it" in one_line(error)) == (name == "empty")
     assert tree(tmp_path) == {}
 
 

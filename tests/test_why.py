@@ -330,7 +330,7 @@ NEW: dict[str, tuple[knowns.Known, dict[str, str | None]]] = {
             "production": "sim_v4 was closed by anna (beam off) 60 min ago: nothing more of it is claimed",
             "limits": None,
             "quota": None,
-            "next": "nothing; to open it again: production close --undo --production=sim_v4",
+            "next": "nothing; to open it again: production close --undo --production=sim_v4 --yes",
         },
     ),
     "what was asked of it nobody has answered": (
@@ -404,6 +404,16 @@ def test_a_run_that_waits_for_its_base(state: State, closed: bool, following: st
 
 def test_a_base_that_has_no_such_run() -> None:
     assert lines(known(State.WAITING)) == {"next": "nothing: its base production has no such run"}
+
+
+@pytest.mark.parametrize(
+    ("failures", "said"),
+    [(1, "1 failure"), (3, "3 failures of 3"), (4, "4 failures")],
+    ids=("vain", "limit", "lowered"),
+)
+def test_failures_are_counted_up_to_the_limit(failures: int, said: str) -> None:
+    told = lines(known(State.FAILED, row=row(State.FAILED, failures=failures)))
+    assert told["attempts"] == f"{said}: not tried again"
 
 
 def test_a_run_that_somebody_cancelled() -> None:

@@ -52,12 +52,20 @@ class Records(Protocol):
         """{name of a production that has a run: its state there}."""
         ...
 
+    def based(self, production: int, numbers: Iterable[int]) -> dict[str, dict[runs.State, int]]:
+        """{production based on this one, or on those: {state: runs}} that are to wait again if these runs are reset."""
+        ...
+
     def memberships(self, run: int) -> list[tuple[str, int | None, str]]:
         """(dataset, tranche, quality) of a run, in a production or not."""
         ...
 
     def datasets(self) -> list[str]:
         """Names of all there are."""
+        ...
+
+    def hosts(self, production: int) -> list[str]:
+        """Where an attempt has been, of any run."""
         ...
 
     def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:

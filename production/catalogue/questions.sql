@@ -28,6 +28,7 @@ SELECT DISTINCT run FROM attempt WHERE production = :production AND host = :valu
 
 -- of_candidates --
 -- Of these runs, those that the whole filter means, with what is shown of them. JSON lists; empty means any.
+-- A job of a machine of ours is process.ticks@boot/host, and shown as the process: that, too, finds it.
 SELECT p.run, r.label, p.state, p.moved_at, p.attempt, p.failures, p.priority, p.not_before, p.why, p.asked_by,
        a.cause, a.message, a.host, a.job, coalesce(a.user, m.user), a.submitted_at,
        m.id, m.user || '@' || m.host || ':' || m.pid,
@@ -41,7 +42,8 @@ SELECT p.run, r.label, p.state, p.moved_at, p.attempt, p.failures, p.priority, p
     AND (:causes = '[]' OR a.cause IN (SELECT value FROM json_each(:causes)))
     AND (:hosts = '[]' OR a.host IN (SELECT value FROM json_each(:hosts)))
     AND (:users = '[]' OR coalesce(a.user, m.user) IN (SELECT value FROM json_each(:users)))
-    AND (:jobs = '[]' OR a.job IN (SELECT value FROM json_each(:jobs)))
+    AND (:jobs = '[]' OR a.job IN (SELECT value FROM json_each(:jobs))
+      OR (a.job LIKE '%.%@%' AND substr(a.job, 1, instr(a.job, '.') - 1) IN (SELECT value FROM json_each(:jobs))))
     AND (:datasets = '[]' AND :tranches = '[]' AND :qualities = '[]' OR EXISTS (SELECT 1 FROM datasets AS d WHERE d.run = p.run
           AND (:datasets = '[]' OR d.dataset IN (SELECT value FROM json_each(:datasets)))
           AND (:tranches = '[]' OR d.tranche IN (SELECT value FROM json_each(:tranches)))
@@ -99,6 +101,16 @@ SELECT text FROM modules WHERE digest = :digest
 SELECT o.program || '_v' || o.version, p.state FROM productions AS o JOIN production_run AS p ON p.production = o.id AND p.run = :run
   ORDER BY o.id
 
+-- based --
+-- What becomes of runs of the productions based on one, and on these, if their base runs are reset; waiting and held ones stay.
+WITH RECURSIVE chain (id) AS (
+  SELECT id FROM productions WHERE base = :production
+  UNION SELECT o.id FROM chain JOIN productions AS o ON o.base = chain.id)
+SELECT o.program || '_v' || o.version, p.state, count(*)
+  FROM chain JOIN productions AS o ON o.id = chain.id CROSS JOIN json_each(:candidates) AS c
+  CROSS JOIN production_run AS p ON p.production = o.id AND p.run = c.value
+  WHERE p.state NOT IN ('waiting', 'held') GROUP BY o.id, p.state ORDER BY o.id, p.state
+
 -- datasets_of --
 -- What is known of a run, whatever the production: datasets with tranche and quality.
 SELECT dataset, tranche, quality FROM datasets WHERE run = :run ORDER BY dataset
@@ -108,6 +120,14 @@ SELECT dataset, tranche, quality FROM datasets WHERE run = :run ORDER BY dataset
 WITH RECURSIVE name (name) AS (
   SELECT min(dataset) FROM datasets
   UNION ALL SELECT (SELECT min(dataset) FROM datasets WHERE dataset > name.name) FROM name WHERE name.name IS NOT NULL)
+SELECT name FROM name WHERE name IS NOT NULL
+
+-- host_names --
+-- Hosts of all attempts, leapt to in the same way.
+WITH RECURSIVE name (name) AS (
+  SELECT min(host) FROM attempt WHERE production = :production
+  UNION ALL SELECT (SELECT min(host) FROM attempt WHERE production = :production AND host > name.name)
+    FROM name WHERE name.name IS NOT NULL)
 SELECT name FROM name WHERE name IS NOT NULL
 
 -- ── a whole production ──────────────────────────────────────────────────────────────────────────────────────────

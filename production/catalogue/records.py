@@ -120,11 +120,23 @@ class Records:
     def elsewhere(self, run: int) -> dict[str, runs.State]:
         return {name: runs.State(state) for name, state in self._ask(_SQL.other_productions, run=run)}
 
+    def based(self, production: int, numbers: Iterable[int]) -> dict[str, dict[runs.State, int]]:
+        found: dict[str, dict[runs.State, int]] = {}
+        left = iter(numbers)
+        while batch := list(itertools.islice(left, BATCH)):
+            for name, state, number in self._ask(_SQL.based, production=production, candidates=json.dumps(batch)):
+                states = found.setdefault(name, {})
+                states[runs.State(state)] = states.get(runs.State(state), 0) + number
+        return found
+
     def memberships(self, run: int) -> list[tuple[str, int | None, str]]:
         return [(row[0], row[1], row[2]) for row in self._ask(_SQL.datasets_of, run=run)]
 
     def datasets(self) -> list[str]:
         return [row[0] for row in self._ask(_SQL.dataset_names)]
+
+    def hosts(self, production: int) -> list[str]:
+        return [row[0] for row in self._ask(_SQL.host_names, production=production)]
 
     def counts_at(self, production: int, at: datetime.datetime) -> dict[runs.State, int]:
         instant = clock.text(at)

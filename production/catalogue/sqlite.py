@@ -334,6 +334,8 @@ def _check(path: str, connection: sqlite3.Connection) -> None:
             raise errors.UsageError(
                 f"{path} is a database of the old scripts; bring it over with: production import {path} NEW.db"
             )
+        if os.path.getsize(path) == 0:
+            raise errors.UsageError(f"{path} is empty, no database yet: remove it, then: production init {path}")
         raise errors.UsageError(f"{path} is not a production database; make one with: production init FILE")
     if not 1 <= version <= VERSION:
         raise errors.UsageError(

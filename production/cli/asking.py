@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from production import disk, errors
@@ -55,10 +55,10 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings for this time, above all others")
 
 
-def add_filter(parser: argparse.ArgumentParser) -> None:
-    """Which runs are meant."""
+def add_filter(parser: argparse.ArgumentParser, *, to_change: bool = False) -> None:
+    """Which runs are meant; to change something, that has to be said."""
     parser.add_argument("filter", metavar="FILTER", nargs="*", default=[], help="which runs; see below")
-    parser.epilog = "\n\n".join(filter(None, (parser.epilog, filters.HELP)))
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, filters.HELP_TO_CHANGE if to_change else filters.HELP)))
 
 
 def chosen(given: argparse.Namespace) -> settings.Settings:
@@ -106,21 +106,10 @@ def production(opened: sqlite.Database, given: argparse.Namespace) -> runs.Produ
 
     Raises: UsageError.
     """
-    program, version = given.production, whole(given.version, "--version", least=1)
-    if program and not program.isprintable():
-        raise errors.UsageError(f"--production={program!a}: no such production")
-    if program and (named := _NAME.fullmatch(program)):
-        if version is not None and version != int(named[2]):
-            raise errors.UsageError(f"--production={program} and --version={version}: which of them?")
-        program, version = named[1], int(named[2])
-    there = opened.productions()
-    programs = sorted({one.program for one in there})
-    if not there:
-        path = os.path.basename(opened.place.path)
-        raise errors.UsageError(
-            f"{path} has no productions yet; start one with run_production --production=TYPE --new=TAG"
-        )
+    program, version = _named(given)
+    there = _there(opened)
     if program is None:
+        programs = sorted({one.program for one in there})
         if len(programs) > 1:
             raise errors.UsageError(f"--production=TYPE is missing: which? There are: {', '.join(programs)}")
         program = programs[0]
@@ -130,6 +119,51 @@ def production(opened: sqlite.Database, given: argparse.Namespace) -> runs.Produ
         meant = program if version is None else f"{program}_v{version}"
         raise errors.UsageError(f"there is no production {meant}; there are: {names}")
     return found
+
+
+def looked_at(opened: sqlite.Database, given: argparse.Namespace, run: int | None = None) -> runs.Production:
+    """The production that is meant by who only looks: unless it is said, the newest, of those that have the run.
+
+    Which it is, is said, but to programs, whose answer names it. Raises: UsageError.
+    """
+    there = _there(opened)
+    if given.production is not None or len({one.program for one in there}) == 1:
+        return production(opened, given)
+    version = whole(given.version, "--version", least=1)
+    having = there if run is None else _having(opened, there, run)
+    choice = [one for one in having if version in (None, one.version)]
+    if not choice:
+        return production(opened, given)
+    newest = max(choice, key=lambda one: one.id)
+    if not getattr(given, "json", False):
+        print(f"production: of {newest.name}, the newest; others: --production=TYPE", file=sys.stderr)
+    return newest
+
+
+def _named(given: argparse.Namespace) -> tuple[str | None, int | None]:
+    """Program and version, as far as they were typed. Raises: UsageError."""
+    program, version = given.production, whole(given.version, "--version", least=1)
+    if program and not program.isprintable():
+        raise errors.UsageError(f"--production={program!a}: no such production")
+    if program and (named := _NAME.fullmatch(program)):
+        if version is not None and version != int(named[2]):
+            raise errors.UsageError(f"--production={program} and --version={version}: which of them?")
+        return named[1], int(named[2])
+    return program, version
+
+
+def _there(opened: sqlite.Database) -> Sequence[runs.Production]:
+    """All productions. Raises: UsageError, if there are none."""
+    if there := opened.productions():
+        return there
+    path = os.path.basename(opened.place.path)
+    raise errors.UsageError(f"{path} has no productions yet; start one with run_production --production=TYPE --new=TAG")
+
+
+def _having(opened: sqlite.Database, there: Sequence[runs.Production], run: int) -> Sequence[runs.Production]:
+    """Those that have a run; all, if none has."""
+    names = opened.records.elsewhere(run)
+    return [one for one in there if one.name in names] or there
 
 
 def described(production: runs.Production) -> dict[str, object]:

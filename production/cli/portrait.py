@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from production import disk, moment, room
+from production import disk, journal, moment, room
 
 Answer = dict[str, Any]
 """As ``production show --json`` has it."""
@@ -25,8 +25,8 @@ def _head(answer: Answer) -> Iterator[str]:
     since = f"{moment.shown(answer['since'])} ({moment.age(answer['since'], now)})"
     yield f"run {name} of {answer['production']}: {answer['state']} since {since}"
     if answer["why"]:
-        asked = f", asked by {answer['asked_by']}" if answer["asked_by"] else ""
-        yield f"  why: {answer['why']}{asked}"
+        asked = _asker(answer)
+        yield f"  why: {answer['why']}" + (f", {asked}" if asked else "")
     sets = [
         one["dataset"] + (f" tranche {one['tranche']}" if one["tranche"] is not None else "") + f" ({one['quality']})"
         for one in answer["memberships"]
@@ -42,12 +42,17 @@ def _head(answer: Answer) -> Iterator[str]:
         yield f"  not claimed before: {moment.shown(answer['not_before'])}"
 
 
+def _asker(one: Answer) -> str:
+    """Who asked for a move, unless its reason says so."""
+    return f"asked by {one['asked_by']}" if one["asked_by"] and f" by {one['asked_by']}" not in one["why"] else ""
+
+
 def _history(answer: Answer) -> Iterator[str]:
     if answer["history"]:
         yield "history:"
     for one in answer["history"]:
         move = f"{one['before']} → {one['after']}" if one["before"] != one["after"] else one["after"]
-        who = f"asked by {one['asked_by']}" if one["asked_by"] else one["who"]
+        who = _asker(one) if one["asked_by"] else one["who"]
         said = "; ".join(filter(None, (one["why"], who)))
         yield f"  {moment.shown(one['at'])}  attempt {one['attempt']}  {move}" + (f"  {said}" if said else "")
 
@@ -145,7 +150,9 @@ def _outputs(answer: Answer) -> Iterator[str]:
             state = "on its way there"
         else:
             state = f"of attempt {one['attempt']}, {_now(one)}"
-        yield f"  {one['name']}: {one['path']}: {_size(one['bytes'])}, {state}, {one['checksum']}"
+        yield f"  {one['name']}: {one['path']}: " + ", ".join(
+            filter(None, (_size(one["bytes"]), state, one["checksum"]))
+        )
 
 
 def _asides(answer: Answer) -> Iterator[str]:
@@ -159,13 +166,17 @@ def _asides(answer: Answer) -> Iterator[str]:
 def _now(one: Answer) -> str:
     if not one["there"]:
         return "NOT THERE NOW"
-    return "there" if one["bytes_there"] == one["bytes"] else f"THERE WITH {one['bytes_there']:,} BYTES INSTEAD"
+    return (
+        "there"
+        if one["bytes_there"] == one["bytes"] or one["bytes"] < 0
+        else f"THERE WITH {one['bytes_there']:,} BYTES INSTEAD"
+    )
 
 
 def _size(size: int | None) -> str:
     return (
         "size not known"
-        if size is None
+        if size is None or size < 0
         else f"{room.shown(size)} ({size:,} bytes)"
         if size >= 1024
         else f"{size} bytes"
@@ -192,7 +203,7 @@ def _settings(answer: Answer) -> Iterator[str]:
     yield f"settings now for {program}:"
     yield f"  script: {said['script']}"
     yield f"  resources: {_asked(said['resources'])}"
-    yield f"  retry: {retry['limit']} attempts, {moment.span(retry['pause'])} before the second"
+    yield f"  retry: {journal.count(retry['limit'], 'attempt')}, {moment.span(retry['pause'])} before the second"
     if differs:
         shown = "; ".join(f"{name} {_difference(name, value)}" for name, value in differs.items())
         yield f"  its last attempt had: {shown}"

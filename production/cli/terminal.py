@@ -126,7 +126,8 @@ def stuck(one: base.Stuck) -> list[str]:
     """Lines: ``held for cause staging: 102 and 104``, and examples."""
     cause = one.cause if one.cause == base.BY_HAND else f"for cause {one.cause or 'unknown'}"
     examples = [f"  e.g. run {run}: {disk.printable(why)}" for run, why in one.examples]
-    return [f"{one.state} {cause}: {numbers(one.first, one.runs)}", *examples]
+    how = "cancelled" if (one.state, one.cause) == (runs.State.FAILED, base.BY_HAND) else f"{one.state} {cause}"
+    return [f"{how}: {numbers(one.first, one.runs)}", *examples]
 
 
 @contextlib.contextmanager

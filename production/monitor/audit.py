@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from production import clock as clocks
-from production import disk, facts, layout
+from production import disk, facts, journal, layout
 from production import filter as filters
 from production import run as runs
 from production import settings as settings_
@@ -65,13 +65,17 @@ class Audit:
         program = self._settings.programs.get(production.program)
         terms = self._terms(production, program, checksums)
         search = strangers.Search(production, program, self._unlisted(production.name))
-        everything = wanted == filters.EVERYTHING
+        everything, gone = wanted == filters.EVERYTHING, self._report.asides_gone
         for numbers in self._numbers(production, wanted):
             self._runs(numbers, terms, search if everything else None)
             if len(self._suspects) >= ENOUGH:
                 self._settle(terms)
         self._settle(terms)
         self._tell_closed(production.name)
+        if (gone := self._report.asides_gone - gone) > 0:
+            are = "is" if gone == 1 else "are"
+            what = f"{production.name}: {gone:,} of the outputs that were put aside {are} not there any more"
+            self._report.harmless.append(f"{what}; nothing is wrong, if somebody removed them to make room")
         if everything:
             self._tally(production)
             if not terms.away:
@@ -264,7 +268,7 @@ class Audit:
         )
         over = set(names) - self._library.living(production.id)
         if over:
-            what = f"{production.name}: of {len(over):,} attempts that are over there are files below jobs/ and work/"
+            what = f"{production.name}: of {journal.count(len(over), 'attempt')} that {'is' if len(over) == 1 else 'are'} over there are files below jobs/ and work/"
             self._report.harmless.append(f"{what}; the next manager removes them")
         parts = glob.glob(plan.parts()) if plan.parts() else []
         brought = {f"{path}.part" for path, _ in self._library.books.transfers()}

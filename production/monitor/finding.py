@@ -23,6 +23,8 @@ class Kind(enum.StrEnum):
     STRANGER = "stranger"
     ASIDE_HALF = "aside-half"
     ASIDE_GONE = "aside-gone"
+    """As good as any: somebody made room."""
+    ASIDE_CHANGED = "aside-changed"
     HELD = "held"
     TRANSFER = "transfer"
     FIXED = "fixed-path"
@@ -67,6 +69,10 @@ _WORDS: dict[Kind, tuple[str, str]] = {
         "give the command again: production reset {run} --production={production}",
     ),
     Kind.ASIDE_GONE: ("outputs that were put aside and are gone", "nothing, if somebody removed it to make room"),
+    Kind.ASIDE_CHANGED: (
+        "outputs that were put aside and have changed since",
+        "move it away, or let it be: nothing of ours reads it",
+    ),
     Kind.HELD: ("runs held by managers that are gone", _START),
     Kind.TRANSFER: ("transfers of managers that are gone", _START),
     Kind.FIXED: (
@@ -150,7 +156,13 @@ class Report:
         self.once: list[Finding] = []
         """Seen, but not looked at a second time."""
 
+        self.asides_gone = 0
+        """Outputs that were put aside, and that somebody has removed since."""
+
     def add(self, finding: Finding) -> None:
+        if finding.kind is Kind.ASIDE_GONE:
+            self.asides_gone += 1
+            return
         self.counts[finding.kind] += 1
         kept = self.kept.setdefault(finding.kind, [])
         if self._keep is None or len(kept) < self._keep:

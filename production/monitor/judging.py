@@ -129,6 +129,8 @@ def judge(thing: Thing, seen: sight.Seen, terms: Terms) -> findings.Finding | No
         kind, what = Kind.CHECKSUM, f"{path} has the checksum {seen.checksum}, recorded is {thing.checksum}"
     else:
         return None
+    if thing.lacking is Kind.ASIDE_GONE and kind in (Kind.NO_FILE, Kind.SIZE):
+        kind = Kind.ASIDE_CHANGED
     return _finding(kind, thing.account, terms, thing.subject, thing.path, f"{thing.subject}: {what}")
 
 

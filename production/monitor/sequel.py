@@ -17,7 +17,7 @@ def tell(known: knowns.Known) -> str:
     if any(request.answered is None for request in known.requests):
         return f"{_open(known)} is answered {_by_the_next(known)}"
     if known.closed and row.state is not State.FINISHED:
-        return f"nothing; to open it again: production close --undo --production={known.production.name}"
+        return f"nothing; to open it again: production close --undo --production={known.production.name} --yes"
     return {
         State.NEW: _new,
         State.WAITING: _waiting,

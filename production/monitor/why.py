@@ -71,8 +71,8 @@ def _stuck(known: knowns.Known) -> Iterator[Line]:
     if row.state is State.FAILED and row.asked_by:
         yield Line("attempts", f"ended by {row.asked_by}")
     elif row.state is State.FAILED:
-        # less than the limit, if a retry would have been in vain, or the limit was another
-        of = f" of {known.limit}" if row.failures >= known.limit else ""
+        # less than the limit, if a retry would have been in vain; more, if the limit was another
+        of = f" of {known.limit}" if row.failures == known.limit else ""
         yield Line("attempts", f"{count(row.failures, 'failure')}{of}: not tried again")
     if row.state in (State.HELD, State.FAILED):
         last = known.attempts[-1] if known.attempts else None
@@ -134,10 +134,10 @@ def _limits(known: knowns.Known) -> Iterator[Line]:
     if known.row.state is State.NEW and not known.closed:
         for manager in [one for one in known.takers if one.id not in known.brakes][:MANAGERS]:
             has, most = known.whole(manager)
-            yield Line("limits", f"{manager} has {has} of {most} runs (nproc + nprep)")
+            yield Line("limits", f"{manager} has {has} of {count(most)} (nproc + nprep)")
     elif known.row.state is State.STAGED and known.owner is not None:
         has, most = known.jobs(known.owner)
-        yield Line("limits", f"{known.owner} has {has} of {most} jobs (nproc)")
+        yield Line("limits", f"{known.owner} has {has} of {count(most, 'job')} (nproc)")
 
 
 def _archive(known: knowns.Known) -> Iterator[Line]:

@@ -62,7 +62,7 @@ def _prepared(site: site_.Site, run: runs.Run) -> bool:
             attempt.fail(site, change, run, ending, site.clock.now())
         return False
     with attempt.writing(site) as change:
-        why = f"{in_the_way[0]} is there already; move it away, or give the output a path with {{version}}"
+        why = f"{in_the_way[0]} is there already; move it away"
         attempt.hold(change, run, Cause.OUTPUT, why, site.clock.now())
     return False
 

@@ -237,11 +237,11 @@ def forget_directory(campaign: Campaign) -> None:
     campaign.data.rename(campaign.data.with_name("moved"))
 
 
-def put_aside(done: str, exists: bool) -> Plant:
+def put_aside(done: str, exists: bool, text: str = "12345") -> Plant:
     def plant(campaign: Campaign) -> None:
         aside = campaign.directory / "aside.txt"
         if exists:
-            aside.write_text("12345")
+            aside.write_text(text)
         change(
             campaign,
             "INSERT INTO aside (production, run, name, attempt, path, aside, bytes, checksum, done) "
@@ -284,7 +284,11 @@ CASES = {
         "was to be put in place by attempt 1",
     ),
     "aside-half": Case(put_aside("NULL", True), ("aside-half", 3, ""), "on its way from was to "),
-    "aside-gone": Case(put_aside("'2026-11-20T21:00:00.000000Z'", False), ("aside-gone", 3, ""), "is not there"),
+    "aside-changed": Case(
+        put_aside("'2026-11-20T21:00:00.000000Z'", True, "1234"),
+        ("aside-changed", 3, ""),
+        "move it away, or let it be",
+    ),
     "fixed": Case(
         sql("INSERT INTO fixed_path (path, production, run, attempt, busy) VALUES ('/home/mu/x', 1, 3, 1, 1)"),
         ("fixed-path", 3, "/home/mu/x"),
@@ -376,6 +380,12 @@ def test_what_was_removed_on_purpose_is_not_missed(finished: Campaign) -> None:
     tree(finished).unlink()
     assert told(finished) == []
     assert "; 1 are recorded as removed" in finished.ok("audit").out
+
+
+def test_an_aside_that_somebody_removed_is_a_remark(finished: Campaign) -> None:
+    put_aside("'2026-11-20T21:00:00.000000Z'", False)(finished)
+    said = finished.ok("audit").out
+    assert "ana_v1: 1 of the outputs that were put aside is not there any more; nothing is wrong, if" in said
 
 
 @pytest.mark.parametrize(
@@ -494,7 +504,7 @@ def test_after_a_kill_and_after_the_next_manager(campaign: Campaign) -> None:
     id = campaign.one("SELECT id FROM catalogue")
     (campaign.data / f"work/ana_v1-{id}/00002.1").mkdir(parents=True, exist_ok=True)
     result = campaign.ok("audit")
-    assert "harmless: ana_v1: of 1 attempts that are over there are files below jobs/ and work/" in result.out
+    assert "harmless: ana_v1: of 1 attempt that is over there are files below jobs/ and work/" in result.out
 
 
 def test_an_input_that_is_needed_and_gone(campaign: Campaign) -> None:

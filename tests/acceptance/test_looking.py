@@ -366,7 +366,34 @@ def test_no_run_is_meant(past: Campaign) -> None:
     result = past.ok("runs", "state:held")
     assert result.out == "no run of sim_v1 is meant by that; it has 3\n"
     assert "there is no dataset Al5, but Al50, Si 16" in past.ok("runs", "dataset:Al5").out
+    assert "there is no host nowhere, but " in past.ok("runs", "host:nowhere").out
+    assert "there is no quality bronze, but gold" in past.ok("runs", "quality:bronze").out
     assert look(past, "runs", "state:held") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["1,2"], "1 2"),
+        (["1-2, 3"], "1 2 3"),
+        (["1 3"], "1 3"),
+        (["1,", "3"], "1 3"),
+        (["all"], "1 2 3"),
+        (["> 0 s"], "1 2 3"),
+        (["<", "9", "w", "1"], "1"),
+        (["<9 w"], "1 2 3"),
+        (["<", "9w"], "1 2 3"),
+        (["<9", "w"], "1 2 3"),
+    ],
+)
+def test_ways_to_say_which_runs(past: Campaign, words: list[str], meant: str) -> None:
+    assert [str(run["run"]) for run in look(past, "runs", *words)] == meant.split()
+
+
+def test_a_job_is_found_as_it_is_shown(past: Campaign) -> None:
+    [shown] = past.ok("runs", "2", "--columns=job").out.splitlines()[1:]
+    assert [run["run"] for run in look(past, "runs", f"job:{shown.strip()}")] == [2]
+    assert look(past, "runs", f"job:{shown.strip()[:-1]}") == []
 
 
 @pytest.mark.parametrize(
@@ -426,6 +453,14 @@ def test_all_that_is_known_of_a_run(past: Campaign) -> None:
     assert "its last attempt had" not in text
     finished = past.ok("show", "1").out
     assert re.search(r"tree: \S+tree00001.root: 10 bytes, of attempt 1, there, adler32:", finished)
+
+
+def test_an_output_of_the_old_database_has_no_size(over: Campaign) -> None:
+    with contextlib.closing(sqlite3.connect(over.database)) as connection, connection:
+        connection.execute("UPDATE output SET bytes = -1, checksum = '' WHERE run = 1")
+    assert re.search(r"tree00001.root: size not known, of attempt 1, there$", over.ok("show", "1").out, re.MULTILINE)
+    (over.data / "tree/v1/tree00001.root").unlink()
+    assert "size not known, of attempt 1, NOT THERE NOW\n" in over.ok("show", "1").out
 
 
 def test_a_run_for_programs(past: Campaign) -> None:

@@ -293,7 +293,7 @@ def test_runs_that_wait_for_their_base_wait_for_its_pace(campaign: Campaign) -> 
     assert found["base"]["production"] == "sim_v1"
     assert found["median"]["seconds"] >= of_base["median"]["seconds"]
     assert (
-        "305 runs wait for its base, of which:\n  sim_v1: 305 runs left"
+        "305 runs wait for their base, of which:\n  sim_v1: 305 runs left"
         in campaign.ok("estimate", "--production=next").out
     )
 

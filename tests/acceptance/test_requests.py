@@ -121,6 +121,9 @@ def test_retry_gives_failed_runs_all_their_attempts_again(over: Campaign) -> Non
 
 
 def test_hold_and_release(over: Campaign) -> None:
+    assert over.ok("hold", "--production=sim", "5", "--yes", "--why=rest").out == "held: 1 run (5)\n"
+    assert f"  why: held by {me()}: rest\n" in over.ok("show", "--production=sim", "5").out
+    over.ok("release", "--production=sim", "5", "--yes")
     assert over.ok("hold", "--production=sim", "5", "--yes").out == "held: 1 run (5)\n"
     assert over.letters("sim_v1") == "FFFFHE"
     left = over.product("hold", "--production=sim", "1", "--yes")
@@ -134,7 +137,12 @@ def test_hold_and_release(over: Campaign) -> None:
 
 def test_what_is_asked_has_to_be_said(over: Campaign) -> None:
     for words, error in {
-        ("retry", "--production=sim"): "which runs?",
+        (
+            "retry",
+            "--production=sim",
+        ): "which runs? e.g. production retry 2091 2095-2103, or state:failed,held; every one: all",
+        ("priority", "7", " ", "--production=sim"): "which runs? e.g. production priority 7 2091",
+        ("retry", "all", "5", "--production=sim"): "all: stands alone; for that text: text:all",
         ("retry", "--production=sim", "state:faild"): "state:faild: no such state; did you mean failed?",
         ("retry", "--production=sim", "stat:failed"): "did you mean state:?",
         ("retry", "state:failed"): "--production=TYPE is missing: which? There are: fit, sim",
@@ -150,6 +158,33 @@ def test_what_is_asked_has_to_be_said(over: Campaign) -> None:
         assert result.err.count("\n") == 1
     nobody = over.ok("retry", "--production=sim", "77", "--yes")
     assert nobody.out == "no run of sim_v1 is meant by: 77\n"
+
+
+def test_all_runs_are_meant_by_all_alone(over: Campaign) -> None:
+    assert over.ok("retry", "--production=sim", "all").out.startswith("would be retried: 2 runs (5-6)\n")
+    said = over.ok("retry", "--help").out
+    assert "without any, nothing is done" in said
+    assert "without any, all" in over.ok("runs", "--help").out
+
+
+def test_runs_that_were_named_and_are_not_there(over: Campaign) -> None:
+    said = over.ok("retry", "--production=sim", "5,9990", "3-8", "9995-9999", "--yes")
+    assert said.out.splitlines()[0] == "retried: 2 runs (5-6)"
+    assert said.out.splitlines()[-1] == "not in sim_v1: 8 runs (7-8 9990 9995-9999)"
+    answer = json.loads(over.ok("hold", "--production=sim", "5", "1000000-999999999", "state:new", "--json").out)
+    assert answer["missing"] == [[1_000_000, 999_999_999]]
+
+
+def test_who_only_looks_need_not_say_which_production(over: Campaign) -> None:
+    told = "production: of fit_v1, the newest; others: --production=TYPE\n"
+    for words in (["show", "2"], ["log", "2"], ["why", "2"], ["runs", "state:finished"], ["failures"], ["estimate"]):
+        assert over.ok(*words).err.startswith(told), words
+        if words[0] != "log":
+            quiet = over.ok(*words, "--json")
+            assert (quiet.err, "fit_v1" in quiet.out) == ("", True), words
+    assert over.ok("show", "2", "--production=sim").err == ""
+    assert over.product("hold", "2").code == 2
+    assert "run 77 is in no dataset" in over.product("show", "77").err
 
 
 @pytest.mark.feature("CH-15")
@@ -175,7 +210,7 @@ def test_reset_puts_outputs_aside_and_tells_what_is_based_on_them(over: Campaign
     assert tree.exists()
     assert out.exists()
     said = over.ok("reset", "--production=sim", "2", "--yes", "--why=wrong gain")
-    assert said.out == "reset: 1 run (2)\n"
+    assert said.out == "reset: 1 run (2)\nand of fit_v1: 1 finished (outputs put aside): it waits again\n"
     # written down first: killed on the way, the next that comes by does the rest
     asked = over.rows("SELECT run, verb, answer FROM request WHERE production = 1")
     assert asked == [(2, "reset", "reset")]
@@ -222,6 +257,41 @@ def test_what_is_still_asked_of_a_finished_production_is_done_when_it_is_started
     assert campaign.run("--production=sim").said("sim_v1 is finished since")
 
 
+@pytest.mark.feature("ED-09")
+def test_a_reset_says_what_becomes_of_runs_based_on_it(over: Campaign) -> None:
+    over.ok("reset", "--production=fit", "3", "--yes")
+    over.ok("close", "--production=fit", "--yes")
+    says = "and of fit_v1: 3 finished (outputs put aside), 1 new: they wait again, but fit_v1 is closed"
+    planned = over.ok("reset", "--production=sim", "1-6").out.splitlines()
+    assert planned[0] == "would be reset: 6 runs (1-6)"
+    assert planned[1].startswith(says)
+    answer = json.loads(over.ok("reset", "--production=sim", "1-6", "--json").out)
+    assert answer["based"] == {"fit_v1": {"finished": 3, "new": 1}}
+    (over.data / "tree/v1/tree00001.txt.aside1").write_text("in the way")
+    (over.data / "out/v1/out00002.txt.aside1").write_text("in the way")
+    done = over.ok("reset", "--production=sim", "1-6", "--yes").out.splitlines()
+    assert done[0] == "reset: 5 runs (2-6)"
+    assert done[1].startswith("and of fit_v1: 2 finished (outputs put aside), 1 new: they wait again, but")
+    assert done[-1].startswith("left as it is: run 2 of fit_v1: ")
+    assert over.letters("fit_v1") == "FFWWWW"
+
+
+def test_an_output_that_was_lost_before_a_reset_is_nowhere_put_aside(over: Campaign) -> None:
+    (over.data / "tree/v1/tree00002.txt").unlink()
+    (over.data / "tree/v1/tree00003.txt").rename(over.data / "tree/v1/tree00003.txt.aside1")  # killed on the way
+    with contextlib.closing(sqlite.Database(over.database)) as database, database.write() as change:
+        moved = change.run(1, 3)
+        assert moved is not None
+        change.intend_aside(moved)
+    over.ok("reset", "--production=sim", "2-3", "--yes")
+    assert over.letters("sim_v1") == "FNNFEE"
+    assert over.rows("SELECT run FROM aside WHERE production = 1") == [(3,)]
+    assert over.rows("SELECT count(*) FROM output WHERE production = 1 AND run < 4 AND deleted IS NULL") == [(1,)]
+    assert over.ok("audit").out.count("put aside") == 0
+    assert over.run("--production=sim").code == 3
+    assert over.letters("sim_v1") == "FFFFEE"
+
+
 def test_a_reset_whose_way_is_blocked_leaves_the_run_as_it_is(over: Campaign) -> None:
     (over.data / "tree/v1/tree00002.txt.aside1").write_text("somebody's")
     left = over.product("reset", "--production=sim", "2-3", "--yes")
@@ -233,7 +303,7 @@ def test_a_reset_whose_way_is_blocked_leaves_the_run_as_it_is(over: Campaign) ->
     assert (over.data / "tree/v1/tree00002.txt").read_text() == "tree\n"
     assert (over.data / "tree/v1/tree00002.txt.aside1").read_text() == "somebody's"
     (over.data / "tree/v1/tree00002.txt.aside1").unlink()
-    assert over.ok("reset", "--production=sim", "2", "--yes").out == "reset: 1 run (2)\n"
+    assert over.ok("reset", "--production=sim", "2", "--yes").out.startswith("reset: 1 run (2)\n")
 
 
 @pytest.fixture
@@ -272,6 +342,7 @@ def test_the_manager_does_what_is_asked_of_its_runs(living: tuple[Campaign, Mana
     assert result.said(f"Ending the job of run 1: cancel asked by {me()}")
     assert result.said(f"Run 1 is failed: cancelled by {me()}: wrong target")
     campaign.nothing_in_hands()
+    assert "cancelled: 1\n" in campaign.ok("status").out
     assert campaign.letters("sim_v1").startswith("EH")
     assert campaign.rows("SELECT count(*) FROM request WHERE answered IS NULL") == [(0,)]
 
@@ -359,7 +430,8 @@ def test_json(over: Campaign) -> None:
         "done": [5, 6],
         "asked": {},
         "left": {"it is finished": [1, 2, 3, 4]},
-        "refused": {},
+        "missing": [],
+        "based": {},
         "answers": {},
     }
 
@@ -370,7 +442,7 @@ def test_what_stays_behind_a_reset_is_told_and_found(over: Campaign) -> None:
     said = over.product("reset", "--production=sim", "2", "--yes")
     assert said.code == 1
     assert "reset: 1 run (2)\n" in said.out
-    assert "not reset, though based on it: 1 run (2) of fit_v1: " in said.out
+    assert "left as it is: run 2 of fit_v1: " in said.out
     assert "out00002.txt.aside1 is there already" in said.out
     assert over.letters("fit_v1") == "FFFFWW"
     over.run("--production=sim")

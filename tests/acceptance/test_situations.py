@@ -154,12 +154,12 @@ run 9 of sim_v1 is held for T: held by ME: magnet was off
     ("sim_v1", 10): Situation(
         "a file stands where its output goes",
         """
-run 10 of sim_v1 is held for T, attempt 1: DIR/data/tree/v1/tree00010.dat is there already; move it away, or give the output a path with {version}
+run 10 of sim_v1 is held for T, attempt 1: DIR/data/tree/v1/tree00010.dat is there already; move it away
   hold  its manager holds it: it wants a person
   next  nothing until that is mended (advice: production failures --suggest --production=sim_v1 10) and it is tried again: production retry --production=sim_v1 10
 """,
         failures=(
-            "1 run, cause output: …/tree<N>.dat is there already; move it away, or give the output a path with {version}",
+            "1 run, cause output: …/tree<N>.dat is there already; move it away",
             "runs 10",
             "suggestion: a file that is nobody's stands in the way: move it away, then retry; nothing is ever replaced",
         ),
@@ -201,7 +201,7 @@ run 13 of sim_v1 is claimed for T, attempt 1
         """
 run 14 of sim_v1 is staged for T, attempt 1: input SIZE in T
   claim   MANAGER-Gate, which is at work
-  limits  MANAGER-Gate has 1 of 1 jobs (nproc)
+  limits  MANAGER-Gate has 1 of 1 job (nproc)
   quota   SIZE used of SIZE that spacelim allows
   next    submitted when its manager's one job has ended
 """,
@@ -278,7 +278,7 @@ run 8 of fit_v1 is waiting for T
         "its base run is held",
         """
 run 10 of fit_v1 is waiting for T
-  base run  run 10 of sim_v1 is held for T: DIR/data/tree/v1/tree00010.dat is there already; move it away, or give the output a path with {version}
+  base run  run 10 of sim_v1 is held for T: DIR/data/tree/v1/tree00010.dat is there already; move it away
   next      nothing until somebody sees to its base run: production why --production=sim_v1 10
 """,
     ),
@@ -326,7 +326,7 @@ run 20 of cal_v2 is submitted for T, attempt 1
         """
 run 21 of cal_v2 is new for T
   production  cal_v2 was closed by ME (wrong pedestals) T ago: nothing more of it is claimed
-  next        nothing; to open it again: production close --undo --production=cal_v2
+  next        nothing; to open it again: production close --undo --production=cal_v2 --yes
 """,
     ),
     ("cal_v3", 31): Situation(

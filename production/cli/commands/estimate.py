@@ -35,7 +35,7 @@ def _estimate(given: argparse.Namespace) -> int:
     chosen = asking.chosen(given)
     now = datetime.datetime.now(datetime.UTC)
     with asking.catalogue(options.database(chosen)) as catalogue:
-        production = asking.production(catalogue, given)
+        production = asking.looked_at(catalogue, given)
         found = outlook.look(catalogue, production, now, nproc=chosen.nproc, lease=max(300.0, chosen.lease))
     if given.json:
         asking.say_json(as_json(found, now))
@@ -60,7 +60,8 @@ def lines(found: outlook.Outlook, now: datetime.datetime) -> Iterator[str]:
     if excluded := ", ".join(_excluded(found)):
         yield f"not counted: {excluded}"
     if found.base:
-        yield f"{_count(found.waiting)} for its base, of which:"
+        its = "its" if found.waiting == 1 else "their"
+        yield f"{_count(found.waiting)} for {its} base, of which:"
         yield from (f"  {line}" for line in lines(found.base, now))
 
 
@@ -69,7 +70,9 @@ def _standing(found: outlook.Outlook) -> Iterator[str]:
     if found.running:
         yield f"{found.running:,} with a job"
     if found.managers and found.left:
-        yield (f"{journal.count(found.managers, 'manager')} at work with {found.places:,} jobs at a time")
+        yield (
+            f"{journal.count(found.managers, 'manager')} at work with {journal.count(found.places, 'job')} at a time"
+        )
         if found.used < 0.9 and found.forecast:
             yield f"{found.used * found.places:.1f} on average"
 

@@ -52,7 +52,7 @@ def _failures(given: argparse.Namespace) -> int:
     _check(wanted, ever=given.all)
     chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
-        production = asking.production(catalogue, given)
+        production = asking.looked_at(catalogue, given)
         answer = Answer(catalogue, production, chosen, suggest=given.suggest)
         answer.find(wanted, ever=given.all)
         if given.json:

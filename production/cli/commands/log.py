@@ -66,7 +66,7 @@ def _log(given: argparse.Namespace) -> int:
     wanted = _Wanted(asking.run(given.run), attempt, streams, asking.whole(given.lines, "--lines"))
     path = asking.database(given)
     with asking.catalogue(path) as catalogue:
-        production = asking.production(catalogue, given)
+        production = asking.looked_at(catalogue, given, wanted.run)
         row = asking.row(catalogue, production, wanted.run)
         attempts = catalogue.records.attempts(production.id, wanted.run)
     one = _chosen(row, attempts, wanted, given.follow)

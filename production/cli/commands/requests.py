@@ -8,13 +8,13 @@ import datetime
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from production import clock, disk, errors, journal, process
 from production import filter as filters
 from production import run as runs
-from production.cli import asking, options
+from production.cli import asking, heirs, options
 
 if TYPE_CHECKING:
     from production import facts
@@ -43,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
         command = commands.add_parser(verb, help=help_, description=description)
         if verb == "priority":
             command.add_argument("number", metavar="N", help="the priority; those with more go first")
-        asking.add_filter(command)
+        asking.add_filter(command, to_change=True)
         asking.add_production(command)
         command.add_argument("--why", metavar="TEXT", default="", help="for the history: why")
         command.add_argument("--yes", action="store_true", help="do it; else it is only said what would be done")
@@ -64,18 +64,29 @@ class _Told:
     """{id of a manager: runs it has}."""
     left: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """{why nothing is done: runs}."""
-    refused: dict[str, list[int]] = dataclasses.field(default_factory=dict)
-    """{production that is based on it, and why: runs of it that could not be reset}."""
     requests: list[int] = dataclasses.field(default_factory=list)
     """Ids, of those that managers will answer."""
     resets: dict[int, int] = dataclasses.field(default_factory=dict)
     """{id: run}, of finished ones, which are written down, too: what is killed while outputs are on their way aside is gone on with."""
+
+    based: dict[str, dict[runs.State, int]] = dataclasses.field(default_factory=dict)
+    """{production based on this one: {state: runs}}, that wait again after a reset."""
+    heirs_left: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    """Of those (which run of which production, why nothing is done)."""
+
+    missing: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    """Runs that were named, and are not in the production, as ranges."""
+
+    def reached(self) -> Iterator[int]:
+        """Runs that it is done to, by us or by their managers."""
+        return itertools.chain(self.done, *self.asked.values())
 
     def add(self, other: _Told) -> None:
         """What was done in one transaction more."""
         self.done += other.done
         self.requests += other.requests
         self.resets |= other.resets
+        self.heirs_left += other.heirs_left
         for manager, numbers in other.asked.items():
             self.asked.setdefault(manager, []).extend(numbers)
         for why, numbers in other.left.items():
@@ -89,33 +100,32 @@ def _command(given: argparse.Namespace) -> int:
     argument = str(request.priority(given.number)) if verb is request.Verb.PRIORITY else None
     wait = asking.seconds(given.wait, "--wait")
     wanted = filters.parse(given.filter)
-    if wanted == filters.EVERYTHING:
-        raise errors.UsageError(f"which runs? e.g. production {verb} 2091 2095-2103, or state:failed; all: 0-999999999")
+    if not any(map(str.strip, given.filter)):
+        deed = f"{verb} {argument}" if argument else verb
+        raise errors.UsageError(
+            f"which runs? e.g. production {deed} 2091 2095-2103, or state:failed,held; every one: all"
+        )
     if not given.why.isprintable():
         raise errors.UsageError("--why: one line that can be printed, please")
     path, now = asking.database(given), clock.SystemClock().now()
     with asking.catalogue(path, read_only=not given.yes) as catalogue:
         production = asking.production(catalogue, given)
-        rows = catalogue.records.select(production.id, wanted, now)
+        rows = list(catalogue.records.select(production.id, wanted, now))
         if not given.yes:
             told = _plan(verb, rows)
+            if verb is request.Verb.RESET:
+                told.based = catalogue.records.based(production.id, told.reached())
         else:
             from production.catalogue import base
 
-            ask = base.Ask(verb, argument, process.user(), given.why)
-            told = _Told()
-            for some in _batches([row.run for row in rows]):
-                told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
-                answered = asking.patiently(
-                    lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now())
-                )
-                told.refused |= _refused(catalogue, production, answered)
-            _tell_resets(catalogue, told)
+            told = _do(catalogue, production, rows, base.Ask(verb, argument, process.user(), given.why))
+        told.missing = _missing(catalogue, production, wanted, rows)
+        managers = _managers(catalogue, told)
         if given.json:
             answers = _answers(catalogue, told.requests, wait) if wait is not None else {}
-            _say_json(given, production, told, answers, _managers(catalogue, told))
+            _say_json(given, production, told, answers, managers)
             return _code(told, answers)
-        _say(given, production, told, _managers(catalogue, told))
+        _say(given, production, told, managers, heirs.closed(catalogue) if told.based else frozenset())
         return _code(told, _answers(catalogue, told.requests, wait, _tell) if wait is not None else {})
 
 
@@ -124,7 +134,8 @@ def _code(told: _Told, answers: Mapping[int, str]) -> int:
     from production import request
 
     nothing = told.left and not told.done and not told.asked
-    return 1 if told.refused or nothing or any(answer.startswith(request.NO) for answer in answers.values()) else 0
+    no = any(answer.startswith(request.NO) for answer in answers.values())
+    return 1 if told.heirs_left or nothing or no else 0
 
 
 def _plan(verb: str, rows: Iterable[facts.Row]) -> _Told:
@@ -138,6 +149,29 @@ def _plan(verb: str, rows: Iterable[facts.Row]) -> _Told:
             told.asked.setdefault(row.owner, []).append(row.run)
         else:
             told.done.append(row.run)
+    return told
+
+
+def _do(catalogue: sqlite.Database, production: runs.Production, rows: Sequence[facts.Row], ask: base.Ask) -> _Told:
+    """As it was planned, many runs at a time."""
+    from production import request
+
+    planned = _plan(ask.verb, rows)
+    based = catalogue.records.based(production.id, planned.reached()) if ask.verb == request.Verb.RESET else {}
+    names = {one.id: one.name for one in catalogue.productions()}
+    told = _Told()
+    for some in _batches([row.run for row in rows]):
+        told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
+        settled = asking.patiently(lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now()))
+        told.heirs_left += [
+            (f"run {asked.run} of {names[asked.production]}", answer.removeprefix(request.NO))
+            for asked, answer in settled
+            if asked.production != production.id and answer.startswith(request.NO)
+        ]
+    _tell_resets(catalogue, told)
+    if ask.verb == request.Verb.RESET:
+        missed = set(planned.reached()) - set(told.reached())
+        told.based = heirs.without(based, catalogue.records.based(production.id, missed))
     return told
 
 
@@ -196,18 +230,13 @@ def _tell_resets(catalogue: sqlite.Database, told: _Told) -> None:
     told.done.sort()
 
 
-def _refused(
-    catalogue: sqlite.Database, production: runs.Production, answered: Sequence[tuple[base.Asked, str]]
-) -> dict[str, list[int]]:
-    """Runs that are based on what was reset, and stay as they are: they are of what is no more."""
-    from production import request
-
-    names = {one.id: one.name for one in catalogue.productions()}
-    found: dict[str, list[int]] = {}
-    for asked, answer in answered:
-        if asked.production != production.id and answer.startswith(request.NO):
-            found.setdefault(f"{names[asked.production]}: {answer.removeprefix(request.NO)}", []).append(asked.run)
-    return found
+def _missing(
+    catalogue: sqlite.Database, production: runs.Production, wanted: filters.Filter, rows: Sequence[facts.Row]
+) -> list[tuple[int, int]]:
+    """Runs that were named one by one or by a range, and that the production hasn't."""
+    named = filters.Filter(runs=wanted.runs)
+    there = rows if wanted == named else catalogue.records.select(production.id, named, clock.SystemClock().now())
+    return filters.missing(wanted.runs, (row.run for row in there))
 
 
 def _say_json(
@@ -219,7 +248,9 @@ def _say_json(
 ) -> None:
     answer = {"production": production.name, "verb": given.verb, "dry_run": not given.yes, "done": told.done}
     asked = {str(managers.get(id_, f"manager {id_}")): numbers for id_, numbers in told.asked.items()}
-    asking.say_json(answer | {"asked": asked, "left": told.left, "refused": told.refused, "answers": answers})
+    asking.say_json(
+        answer | {"asked": asked, "left": told.left, "missing": told.missing, "based": told.based, "answers": answers}
+    )
 
 
 def _managers(catalogue: sqlite.Database, told: _Told) -> dict[int, facts.AtWork]:
@@ -229,7 +260,11 @@ def _managers(catalogue: sqlite.Database, told: _Told) -> dict[int, facts.AtWork
 
 
 def _say(
-    given: argparse.Namespace, production: runs.Production, told: _Told, managers: Mapping[int, facts.AtWork]
+    given: argparse.Namespace,
+    production: runs.Production,
+    told: _Told,
+    managers: Mapping[int, facts.AtWork],
+    closed: Collection[str],
 ) -> None:
     from production import request
 
@@ -237,14 +272,19 @@ def _say(
     done = request.PAST[request.Verb(verb)] if given.yes else f"would be {request.PAST[request.Verb(verb)]}"
     lines = [f"{done}: {_runs(told.done)}"] if told.done else []
     lines += [_asked(given, production, managers, id_, numbers) for id_, numbers in told.asked.items()]
+    lines += heirs.lines(told.based, closed)
     lines += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
-    lines += [f"not reset, though based on it: {_runs(numbers)} of {why}" for why, numbers in told.refused.items()]
+    if told.missing and lines:
+        number = sum(last - first + 1 for first, last in told.missing)
+        lines.append(f"not in {production.name}: {journal.count(number)} ({filters.spans(told.missing)})")
+    lines += [f"left as it is: {run}: {why}" for run, why in told.heirs_left]
     for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
         options.say(disk.printable(line))
     if not given.yes and (told.done or told.asked):
         options.say("nothing was changed; to do it: --yes")
     if production.stop and told.done and verb in (request.Verb.RETRY, request.Verb.RELEASE):
-        options.say(f"{production.name} is closed: nothing of it is taken until: production close --undo --yes")
+        undo = f"production close --undo --production={production.name} --yes"
+        options.say(f"{production.name} is closed: nothing of it is taken until: {undo}")
 
 
 def _asked(

@@ -106,11 +106,11 @@ def _runs(given: argparse.Namespace) -> int:
     columns, order = _columns(given.columns), _order(given.sort)
     now = datetime.datetime.now(datetime.UTC)
     with asking.catalogue(asking.database(given)) as catalogue:
-        production = asking.production(catalogue, given)
+        production = asking.looked_at(catalogue, given)
         rows = _in_order(catalogue.records.select(production.id, wanted, now), order, limit)
         shown = itertools.islice(rows, limit) if limit else rows
         if given.json:
-            asking.say_json_list(dataclasses.asdict(row) for row in shown)
+            asking.say_json_list({"production": production.name} | dataclasses.asdict(row) for row in shown)
         else:
             _tell(shown, columns, now, lambda: _none(catalogue, production, wanted))
         more = limit and next(rows, None) is not None
@@ -145,9 +145,15 @@ def _none(catalogue: sqlite.Database, production: runs.Production, wanted: filte
     if wanted == filters.EVERYTHING:
         return f"{production.name} has no runs"
     said = f"no run of {production.name} is meant by that; it has {number:,}"
-    there = catalogue.records.datasets()
-    strange = [name for name in wanted.datasets if name not in there]
-    return f"{said}; there is no dataset {', '.join(strange)}, but {', '.join(there)}" if strange else said
+    for what, names, known in (
+        ("dataset", wanted.datasets, catalogue.records.datasets),
+        ("host", wanted.hosts, lambda: catalogue.records.hosts(production.id)),
+        ("quality", wanted.qualities, lambda: sorted(catalogue.selections()[2])),
+    ):
+        there = known() if names else []
+        if strange := [name for name in names if name not in there]:
+            return f"{said}; there is no {what} {', '.join(strange)}, but {', '.join(there) or 'none at all'}"
+    return said
 
 
 def _columns(text: str | None) -> list[str]:

@@ -37,7 +37,7 @@ def _show(given: argparse.Namespace) -> int:
     run = asking.run(given.run)
     chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
-        production = asking.production(catalogue, given)
+        production = asking.looked_at(catalogue, given, run)
         answer = _answer(catalogue, production, asking.row(catalogue, production, run), chosen.programs, given.modules)
     if given.json:
         asking.say_json(answer)

@@ -43,7 +43,7 @@ def _command(given: argparse.Namespace) -> int:
     number = asking.run(given.run)
     chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
-        production = asking.production(catalogue, given)
+        production = asking.looked_at(catalogue, given, number)
         row = asking.row(catalogue, production, number)
         known = _known(catalogue, chosen, production, row)
     lines = why.explain(known)
