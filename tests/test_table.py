@@ -79,6 +79,25 @@ def test_control_characters_do_no_harm() -> None:
     assert line.isprintable()
 
 
+LONG = "  once mended, in this order: production retry --production=sim_v1 2091 cause:memory; then run_production --production=sim"
+
+
+def test_a_command_to_be_typed_stays_in_one_piece() -> None:
+    assert table.folded(LONG, 70, 6) == [
+        "  once mended, in this order:",
+        "      production retry --production=sim_v1 2091 cause:memory; then",
+        "      run_production --production=sim",
+    ]
+    narrow = table.folded(LONG, 40, 6)
+    assert "      run_production --production=sim" in narrow
+    assert all(len(line) <= 40 for line in narrow), "one that fits no line is folded as all else"
+    assert " ".join(map(str.strip, narrow)) == LONG.strip()
+
+
+def test_a_word_that_fits_no_line_keeps_the_indent() -> None:
+    assert table.folded(f"  /{'x' * 60}: 5 bytes", 40, 6) == [f"  /{'x' * 60}:", "      5 bytes"]
+
+
 @given(st.lists(st.lists(st.text(max_size=30), min_size=4, max_size=4), min_size=1, max_size=5), st.integers(30, 200))
 def test_lines_fit(rows: list[list[str]], limit: int) -> None:
     rows = [[row[0][:4], row[1], row[2][:2], row[3]] for row in rows]

@@ -7,16 +7,16 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from production import disk, moment, room
+from production import moment, room
 
 Answer = dict[str, Any]
 """As ``production show --json`` has it."""
 
 
 def lines(answer: Answer) -> Iterator[str]:
-    """All of it; nothing that is empty, and control characters made harmless."""
+    """All of it; nothing that is empty."""
     for part in (_head, _history, _attempts, _inputs, _outputs, _asides, _requests, _settings, _modules):
-        yield from (disk.printable(line) for line in part(answer))
+        yield from part(answer)
 
 
 def _head(answer: Answer) -> Iterator[str]:

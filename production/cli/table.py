@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,13 @@ from production import disk
 LOOKED_AT = 1000
 """Rows whose widths make those of the columns; what comes later is read and shown as it comes."""
 _GAP = "  "
+_ARGUMENT = r" (?:-|[0-9A-Z]|[a-z]+:(?=[^ ]))[^ ]*(?<![;,.:)])"
+_COMMAND = re.compile(
+    rf"(?<![\w/.-])(?:production [a-z]+(?:(?: [a-z]+)?(?:{_ARGUMENT})+)?|run_production(?:{_ARGUMENT})+)[;,.:)]*"
+)
+"""A command to be typed, with its options, numbers and filters, and the sign behind it."""
+_TIE = "\0"
+"""Stands for a space that no line ends at; no printable line has it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,12 +114,23 @@ def _places(character: str) -> int:
 
 
 def folded(line: str, limit: int, indent: int) -> list[str]:
-    """The line in lines of so many characters, the later ones indented; what is one word stays whole."""
+    """The line in lines of so many characters, the later ones indented; a word stays whole, and a command that fits one."""
     import textwrap
 
-    return textwrap.wrap(
-        line, max(limit, indent + 20), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    ) or [line]
+    limit = max(limit, indent + 20)
+    text = line.lstrip(" ")
+    tied = _COMMAND.sub(
+        lambda found: found[0].replace(" ", _TIE) if len(found[0]) <= limit - indent else found[0], text
+    )
+    lines = textwrap.wrap(
+        tied,
+        limit,
+        initial_indent=" " * (len(line) - len(text)),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [one.replace(_TIE, " ") for one in lines] or [line]
 
 
 def within(text: str, wide: int) -> str:

@@ -375,6 +375,19 @@ def test_a_narrow_terminal(past: Campaign) -> None:
         assert terminal.end() == 0
 
 
+@pytest.mark.parametrize("arguments", ["status", "why 3", "show 3", "audit", "retry 3", "failures", "estimate"])
+def test_long_lines_are_folded_at_words_on_a_terminal(past: Campaign, arguments: str) -> None:
+    command = [past.python, "-m", "production", *arguments.split()]
+    terminal = Terminal(past, 60, command, PYTHONIOENCODING="utf-8")
+    terminal.end()
+    lines = terminal.text.splitlines()
+    long = [line for line in lines if len(line) > 60 and " " in line.strip()]
+    assert not long, "what is longer is one word"
+    elsewhere = past.product(*arguments.split()).out
+    words = [word for word in elsewhere.split() if not word.isdecimal()]  # they tell ages
+    assert [word for word in terminal.text.split() if not word.isdecimal()] == words
+
+
 # --- one run ----------------------------------------------------------------------------------------------------------
 
 

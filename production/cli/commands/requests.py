@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors, journal, process
+from production import clock, errors, journal, process
 from production import filter as filters
 from production import run as runs
 from production.cli import asking, options
@@ -200,12 +200,12 @@ def _say(given: argparse.Namespace, production: runs.Production, told: _Told, ve
         asked = "asked" if given.yes else "would be asked"
         lines.append(f"{asked}: {manager}, which has {_runs(numbers)}: its next cycle does it")
     lines += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
-    for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
-        options.say(disk.printable(line))
+    lines = lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]
     if not given.yes and (told.done or told.asked):
-        options.say("nothing was changed; to do it: --yes")
+        lines.append("nothing was changed; to do it: --yes")
     if production.stop and told.done and verb in (request.Verb.RETRY, request.Verb.RELEASE):
-        options.say(f"{production.name} is closed: nothing of it is taken until: production close --undo --yes")
+        lines.append(f"{production.name} is closed: nothing of it is taken until: production close --undo --yes")
+    asking.say_folded(lines)
 
 
 def _runs(numbers: Sequence[int]) -> str:
@@ -223,7 +223,7 @@ def _wait(catalogue: sqlite.Database, requests: Sequence[int], seconds: float) -
             if id_ not in said:
                 said.add(id_)
                 refused = refused or answer.startswith(request.NO)
-                options.say(disk.printable(f"run {run}: {answer}"))
+                asking.say_folded([f"run {run}: {answer}"])
         if len(said) < len(requests) and time.monotonic() > end:
             missing = len(requests) - len(said)
             raise errors.ProductionError(
