@@ -48,6 +48,32 @@ def test_an_empty_column_goes_before_another_is_cut() -> None:
     assert list(table.lines(COLUMNS, rows, 32)) == ["run  host              state", "  1  node0001.cluster  finished"]
 
 
+def test_a_heading_is_never_cut() -> None:
+    columns = [
+        table.Column("run", rank=0),
+        table.Column("datasets", rank=2),
+        table.Column("state", least=table.WHOLE, rank=0),
+    ]
+    rows = [["2091", "Al50awithNDet2", "failed"]]
+    assert list(table.lines(columns, rows, 22)) == ["run   datasets  state", "2091  Al50awi…  failed"]
+    assert list(table.lines(columns, rows, 21)) == ["run   state", "2091  failed"], "the column goes instead"
+
+
+def test_what_says_most_is_given_enough_before_others_are() -> None:
+    columns = [table.Column("host", rank=3), table.Column("message", least=10, rank=2, enough=30)]
+    rows = [["node0001", "exit 9: bad magic at byte 0 of this file"]]
+    assert list(table.lines(columns, rows, 36))[1] == "nod…  exit 9: bad magic at byte 0 o…"
+    assert list(table.lines(columns, rows, 35))[1] == "exit 9: bad magic at byte 0 of thi…"
+    assert list(table.lines(columns, rows, 15))[1] == "exit 9: bad ma…"
+
+
+def test_what_is_told_whole_goes_rather_than_be_cut() -> None:
+    columns = [table.Column("run", rank=0), table.Column("start", least=table.WHOLE, rank=1)]
+    rows = [["2091", "2026-11-20 21:00"]]
+    assert list(table.lines(columns, rows, 22))[1] == "2091  2026-11-20 21:00"
+    assert list(table.lines(columns, rows, 21))[1] == "2091"
+
+
 def test_without_rows_there_is_no_heading() -> None:
     assert shown(80, []) == []
 

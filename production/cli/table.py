@@ -14,6 +14,8 @@ from production import disk
 
 LOOKED_AT = 1000
 """Rows whose widths make those of the columns; what comes later is read and shown as it comes."""
+WHOLE = 10_000
+"""As a column's ``least``: it is not cut."""
 _GAP = "  "
 _ARGUMENT = r" (?:-|[0-9A-Z]|[a-z]+:(?=[^ ]))[^ ]*(?<![;,.:)])"
 _COMMAND = re.compile(
@@ -35,6 +37,13 @@ class Column:
     """The highest is cut first and left out first; 0 is never left out."""
     right: bool = False
     """Numbers stand at the right."""
+    enough: int = 0
+    """Characters that it is given before those of a higher rank are."""
+
+    @property
+    def narrowest(self) -> int:
+        """Characters that are left of it when it is cut; its heading never is."""
+        return max(self.least, width(self.name))
 
 
 def terminal_width() -> int | None:
@@ -79,14 +88,19 @@ def _fitted(
             del widths[place]  # nothing stands in it
     least_first = [place for place in least_first if place in widths]
     for place in least_first:
-        over = _whole(widths) - limit
-        widths[place] = max(min(widths[place], columns[place].least), widths[place] - max(0, over))
+        _cut(widths, place, max(columns[place].enough, columns[place].narrowest), limit)
     for place in least_first:
+        _cut(widths, place, columns[place].narrowest, limit)
         if _whole(widths) > limit and columns[place].rank:
             del widths[place]
     for place in sorted(widths, key=lambda place: widest[place] - widths[place]):
         widths[place] = min(widest[place], widths[place] + max(0, limit - _whole(widths)))
     return widths
+
+
+def _cut(widths: dict[int, int], place: int, least: int, limit: int) -> None:
+    over = max(0, _whole(widths) - limit)
+    widths[place] = max(min(widths[place], least), widths[place] - over)
 
 
 def _whole(widths: dict[int, int]) -> int:
