@@ -163,13 +163,9 @@ def _now(one: Answer) -> str:
 
 
 def _size(size: int | None) -> str:
-    return (
-        "size not known"
-        if size is None
-        else f"{room.shown(size)} ({size:,} bytes)"
-        if size >= 1024
-        else f"{size} bytes"
-    )
+    if size is None:
+        return "size not known"
+    return f"{room.shown(size)} ({size:,} bytes)" if size >= 1024 else room.shown(size)
 
 
 def _requests(answer: Answer) -> Iterator[str]:
