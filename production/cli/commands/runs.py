@@ -71,6 +71,8 @@ _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
 }
 """{what --columns calls it: (column, what stands in it)}."""
 
+NAMES = tuple(_COLUMNS)
+
 DEFAULT = "run datasets state attempt host job since cause message".split()
 
 _STATES = {state: place for place, state in enumerate(runs.State)}
