@@ -43,6 +43,11 @@ def shown(instant: str | None) -> str:
     return "" if instant is None else clock.instant(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
 
 
+def briefly(instant: str) -> str:
+    """The same to the minute, for tables; empty for none."""
+    return f"{clock.instant(instant).astimezone():%Y-%m-%d %H:%M}" if instant else ""
+
+
 def told(instant: datetime.datetime, now: datetime.datetime) -> str:
     """The instant as it is said now: ``tomorrow 14:20``, ``Tue 03:10``; both aware, told in the zone of ``now``."""
     there = instant.astimezone(now.tzinfo)

@@ -146,7 +146,9 @@ def within(limit: int, spacelim: float) -> int:
 
 
 def shown(size: float) -> str:
-    """``2.0 TiB``: as settings have it, in powers of 1024."""
+    """``2.0 TiB``: as settings have it, in powers of 1024; below the first of them ``5 bytes``."""
+    if abs(size) < 1024:
+        return "1 byte" if round(size) == 1 else f"{size:,.0f} bytes"
     import humanize  # costs as much as the rest of a short command
 
     return str(humanize.naturalsize(size, binary=True))

@@ -76,11 +76,11 @@ def test_a_run_that_waits_for_room_says_for_how_much_and_what_to_do(
     house.quota.used = 500
     for _ in range(2):
         house.look()
-        house.room.short("Run 7 waits for room under /data: its input has 800 Bytes")
+        house.room.short("Run 7 waits for room under /data: its input has 800 bytes")
     [told] = caplog.messages
     assert told == (
-        "Run 7 waits for room under /data: its input has 800 Bytes; no run computes that would free any: remove something "
-        "there, or raise the limit or --spacelim (500 Bytes of 1000 Bytes used, 50 %, --spacelim=90 allows 900 Bytes)"
+        "Run 7 waits for room under /data: its input has 800 bytes; no run computes that would free any: remove something "
+        "there, or raise the limit or --spacelim (500 bytes of 1,000 bytes used, 50 %, --spacelim=90 allows 900 bytes)"
     )
 
 
@@ -95,7 +95,7 @@ def test_room_for_few_is_no_trouble(house: House, caplog: pytest.LogCaptureFixtu
     assert record.levelname == "INFO"
     assert record.message == (
         "There is room for few runs at a time under /data; others are claimed as these finish "
-        "(900 Bytes left, a run is expected to need 1.0 MiB)"
+        "(900 bytes left, a run is expected to need 1.0 MiB)"
     )
 
 
@@ -119,9 +119,9 @@ def test_the_brake_and_its_end_are_told_once_each(house: House, caplog: pytest.L
         assert (left.unpromised > 0) == (used in (500, 880, 891))
     assert [message.partition(" (")[0] for message in caplog.messages] == [
         f"No room under /data: nothing new is staged or submitted; {room.MEND}",
-        "There is room under /data again: 500 Bytes of 1000 Bytes used, 50 %; staging goes on",
+        "There is room under /data again: 500 bytes of 1,000 bytes used, 50 %; staging goes on",
     ]
-    assert caplog.messages[0].endswith(" (950 Bytes of 1000 Bytes used, 95 %, --spacelim=90 allows 900 Bytes)")
+    assert caplog.messages[0].endswith(" (950 bytes of 1,000 bytes used, 95 %, --spacelim=90 allows 900 bytes)")
     assert house.quota.renewed >= 6  # who waits looks again soon
 
 
@@ -150,14 +150,14 @@ def test_while_a_run_computes_the_brake_is_told_only_if_it_lasts(
         house.look()
         house.clock.advance(31)
     [told] = caplog.messages
-    assert told.startswith("No room under /data: nothing new is staged or submitted; running jobs go on (950 Bytes of")
+    assert told.startswith("No room under /data: nothing new is staged or submitted; running jobs go on (950 bytes of")
     house.quota.used = 960
     for _ in range(59):
         house.clock.advance(60)
         house.look()
     [_, again] = caplog.messages
     assert again.startswith("Still, for 31 min: No room under /data")
-    assert "(960 Bytes of 1000 Bytes used" in again
+    assert "(960 bytes of 1,000 bytes used" in again
     with house.catalogue.write() as change:
         assert change.move(dataclasses.replace(run, state=State.SUBMITTED), State.NEW, "", house.clock.now())
     house.look()
@@ -197,3 +197,11 @@ def test_within_is_so_many_per_cent(limit: int, spacelim: float, left: int) -> N
 def test_within_is_never_more_than_the_per_cent(limit: int, spacelim: float) -> None:
     assert room.within(limit, spacelim) <= limit
     assert room.within(limit, spacelim) == pytest.approx(limit * spacelim / 100, rel=1e-3, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(0, "0 bytes"), (1, "1 byte"), (5, "5 bytes"), (1023, "1,023 bytes"), (1024, "1.0 KiB"), (2 << 40, "2.0 TiB")],
+)
+def test_sizes_are_told_in_one_way(size: int, told: str) -> None:
+    assert room.shown(size) == told

@@ -48,6 +48,32 @@ def test_an_empty_column_goes_before_another_is_cut() -> None:
     assert list(table.lines(COLUMNS, rows, 32)) == ["run  host              state", "  1  node0001.cluster  finished"]
 
 
+def test_a_heading_is_never_cut() -> None:
+    columns = [
+        table.Column("run", rank=0),
+        table.Column("datasets", rank=2),
+        table.Column("state", least=table.WHOLE, rank=0),
+    ]
+    rows = [["2091", "Al50awithNDet2", "failed"]]
+    assert list(table.lines(columns, rows, 22)) == ["run   datasets  state", "2091  Al50awi…  failed"]
+    assert list(table.lines(columns, rows, 21)) == ["run   state", "2091  failed"], "the column goes instead"
+
+
+def test_what_says_most_is_given_enough_before_others_are() -> None:
+    columns = [table.Column("host", rank=3), table.Column("message", least=10, rank=2, enough=30)]
+    rows = [["node0001", "exit 9: bad magic at byte 0 of this file"]]
+    assert list(table.lines(columns, rows, 36))[1] == "nod…  exit 9: bad magic at byte 0 o…"
+    assert list(table.lines(columns, rows, 35))[1] == "exit 9: bad magic at byte 0 of thi…"
+    assert list(table.lines(columns, rows, 15))[1] == "exit 9: bad ma…"
+
+
+def test_what_is_told_whole_goes_rather_than_be_cut() -> None:
+    columns = [table.Column("run", rank=0), table.Column("start", least=table.WHOLE, rank=1)]
+    rows = [["2091", "2026-11-20 21:00"]]
+    assert list(table.lines(columns, rows, 22))[1] == "2091  2026-11-20 21:00"
+    assert list(table.lines(columns, rows, 21))[1] == "2091"
+
+
 def test_without_rows_there_is_no_heading() -> None:
     assert shown(80, []) == []
 
@@ -77,6 +103,25 @@ def test_control_characters_do_no_harm() -> None:
     line = shown(None, [["1", "a\x1b[31mb", "new", "two\nlines"]])[1]
     assert line == r"  1  a\x1b[31mb  new    two\nlines"
     assert line.isprintable()
+
+
+LONG = "  once mended, in this order: production retry --production=sim_v1 2091 cause:memory; then run_production --production=sim"
+
+
+def test_a_command_to_be_typed_stays_in_one_piece() -> None:
+    assert table.folded(LONG, 70, 6) == [
+        "  once mended, in this order:",
+        "      production retry --production=sim_v1 2091 cause:memory; then",
+        "      run_production --production=sim",
+    ]
+    narrow = table.folded(LONG, 40, 6)
+    assert "      run_production --production=sim" in narrow
+    assert all(len(line) <= 40 for line in narrow), "one that fits no line is folded as all else"
+    assert " ".join(map(str.strip, narrow)) == LONG.strip()
+
+
+def test_a_word_that_fits_no_line_keeps_the_indent() -> None:
+    assert table.folded(f"  /{'x' * 60}: 5 bytes", 40, 6) == [f"  /{'x' * 60}:", "      5 bytes"]
 
 
 @given(st.lists(st.lists(st.text(max_size=30), min_size=4, max_size=4), min_size=1, max_size=5), st.integers(30, 200))

@@ -208,17 +208,23 @@ def _json_lines(answers: Iterable[object]) -> Iterator[str]:
     yield "]" if before == "," else "[]"
 
 
-def say_folded(lines: Iterable[str]) -> None:
-    """Sentences for people: on a terminal long lines go on below, and what is quoted after ``|`` is cut."""
+def say_folded(lines: Iterable[str], indent: int | None = None) -> None:
+    """Sentences for people: on a terminal long lines go on below, and what is quoted after ``|`` is cut.
+
+    ``indent``: of what goes on below, if not 4 more than the line's own.
+    """
     limit = table.terminal_width()
     printable = map(disk.printable, lines)
-    say_lines(printable if limit is None else itertools.chain.from_iterable(_folded(line, limit) for line in printable))
+    if limit is None:
+        say_lines(printable)
+    else:
+        say_lines(itertools.chain.from_iterable(_folded(line, limit, indent) for line in printable))
 
 
-def _folded(line: str, limit: int) -> list[str]:
+def _folded(line: str, limit: int, indent: int | None) -> list[str]:
     if line.lstrip().startswith("| "):
         return [table.within(line, limit)]
-    return table.folded(line, limit, len(line) - len(line.lstrip()) + 4)
+    return table.folded(line, limit, len(line) - len(line.lstrip()) + 4 if indent is None else indent)
 
 
 def say_json(answer: object) -> None:

@@ -9,12 +9,18 @@ import itertools
 from production import filter as filters
 from production import settings
 from production.cli import options
+from production.cli.checks import rounds
 from production.cli.commands import runs
 
-_FILES = frozenset({"DB", "FILE", "DIRECTORY"})
+_FILES = frozenset({"DB", "FILE", "DIR", "OLD.db", "NEW.db", "FILE.csv | RANGE"})
 """What a metavar calls a path."""
 
-_WORDS: dict[str, tuple[str, ...]] = {"SYSTEM": settings.BATCH_SYSTEMS, "KEY": tuple(runs.KEYS)}
+_WORDS: dict[str, tuple[str, ...]] = {
+    "SYSTEM": settings.BATCH_SYSTEMS,
+    "KEY": tuple(runs.KEYS),
+    "COLUMNS": runs.NAMES,
+    "CHECK": tuple(check.name for check in rounds.CHECKS),
+}
 """{metavar: what may stand there}."""
 
 

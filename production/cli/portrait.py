@@ -7,16 +7,16 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from production import disk, journal, moment, room
+from production import journal, moment, room
 
 Answer = dict[str, Any]
 """As ``production show --json`` has it."""
 
 
 def lines(answer: Answer) -> Iterator[str]:
-    """All of it; nothing that is empty, and control characters made harmless."""
+    """All of it; nothing that is empty."""
     for part in (_head, _history, _attempts, _inputs, _outputs, _asides, _requests, _settings, _modules):
-        yield from (disk.printable(line) for line in part(answer))
+        yield from part(answer)
 
 
 def _head(answer: Answer) -> Iterator[str]:
@@ -174,13 +174,9 @@ def _now(one: Answer) -> str:
 
 
 def _size(size: int | None) -> str:
-    return (
-        "size not known"
-        if size is None or size < 0
-        else f"{room.shown(size)} ({size:,} bytes)"
-        if size >= 1024
-        else f"{size} bytes"
-    )
+    if size is None or size < 0:
+        return "size not known"
+    return f"{room.shown(size)} ({size:,} bytes)" if size >= 1024 else room.shown(size)
 
 
 def _requests(answer: Answer) -> Iterator[str]:

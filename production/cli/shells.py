@@ -38,6 +38,7 @@ _@program() {
     if [[ -n $taken ]]; then
         _@program_value "$at $taken"
         known=$vals
+        [[ -n $vals && $current == *,* ]] && before=${current%"${current##*,}"}
     elif [[ $current == -* ]]; then
         known=$opts filed=
     elif [[ -n $keyed && $current == *:* ]]; then
@@ -86,6 +87,7 @@ _@program() {
     fi
     if [[ -n $taken ]]; then
         _@program_value "$at $taken"
+        [[ -n $vals ]] && compset -P '*,'
         compadd -- ${=vals}
     elif [[ $PREFIX == -* ]]; then
         filed=

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,16 @@ from production import disk
 
 LOOKED_AT = 1000
 """Rows whose widths make those of the columns; what comes later is read and shown as it comes."""
+WHOLE = 10_000
+"""As a column's ``least``: it is not cut."""
 _GAP = "  "
+_ARGUMENT = r" (?:-|[0-9A-Z]|[a-z]+:(?=[^ ]))[^ ]*(?<![;,.:)])"
+_COMMAND = re.compile(
+    rf"(?<![\w/.-])(?:production [a-z]+(?:(?: [a-z]+)?(?:{_ARGUMENT})+)?|run_production(?:{_ARGUMENT})+)[;,.:)]*"
+)
+"""A command to be typed, with its options, numbers and filters, and the sign behind it."""
+_TIE = "\0"
+"""Stands for a space that no line ends at; no printable line has it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +37,13 @@ class Column:
     """The highest is cut first and left out first; 0 is never left out."""
     right: bool = False
     """Numbers stand at the right."""
+    enough: int = 0
+    """Characters that it is given before those of a higher rank are."""
+
+    @property
+    def narrowest(self) -> int:
+        """Characters that are left of it when it is cut; its heading never is."""
+        return max(self.least, width(self.name))
 
 
 def terminal_width() -> int | None:
@@ -71,14 +88,19 @@ def _fitted(
             del widths[place]  # nothing stands in it
     least_first = [place for place in least_first if place in widths]
     for place in least_first:
-        over = _whole(widths) - limit
-        widths[place] = max(min(widths[place], columns[place].least), widths[place] - max(0, over))
+        _cut(widths, place, max(columns[place].enough, columns[place].narrowest), limit)
     for place in least_first:
+        _cut(widths, place, columns[place].narrowest, limit)
         if _whole(widths) > limit and columns[place].rank:
             del widths[place]
     for place in sorted(widths, key=lambda place: widest[place] - widths[place]):
         widths[place] = min(widest[place], widths[place] + max(0, limit - _whole(widths)))
     return widths
+
+
+def _cut(widths: dict[int, int], place: int, least: int, limit: int) -> None:
+    over = max(0, _whole(widths) - limit)
+    widths[place] = max(min(widths[place], least), widths[place] - over)
 
 
 def _whole(widths: dict[int, int]) -> int:
@@ -106,12 +128,23 @@ def _places(character: str) -> int:
 
 
 def folded(line: str, limit: int, indent: int) -> list[str]:
-    """The line in lines of so many characters, the later ones indented; what is one word stays whole."""
+    """The line in lines of so many characters, the later ones indented; a word stays whole, and a command that fits one."""
     import textwrap
 
-    return textwrap.wrap(
-        line, max(limit, indent + 20), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    ) or [line]
+    limit = max(limit, indent + 20)
+    text = line.lstrip(" ")
+    tied = _COMMAND.sub(
+        lambda found: found[0].replace(" ", _TIE) if len(found[0]) <= limit - indent else found[0], text
+    )
+    lines = textwrap.wrap(
+        tied,
+        limit,
+        initial_indent=" " * (len(line) - len(text)),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [one.replace(_TIE, " ") for one in lines] or [line]
 
 
 def within(text: str, wide: int) -> str:

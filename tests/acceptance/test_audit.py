@@ -104,14 +104,14 @@ def test_all_is_well(finished: Campaign) -> None:
     size = sum(
         path.stat().st_size for name in ("tree", "hist", "notes") for path in (finished.data / name).rglob("*.txt")
     )
-    assert result.out == f"11 outputs of 4 runs in 1 production are as recorded ({size} Bytes)\n"
+    assert result.out == f"11 outputs of 4 runs in 1 production are as recorded ({size} bytes)\n"
     assert result.err == ""
     assert told(finished) == []
     assert told(finished, "--production=ana_v1", "--checksums") == []
     assert told(finished, "--production=ana", "--version=1", "2-3") == []
     assert finished.ok("audit", "2-3", "5").out.startswith("8 outputs of 3 runs in 1 production are as recorded")
     read = finished.ok("audit", "--checksums").out
-    assert f"; {size} Bytes read in " in read
+    assert f"; {size} bytes read in " in read
     assert read.endswith("/s\n")
 
 
@@ -133,7 +133,7 @@ def test_a_fresh_production(campaign: Campaign) -> None:
     started.take(1)
     assert manager.stop().code == 130
     gate.give(4)
-    assert campaign.ok("audit").out == "0 outputs of 0 runs in 1 production are as recorded (0 Bytes)\n"
+    assert campaign.ok("audit").out == "0 outputs of 0 runs in 1 production are as recorded (0 bytes)\n"
 
 
 def test_a_second_version_beside_the_first(finished: Campaign) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import getpass
 import hashlib
 import json
 import os
@@ -434,6 +435,53 @@ def test_a_narrow_terminal(past: Campaign) -> None:
         assert all(len(line) <= columns for line in lines), lines
         assert shown in lines[3]
         assert terminal.end() == 0
+
+
+def seen(campaign: Campaign, *arguments: str, columns: int = 80) -> list[str]:
+    """Lines on a terminal, none of which it has to break."""
+    terminal = Terminal(campaign, columns, [campaign.python, "-m", "production", *arguments], PYTHONIOENCODING="utf-8")
+    assert terminal.end() == 0, terminal.text
+    lines = terminal.text.splitlines()
+    assert all(len(line) <= columns for line in lines), lines
+    return lines
+
+
+def test_what_matters_stands_in_80_columns(campaign: Campaign) -> None:
+    campaign.script("sim.sh", "exit 0")
+    campaign.settings(SETTINGS)
+    campaign.raw(range(1, 4))
+    (campaign.directory / "modules.txt").touch()
+    campaign.begin("1-3", dataset="Al50awithNDet2")
+    for _ in range(2):
+        campaign.run("--production=sim", "--new=calibrated-again", "--nproc=1")
+    campaign.ok("close", "--production=sim_v1", "--why=the calibration was wrong", "--yes")
+    user = getpass.getuser()
+
+    table = seen(campaign, "runs", "--production=sim_v1")
+    assert table[0].split() == "run state attempt since cause message".split()
+    assert table[1].endswith(" output tree: …/tree00001.root is missing")
+    assert re.search(r" output tree: work/\S+/tree00001\.root is missing$", campaign.ok("runs").out.splitlines()[1])
+
+    table = seen(campaign, "productions")
+    assert re.fullmatch(r"production +tag +start +finished +failed +(held +)?state", table[0])
+    assert re.match(r"sim_v1 +calibra\S+ +\d{4}-\d\d-\d\d \d\d:\d\d +0/3 +3 ", table[1])
+    assert table[1].endswith(f" closed by {user}")
+
+    table = seen(campaign, "managers", "--all", columns=len(f"{user}@{os.uname().nodename}:4000000  left 100 min ago"))
+    assert all(re.fullmatch(rf"{user}@\S+:\d+ +left \d+ \w+ ago", line) for line in table[1:])
+
+
+@pytest.mark.parametrize("arguments", ["status", "why 3", "show 3", "audit", "retry 3", "failures", "estimate"])
+def test_long_lines_are_folded_at_words_on_a_terminal(past: Campaign, arguments: str) -> None:
+    command = [past.python, "-m", "production", *arguments.split()]
+    terminal = Terminal(past, 60, command, PYTHONIOENCODING="utf-8")
+    terminal.end()
+    lines = terminal.text.splitlines()
+    long = [line for line in lines if len(line) > 60 and " " in line.strip()]
+    assert not long, "what is longer is one word"
+    elsewhere = past.product(*arguments.split()).out
+    ageless = [re.sub(r"[0-9]+", "0", text).split() for text in (terminal.text, elsewhere)]
+    assert ageless[0] == ageless[1]
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------

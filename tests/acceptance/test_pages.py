@@ -21,7 +21,7 @@ def masked(text: str) -> list[str]:
     """Without numbers, times, and what is otherwise on each machine."""
     text = re.sub(r"\b[0-9a-f]{8}(?:(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?\b", "#", text)
     text = re.sub(r"\b(?:today|yesterday|\d{4}-\d\d-\d\d|\d\d:\d\d(?::\d\d)?|[+-]\d{4}|CES?T)\b", "#", text)
-    text = re.sub(r"\d[\d,.]*\s*(?:s|ms|min|h|d|[KMGT]iB|Bytes|kB|MB)\b", "#", text)
+    text = re.sub(r"\d[\d,.]*\s*(?:s|ms|min|h|d|[KMGT]iB|bytes?|kB|MB)\b", "#", text)
     text = re.sub(r"\d[\d,.:]*", "#", text)
     lines = (re.sub(r"[ #+:-]+", " ", line).strip() for line in text.splitlines())
     return [line for line in lines if line]

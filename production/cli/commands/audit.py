@@ -125,8 +125,7 @@ def _answer(given: argparse.Namespace, report: finding.Report, told: _Told, *, c
     if given.json:
         asking.say_json(_document(given, report, told, complete=complete))
     else:
-        for line in (*_lines(report), _last_line(given, report, told, complete=complete)):
-            options.say(line)
+        asking.say_folded((*_lines(report), _last_line(given, report, told, complete=complete)))
     if not complete:
         return door.INTERRUPTED
     return 1 if report.found else 0
@@ -140,14 +139,14 @@ def _lines(report: finding.Report) -> Iterator[str]:
         if not kept:
             continue
         yield f"{finding.title(kind)}: {report.counts[kind]:,}"
-        yield from (f"  {disk.printable(str(one))}" for one in kept)
+        yield from (f"  {one}" for one in kept)
         if report.counts[kind] > len(kept):
             yield f"  … and {report.counts[kind] - len(kept):,} more; all of them: --all"
-        yield f"  mend: {disk.printable(_mend(kept))}"
+        yield f"  mend: {_mend(kept)}"
     if report.once:
         yield f"seen once, and not looked at again: {len(report.once):,}"
-        yield from (f"  {disk.printable(str(one))}" for one in report.once[:FIRST])
-    yield from (f"harmless: {disk.printable(line)}" for line in report.harmless)
+        yield from (f"  {one}" for one in report.once[:FIRST])
+    yield from (f"harmless: {line}" for line in report.harmless)
 
 
 def _mend(kept: list[finding.Finding]) -> str:

@@ -107,7 +107,7 @@ def _took(found: outlook.Outlook) -> str:
         return ""
     medians = ", ".join(f"{moment.span(span[0])} {part}" for part, span in known.items())
     most = ", ".join(moment.span(span[1]) for span in known.values())
-    failing = f"; {found.failing:.0%} of the attempts failed" if found.failing else ""
+    failing = f"; {100 * found.failing:.0f} % of the attempts failed" if found.failing else ""
     return f"a run takes {medians} (median; 90 %: {most}){failing}"
 
 

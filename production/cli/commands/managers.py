@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from production import facts
 
 _COLUMNS = (
-    table.Column("manager", least=8, rank=0),
-    table.Column("production", least=8, rank=1),
-    table.Column("batch", least=5, rank=3),
-    table.Column("nproc", least=5, rank=4, right=True),
-    table.Column("runs", least=4, rank=1, right=True),
-    table.Column("start", least=7, rank=2, right=True),
-    table.Column("beat", least=7, rank=1, right=True),
-    table.Column("alive", least=12, rank=0),
-    table.Column("message", least=10, rank=3),
+    table.Column("manager", least=table.WHOLE, rank=0),
+    table.Column("production", least=table.WHOLE, rank=1),
+    table.Column("batch", rank=5),
+    table.Column("nproc", rank=6, right=True),
+    table.Column("runs", rank=3, right=True),
+    table.Column("start", least=7, rank=4, right=True),
+    table.Column("beat", least=7, rank=2, right=True),
+    table.Column("alive", least=table.WHOLE, rank=0),
+    table.Column("message", least=10, rank=4),
 )
 MOST = 1000
 """Of all managers there ever were, so many are shown."""

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from production.catalogue import sqlite
 
 _COLUMNS = (
-    table.Column("production", least=8, rank=0),
+    table.Column("production", least=table.WHOLE, rank=0),
     table.Column("tag", least=6, rank=2),
-    table.Column("quality", least=6, rank=5),
+    table.Column("quality", rank=6),
     table.Column("base", least=8, rank=4),
-    table.Column("user", least=6, rank=4),
-    table.Column("start", least=16, rank=3),
-    table.Column("finished", least=9, rank=1, right=True),
-    table.Column("failed", least=6, rank=1, right=True),
-    table.Column("held", least=4, rank=1, right=True),
-    table.Column("state", least=12, rank=1),
+    table.Column("user", least=table.WHOLE, rank=5),
+    table.Column("start", least=table.WHOLE, rank=3),
+    table.Column("finished", least=table.WHOLE, rank=1, right=True),
+    table.Column("failed", least=table.WHOLE, rank=1, right=True),
+    table.Column("held", least=table.WHOLE, rank=2, right=True),
+    table.Column("state", least=table.WHOLE, rank=0),
+    table.Column("stop", least=table.WHOLE, rank=4),
+    table.Column("why", least=12, rank=4),
 )
 
 
@@ -77,10 +79,10 @@ def _cells(answer: dict[str, object]) -> list[str]:
     counts = answer["counts"]
     assert isinstance(counts, dict)
     texts = {key: "" if value is None else str(value) for key, value in answer.items()}
-    state = "open" if answer["stop"] is None else f"finished {moment.shown(texts['stop'])}"
+    state = "open" if answer["stop"] is None else "finished"
     if answer["closed_by"] is not None:
-        why = f": {texts['closed_why']}" if texts["closed_why"] else ""
-        state = f"closed by {texts['closed_by']} {moment.shown(texts['stop'])}{why}"
-    cells = [*(texts[key] for key in ("production", "tag", "quality", "base", "user")), moment.shown(texts["start"])]
-    cells += [f"{counts['finished']}/{texts['runs']}", str(counts["failed"]), str(counts["held"]), state]
-    return cells
+        state = f"closed by {texts['closed_by']}"
+    start, stop = (moment.briefly(texts[key]) for key in ("start", "stop"))
+    done = [f"{counts['finished']}/{texts['runs']}", str(counts["failed"]), str(counts["held"])]
+    named = [texts[key] for key in ("production", "tag", "quality", "base", "user")]
+    return [*named, start, *done, state, stop, texts["closed_why"]]

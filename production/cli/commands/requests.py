@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors, journal, process
+from production import clock, errors, journal, process
 from production import filter as filters
 from production import run as runs
 from production.cli import asking, heirs, options
@@ -278,13 +278,13 @@ def _say(
         number = sum(last - first + 1 for first, last in told.missing)
         lines.append(f"not in {production.name}: {journal.count(number)} ({filters.spans(told.missing)})")
     lines += [f"left as it is: {run}: {why}" for run, why in told.heirs_left]
-    for line in lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]:
-        options.say(disk.printable(line))
+    lines = lines or [f"no run of {production.name} is meant by: {' '.join(given.filter)}"]
     if not given.yes and (told.done or told.asked):
-        options.say("nothing was changed; to do it: --yes")
+        lines.append("nothing was changed; to do it: --yes")
     if production.stop and told.done and verb in (request.Verb.RETRY, request.Verb.RELEASE):
         undo = f"production close --undo --production={production.name} --yes"
-        options.say(f"{production.name} is closed: nothing of it is taken until: {undo}")
+        lines.append(f"{production.name} is closed: nothing of it is taken until: {undo}")
+    asking.say_folded(lines)
 
 
 def _asked(
@@ -315,7 +315,7 @@ def _runs(numbers: Sequence[int]) -> str:
 
 
 def _tell(run: int, answer: str) -> None:
-    options.say(disk.printable(f"run {run}: {answer}"))
+    asking.say_folded([f"run {run}: {answer}"])
 
 
 def _answers(

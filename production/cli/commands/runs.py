@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import heapq
 import itertools
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,7 +24,19 @@ if TYPE_CHECKING:
 LIMIT = 1000
 """Runs that are shown unless more are asked for."""
 
-_Cell: TypeAlias = "Callable[[facts.Row, datetime.datetime], str]"
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """Where we look from."""
+
+    now: datetime.datetime
+    data: str
+    """Directory of the production: files below it are told by their path from there."""
+    narrow: bool
+    """On a terminal that path is too long, too: by their names."""
+
+
+_Cell: TypeAlias = "Callable[[facts.Row, _Seen], str]"
 
 
 def _job(job: str | None) -> str:
@@ -31,16 +44,23 @@ def _job(job: str | None) -> str:
     return (job or "").partition("@")[0].partition(".")[0] if "@" in (job or "") else job or ""
 
 
+def _message(row: facts.Row, seen: _Seen) -> str:
+    text, directory = (row.cause and row.message) or row.why, f"{seen.data.rstrip('/')}/"
+    if seen.narrow:
+        text = re.sub(rf"{re.escape(directory)}(?:[^\s/]+/)+", "…/", text)
+    return text.replace(directory, "")
+
+
 _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
     "run": (table.Column("run", rank=0, right=True), lambda row, _: str(row)),
-    "datasets": (table.Column("datasets", rank=5), lambda row, _: " ".join(row.datasets)),
+    "datasets": (table.Column("datasets", rank=6), lambda row, _: " ".join(row.datasets)),
     "state": (table.Column("state", least=9, rank=0), lambda row, _: row.state.value),
-    "attempt": (table.Column("attempt", least=7, rank=4, right=True), lambda row, _: str(row.attempt or "")),
-    "host": (table.Column("host", least=6, rank=3), lambda row, _: row.host or ""),
-    "job": (table.Column("job", least=6, rank=4), lambda row, _: _job(row.job)),
-    "since": (table.Column("since", least=7, rank=1, right=True), lambda row, now: moment.age(row.since, now)),
-    "cause": (table.Column("cause", least=9, rank=2), lambda row, _: row.cause or ""),
-    "message": (table.Column("message", least=20, rank=2), lambda row, _: (row.cause and row.message) or row.why),
+    "attempt": (table.Column("attempt", rank=4, right=True), lambda row, _: str(row.attempt or "")),
+    "host": (table.Column("host", least=6, rank=4), lambda row, _: row.host or ""),
+    "job": (table.Column("job", least=6, rank=5), lambda row, _: _job(row.job)),
+    "since": (table.Column("since", least=7, rank=3, right=True), lambda row, seen: moment.age(row.since, seen.now)),
+    "cause": (table.Column("cause", least=9, rank=1), lambda row, _: row.cause or ""),
+    "message": (table.Column("message", least=20, rank=2, enough=40), _message),
     "user": (table.Column("user", rank=4), lambda row, _: row.user or ""),
     "manager": (table.Column("manager", least=8, rank=5), lambda row, _: row.manager or ""),
     "failures": (table.Column("failures", least=8, rank=5, right=True), lambda row, _: str(row.failures)),
@@ -50,6 +70,8 @@ _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
     "asked_by": (table.Column("asked_by", least=8, rank=5), lambda row, _: row.asked_by or ""),
 }
 """{what --columns calls it: (column, what stands in it)}."""
+
+NAMES = tuple(_COLUMNS)
 
 DEFAULT = "run datasets state attempt host job since cause message".split()
 
@@ -112,7 +134,12 @@ def _runs(given: argparse.Namespace) -> int:
         if given.json:
             asking.say_json_list({"production": production.name} | dataclasses.asdict(row) for row in shown)
         else:
-            _tell(shown, columns, now, lambda: _none(catalogue, production, wanted))
+            _tell(
+                shown,
+                columns,
+                _Seen(now, production.data, table.terminal_width() is not None),
+                lambda: _none(catalogue, production, wanted),
+            )
         more = limit and next(rows, None) is not None
     if more:
         print("production: there are more; --limit=0 shows all", file=sys.stderr)
@@ -129,8 +156,8 @@ def _in_order(rows: Iterator[facts.Row], order: _Order | None, limit: int) -> It
     return iter(first(limit + 1, rows, key=order.key))
 
 
-def _tell(rows: Iterator[facts.Row], names: list[str], now: datetime.datetime, none: Callable[[], str]) -> None:
-    cells = ([_COLUMNS[name][1](row, now) for name in names] for row in rows)
+def _tell(rows: Iterator[facts.Row], names: list[str], seen: _Seen, none: Callable[[], str]) -> None:
+    cells = ([_COLUMNS[name][1](row, seen) for name in names] for row in rows)
     lines = table.lines([_COLUMNS[name][0] for name in names], cells, table.terminal_width())
     first = next(lines, None)
     if first is None:

@@ -44,7 +44,7 @@ def _show(given: argparse.Namespace) -> int:
     else:
         from production.cli import portrait
 
-        asking.say_lines(portrait.lines(answer))
+        asking.say_folded(portrait.lines(answer))
     return 0
 
 

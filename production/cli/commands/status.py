@@ -6,9 +6,10 @@ import argparse
 import dataclasses
 import datetime
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors, moment
+from production import clock, errors, moment
 from production import run as runs
 from production.cli import asking, options
 
@@ -61,13 +62,14 @@ def _status(given: argparse.Namespace) -> int:
                 [_answer(catalogue, one, opened.get(one.id), asked, present.get(one.id)) for one in productions]
             )
         elif not productions:
-            options.say(
-                f"{os.path.basename(path)}: no productions yet; start one with run_production --production=TYPE --new=TAG"
+            name = os.path.basename(path)
+            asking.say_folded(
+                [f"{name}: no productions yet; start one with run_production --production=TYPE --new=TAG"]
             )
         else:
             for one in productions:
-                _tell(catalogue, one, opened.get(one.id), asked)
-                _tell_present(catalogue, one, asked, present.get(one.id))
+                asking.say_folded(_lines(catalogue, one, opened.get(one.id), asked))
+                asking.say_folded(_ailing(catalogue, one, asked, present.get(one.id)))
     return 0
 
 
@@ -143,28 +145,29 @@ def _answer(
     }
 
 
-def _tell(catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked) -> None:
+def _lines(
+    catalogue: sqlite.Database, production: runs.Production, opened: facts.Opened | None, asked: _Asked
+) -> Iterator[str]:
     from production.cli import terminal
 
     base_ = f", on v{production.base_version} of its base" if production.base_version else ""
     name = f"{terminal.named(production, asked.wanted)} ({production.tag}, {production.quality}{base_})"
     if asked.at is not None and clock.text(asked.at) < production.start:
-        options.say(f"{name}: not begun at {moment.shown(clock.text(asked.at))}, but {moment.shown(production.start)}")
+        yield f"{name}: not begun at {moment.shown(clock.text(asked.at))}, but {moment.shown(production.start)}"
         return
     state = "open" if _open(production, asked.at) else "closed" if opened and opened.closed_by else "finished"
     then = "" if asked.at is None else f" at {moment.shown(clock.text(asked.at))}"
-    options.say(f"{name}: {state}{then}: {terminal.summary(_counts(catalogue, production, asked))}")
+    yield f"{name}: {state}{then}: {terminal.summary(_counts(catalogue, production, asked))}"
     for stuck in _stuck(catalogue, production, asked) or ():
-        for line in terminal.stuck(stuck):
-            options.say(f"  {line}")
+        yield from (f"  {line}" for line in terminal.stuck(stuck))
     words = "" if production.stop or asked.at else catalogue.last_words(production.id)
     if words not in ("", "done", "stopped"):
-        options.say(f"  its last manager stopped: {disk.printable(words)}")
+        yield f"  its last manager stopped: {words}"
 
 
-def _tell_present(
+def _ailing(
     catalogue: sqlite.Database, production: runs.Production, asked: _Asked, present: attendance.Attendance | None
-) -> None:
+) -> Iterator[str]:
     """What ails the managers, while they have something to do."""
     counts = catalogue.counts(production.id)  # of all: chosen ones would have to be counted once more
     if present is None or production.stop or not sum(counts[state] for state in (runs.State.NEW, *runs.IN_FLIGHT)):
@@ -174,5 +177,4 @@ def _tell_present(
     chosen = asked.wanted != runs.EVERYTHING  # the run might not be among these
     living = [one.id for one in present.living]
     stranded = None if chosen else catalogue.records.stranded(production.id, living)
-    for line in attendance.lines(present, production, stranded):
-        options.say(f"  {disk.printable(line)}")
+    yield from (f"  {line}" for line in attendance.lines(present, production, stranded))

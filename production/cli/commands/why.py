@@ -10,7 +10,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors, process, settings
+from production import clock, errors, process, settings
 from production import run as runs
 from production.cli import asking, options
 
@@ -51,10 +51,9 @@ def _command(given: argparse.Namespace) -> int:
         answer = {"production": production.name, "run": row.run, "state": row.state, "since": row.since}
         asking.say_json(answer | {"layers": [dataclasses.asdict(line) for line in lines]})
         return 0
-    options.say(disk.printable(why.headline(known)))
+    asking.say_folded([why.headline(known)])
     width = max(len(line.layer) for line in lines)
-    for line in lines:
-        options.say(f"  {line.layer:{width}}  {disk.printable(line.text)}")
+    asking.say_folded((f"  {line.layer:{width}}  {line.text}" for line in lines), width + 4)
     return 0
 
 
