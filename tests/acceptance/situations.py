@@ -125,7 +125,7 @@ class Planted:
         )
         text = re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000", "DATE", text)
         text = re.sub(r"\b[\d.]+ (s|min|h)\b", "T", text)
-        text = re.sub(r"\b[\d.]+ ([KMGT]iB|bytes?)\b", "SIZE", text)
+        text = re.sub(r"(?<!has )\b[\d.]+ ([KMGT]iB|bytes?)\b", "SIZE", text)
         text = re.sub(r"\bup to \d+M\b", "up to SIZE", text)
         return re.sub(r"\bjob \S+ of (local|slurm)", r"job JOB of \1", text)
 
