@@ -110,16 +110,16 @@ def _command(given: argparse.Namespace) -> int:
     path, now = asking.database(given), clock.SystemClock().now()
     with asking.catalogue(path, read_only=not given.yes) as catalogue:
         production = asking.production(catalogue, given)
-        rows = list(catalogue.records.select(production.id, wanted, now))
-        if not given.yes:
-            told = _plan(verb, rows)
-            if verb is request.Verb.RESET:
-                told.based = catalogue.records.based(production.id, told.reached())
-        else:
+        # not a list of rows: a million would not fit into the memory
+        told = _plan(verb, catalogue.records.select(production.id, wanted, now))
+        numbers = sorted(itertools.chain(told.reached(), *told.left.values()))
+        if verb is request.Verb.RESET:
+            told.based = catalogue.records.based(production.id, told.reached())
+        if given.yes:
             from production.catalogue import base
 
-            told = _do(catalogue, production, rows, base.Ask(verb, argument, process.user(), given.why))
-        told.missing = _missing(catalogue, production, wanted, rows)
+            told = _do(catalogue, production, told, numbers, base.Ask(verb, argument, process.user(), given.why))
+        told.missing = _missing(catalogue, production, wanted, numbers)
         managers = _managers(catalogue, told)
         if given.json:
             answers = _answers(catalogue, told.requests, wait) if wait is not None else {}
@@ -152,26 +152,26 @@ def _plan(verb: str, rows: Iterable[facts.Row]) -> _Told:
     return told
 
 
-def _do(catalogue: sqlite.Database, production: runs.Production, rows: Sequence[facts.Row], ask: base.Ask) -> _Told:
+def _do(
+    catalogue: sqlite.Database, production: runs.Production, planned: _Told, numbers: Sequence[int], ask: base.Ask
+) -> _Told:
     """As it was planned, many runs at a time."""
     from production import request
 
-    planned = _plan(ask.verb, rows)
-    based = catalogue.records.based(production.id, planned.reached()) if ask.verb == request.Verb.RESET else {}
     names = {one.id: one.name for one in catalogue.productions()}
     told = _Told()
-    for some in _batches([row.run for row in rows]):
+    for some in _batches(numbers):
         told.add(asking.patiently(functools.partial(_carry_out, catalogue, production, some, ask)))
         settled = asking.patiently(lambda: request.settle_open(catalogue, production.id, clock.SystemClock().now()))
         told.heirs_left += [
-            (f"run {asked.run} of {names[asked.production]}", answer.removeprefix(request.NO))
+            (f"run {asked.run} of {names.get(asked.production, asked.production)}", answer.removeprefix(request.NO))
             for asked, answer in settled
             if asked.production != production.id and answer.startswith(request.NO)
         ]
     _tell_resets(catalogue, told)
     if ask.verb == request.Verb.RESET:
         missed = set(planned.reached()) - set(told.reached())
-        told.based = heirs.without(based, catalogue.records.based(production.id, missed))
+        told.based = heirs.without(planned.based, catalogue.records.based(production.id, missed))
     return told
 
 
@@ -231,11 +231,13 @@ def _tell_resets(catalogue: sqlite.Database, told: _Told) -> None:
 
 
 def _missing(
-    catalogue: sqlite.Database, production: runs.Production, wanted: filters.Filter, rows: Sequence[facts.Row]
+    catalogue: sqlite.Database, production: runs.Production, wanted: filters.Filter, numbers: Sequence[int]
 ) -> list[tuple[int, int]]:
     """Runs that were named one by one or by a range, and that the production hasn't."""
     named = filters.Filter(runs=wanted.runs)
-    there = rows if wanted == named else catalogue.records.select(production.id, named, clock.SystemClock().now())
+    if wanted == named:
+        return filters.missing(wanted.runs, numbers)
+    there = catalogue.records.select(production.id, named, clock.SystemClock().now())
     return filters.missing(wanted.runs, (row.run for row in there))
 
 
