@@ -138,14 +138,15 @@ def _put_aside(change: base.Change, run: runs.Run, now: datetime.datetime) -> st
     """
     if change.in_place(run):
         return ""
-    moves = change.intended_aside(run)
     moved: list[base.Move] = []
     try:
-        for move in moves:
-            if not _move(move):
+        for move in change.intended_aside(run):
+            if _move(move):
+                moved.append(move)
+            elif os.path.isdir(data := change.data(run)):
                 change.forget_aside(run, move.path)  # it was lost before
             else:
-                moved.append(move)
+                raise FileNotFoundError(errno.ENOENT, f"{data} is not there: is the disk mounted?", move.path)
     except OSError as cause:
         for back in moved:
             with contextlib.suppress(OSError):

@@ -478,6 +478,10 @@ class Change(Protocol):
         """Whether its base run is being reset, or was: not finished, or its outputs are on their way aside."""
         ...
 
+    def data(self, run: runs.Run) -> str:
+        """Real path of the directory that its production's files are below."""
+        ...
+
     def based(self, run: runs.Run) -> list[runs.Run]:
         """The runs of other productions that work on its outputs."""
         ...

@@ -531,6 +531,10 @@ SELECT 1 FROM productions AS p JOIN production_run AS b ON b.production = p.base
   WHERE p.id = :production AND (b.state <> 'finished' OR EXISTS (
     SELECT 1 FROM aside AS a WHERE a.production = b.production AND a.run = b.run AND a.done IS NULL))
 
+-- data_of --
+-- Below which directory a production's files are.
+SELECT data FROM productions WHERE id = :production
+
 -- productions_based --
 -- Productions that work on the outputs of one.
 SELECT id FROM productions WHERE base = :production

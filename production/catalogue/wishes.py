@@ -25,6 +25,10 @@ class Wishes:
     def base_leaves(self, run: runs.Run) -> bool:
         return self._row(sql.SQL.base_leaves, production=run.production, run=run.run) is not None
 
+    def data(self, run: runs.Run) -> str:
+        row = self._row(sql.SQL.data_of, production=run.production)
+        return str(row[0]) if row else ""
+
     def based(self, run: runs.Run) -> list[runs.Run]:
         productions = self._connection.execute(sql.SQL.productions_based, {"production": run.production}).fetchall()
         found = (self.run(production, run.run) for (production,) in productions)

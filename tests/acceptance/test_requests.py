@@ -507,3 +507,14 @@ def test_a_run_that_is_nearly_finished_is_reset_nevertheless(campaign: Campaign)
         "tree00001.txt",
         "tree00001.txt.aside1",
     ]
+
+
+def test_a_reset_with_the_disk_away_is_refused(over: Campaign) -> None:
+    """What can't be seen is not lost."""
+    over.data.rename(over.directory / "unmounted")
+    said = over.product("reset", "--production=sim", "2", "--yes")
+    assert (said.code, "is the disk mounted?" in said.out) == (1, True), str(said)
+    (over.directory / "unmounted").rename(over.data)
+    assert over.letters("sim_v1") == "FFFFEE"
+    over.ok("reset", "--production=sim", "2", "--yes")
+    assert (over.data / "tree/v1/tree00002.txt.aside1").exists()
