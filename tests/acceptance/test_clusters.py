@@ -148,7 +148,7 @@ def test_a_node_that_dies(ground: Ground) -> None:
     """The run goes elsewhere, and it isn't held against it."""
     campaign(ground, "hostname >>@/began; test -e @/go || sleep 600", grace=20)
     manager = ground.start("--new=t")
-    until(ground.began.exists, "the job runs")
+    until(lambda: ground.began.exists() and bool(ground.words()), "the job runs")
     [host] = ground.words()
     (ground.campaign.directory / "go").touch()
     ground.cluster.kill_node(int(host[1:]))
