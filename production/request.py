@@ -41,6 +41,9 @@ PAST = {
     Verb.RESET: "reset",
 }
 
+ENDS = frozenset({Verb.HOLD, Verb.RELEASE, Verb.CANCEL, Verb.RESET})
+"""What ends an attempt that is under way; anything else is answered while it goes on."""
+
 NO = "no: "
 """What an answer begins with that is a refusal."""
 

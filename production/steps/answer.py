@@ -36,13 +36,12 @@ def step(site: site_.Site) -> None:
 def _answer_at_once(site: site_.Site, in_hand: Sequence[runs.Run], ours: Mapping[int, base.Asked]) -> list[runs.Run]:
     """What can be answered while a run goes on: a priority, what makes no sense. The others."""
     left, now = [], site.clock.now()
-    quick = {request.Verb.PRIORITY, request.Verb.RETRY}
-    if not any(ours[run.run].ask.verb in quick for run in in_hand):
+    if all(ours[run.run].ask.verb in request.ENDS for run in in_hand):
         return list(in_hand)
     with attempt.writing(site) as change:
         for run in in_hand:
             asked = ours[run.run]
-            if asked.ask.verb not in quick:
+            if asked.ask.verb in request.ENDS:
                 left.append(run)
             elif change.is_open(asked):
                 change.answer(asked, request.settle(change, run, asked.ask, now), now, site.lease.owner)

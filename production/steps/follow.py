@@ -204,7 +204,8 @@ def _asked(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]]) -
     if not any(ending.cause is Cause.RELEASED for _, ending in verdicts):
         return {}
     me = site.lease.owner
-    return {asked.run: asked for asked in site.catalogue.asked(site.layout.production.id, request.LOOK, me)}
+    open_ = site.catalogue.asked(site.layout.production.id, request.LOOK, me)
+    return {asked.run: asked for asked in open_ if asked.ask.verb in request.ENDS}
 
 
 def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> base.Ending:
