@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from production.cli import table
+from production.monitor import table
 
 COLUMNS = [
     table.Column("run", rank=0, right=True),

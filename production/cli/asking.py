@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 from production import disk, errors
 from production import filter as filters
 from production import run as runs
-from production.cli import door, options, table
+from production.cli import door, options
+from production.monitor import table
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:

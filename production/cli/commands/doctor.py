@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from production import disk, errors
-from production.cli import asking, door, options, passing, table
+from production.cli import asking, door, options, passing
+from production.monitor import table
 
 # Imported late otherwise: --help and a mistyped option shouldn't wait for all that is looked at.
 if TYPE_CHECKING:

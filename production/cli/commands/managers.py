@@ -9,7 +9,8 @@ import json
 from typing import TYPE_CHECKING
 
 from production import moment
-from production.cli import asking, options, table
+from production.cli import asking, options
+from production.monitor import table
 
 if TYPE_CHECKING:
     from production import facts

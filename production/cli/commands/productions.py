@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from production import moment
 from production import run as runs
-from production.cli import asking, options, table
+from production.cli import asking, options
+from production.monitor import table
 
 if TYPE_CHECKING:
     from production import facts

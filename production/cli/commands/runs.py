@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from production import errors, moment
 from production import filter as filters
 from production import run as runs
-from production.cli import asking, options, table
+from production.cli import asking, options
+from production.monitor import table
 
 if TYPE_CHECKING:
     from production import facts
