@@ -5,7 +5,8 @@
     ├── LostLease                   1   somebody took over: leave, touching nothing
     ├── CatalogueError              1
     │   ├── CatalogueBusy           transient: somebody else holds the lock
-    │   └── CatalogueFull           transient: no disk left under the database
+    │   ├── CatalogueFull           transient: no disk left under the database
+    │   └── Interrupted             transient: who asked doesn't want to know any more
     ├── BatchError                  1
     │   ├── SubmitRefused           the batch system said no: there is no job
     │   └── BatchUnanswered         transient: it can't be told what became of the call
@@ -51,6 +52,12 @@ class CatalogueBusy(CatalogueError):
 
 class CatalogueFull(CatalogueError):
     """The disk under the database is full; wait and keep the jobs."""
+
+    transient = True
+
+
+class Interrupted(CatalogueError):
+    """A question was ended before its answer; nothing was changed."""
 
     transient = True
 

@@ -50,6 +50,10 @@ class Row:
         return self.label or str(self.run)
 
 
+ORDERS = ("since", "state", "attempt", "host", "cause", "user", "failures", "priority", "submitted", "datasets")
+"""What a table of runs is sorted by, but for their numbers."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at a run."""
@@ -270,3 +274,43 @@ class Took:
     ended: str | None
     wall: float | None
     """Seconds that its job ran."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Coming:
+    """A file on its way to our disk, for a run that waits for it."""
+
+    run: int
+    label: str | None
+    attempt: int
+    path: str
+    so_far: int
+    """Bytes, when its manager last wrote it down."""
+    size: int | None
+    """Bytes; None: not known yet."""
+    begun: str
+    """Instant it was ordered."""
+    manager: str
+    """``user@host:pid`` of who brings it."""
+    owner: int
+    """Its id."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Happening:
+    """An event in a production's history."""
+
+    id: int
+    at: str
+    """Instant."""
+    run: int
+    label: str | None
+    attempt: int
+    before: str
+    """State; if it is ``after``, too, something else has happened: ``why`` says what."""
+    after: str
+    manager: str
+    """``user@host:pid`` of who did it; empty: no manager."""
+    why: str
+    asked_by: str
+    """The person who asked for it; empty: nobody did."""

@@ -5,6 +5,7 @@ Nothing here is needed to carry a run, so nothing here can hurt one.
 
 from __future__ import annotations
 
+import array
 import datetime
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
@@ -19,9 +20,26 @@ class Records(Protocol):
     """Questions about runs, productions and managers."""
 
     def select(
-        self, production: int, wanted: filters.Filter, now: datetime.datetime, after: int = -1
+        self,
+        production: int,
+        wanted: filters.Filter,
+        now: datetime.datetime,
+        after: int = -1,
+        *,
+        down: bool = False,
     ) -> Iterator[facts.Row]:
-        """The runs that a filter means, by number, from those beyond ``after`` on; read as they are asked for."""
+        """The runs that a filter means, by number, from those beyond ``after`` on; read as they are asked for.
+
+        ``down``: the highest first, from those below ``after`` on, or from the last.
+        """
+        ...
+
+    def of_runs(self, production: int, numbers: Sequence[int]) -> list[facts.Row]:
+        """These runs, in this order, without those that aren't there."""
+        ...
+
+    def in_order(self, production: int, key: str, down: bool) -> array.array[int]:
+        """All runs, sorted by what one of ``facts.ORDERS`` names; the same by number. A million take a second or some."""
         ...
 
     def row(self, production: int, run: int) -> facts.Row | None: ...
@@ -135,6 +153,14 @@ class Records(Protocol):
         """{production: who opened it}."""
         ...
 
+    def transfers(self, production: int) -> list[facts.Coming]:
+        """Files that are on their way, by run; one that several wait for is there for each."""
+        ...
+
+    def happenings(self, production: int, number: int, before: int | None = None) -> list[facts.Happening]:
+        """The last events of all runs, the latest first, so many at most; ``before``: those before the one of this id."""
+        ...
+
 
 class Books(Protocol):
     """Questions of an audit: everything that was written down, a few thousand rows at a time."""
@@ -178,3 +204,11 @@ class Library(base.Catalogue, Protocol):
 
     @property
     def books(self) -> Books: ...
+
+    def data_version(self) -> int:
+        """Another number whenever somebody else has written since; costs next to nothing."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the question that another thread is asking, which raises Interrupted there; without one nothing happens."""
+        ...

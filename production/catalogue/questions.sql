@@ -10,21 +10,41 @@ SELECT p.run FROM json_each(:value) AS k
     AND p.run BETWEEN max(:after + 1, json_extract(k.value, '$[0]')) AND json_extract(k.value, '$[1]')
   LIMIT :number
 
+-- by_key_down --
+-- Runs of one range below a number, the highest first; so of all that end in "down".
+SELECT run FROM production_run WHERE production = :production AND run >= :low AND run < :before ORDER BY run DESC LIMIT :number
+
 -- by_state --
 -- Runs in a state.
 SELECT run FROM production_run WHERE production = :production AND state = :value AND run > :after ORDER BY run LIMIT :number
+
+-- by_state_down --
+-- The same downwards.
+SELECT run FROM production_run WHERE production = :production AND state = :value AND run < :after ORDER BY run DESC LIMIT :number
 
 -- by_dataset --
 -- Runs of a dataset, of this production or not.
 SELECT run FROM datasets WHERE dataset = :value AND run > :after ORDER BY run LIMIT :number
 
+-- by_dataset_down --
+-- The same downwards.
+SELECT run FROM datasets WHERE dataset = :value AND run < :after ORDER BY run DESC LIMIT :number
+
 -- by_cause --
 -- Runs with an attempt that ended for a cause, perhaps not the last.
 SELECT DISTINCT run FROM attempt WHERE production = :production AND cause = :value AND run > :after ORDER BY run LIMIT :number
 
+-- by_cause_down --
+-- The same downwards.
+SELECT DISTINCT run FROM attempt WHERE production = :production AND cause = :value AND run < :after ORDER BY run DESC LIMIT :number
+
 -- by_host --
 -- Runs with an attempt on a host, perhaps not the last.
 SELECT DISTINCT run FROM attempt WHERE production = :production AND host = :value AND run > :after ORDER BY run LIMIT :number
+
+-- by_host_down --
+-- The same downwards.
+SELECT DISTINCT run FROM attempt WHERE production = :production AND host = :value AND run < :after ORDER BY run DESC LIMIT :number
 
 -- of_candidates --
 -- Of these runs, those that the whole filter means, with what is shown of them. JSON lists; empty means any.
@@ -53,6 +73,47 @@ SELECT p.run, r.label, p.state, p.moved_at, p.attempt, p.failures, p.priority, p
           WHERE instr(lower(p.why || ' ' || coalesce(r.label, '') || ' ' || coalesce(a.message, '') || ' ' || coalesce(a.olog, '')
                             || ' ' || coalesce(p.asked_by, '')), t.value) = 0))
   ORDER BY p.run
+
+-- in_order --
+-- All runs by what stands in a column of the table, the same by number; a state by its place on a run's way. Only that
+-- column is looked at.
+SELECT p.run FROM production_run AS p WHERE p.production = :production ORDER BY CASE :key
+    WHEN 'since' THEN p.moved_at
+    WHEN 'state' THEN instr('waiting new claimed staged submitting submitted ended finished failed held', p.state)
+    WHEN 'attempt' THEN p.attempt
+    WHEN 'failures' THEN p.failures
+    WHEN 'priority' THEN p.priority
+    WHEN 'host' THEN coalesce((SELECT host FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), '')
+    WHEN 'cause' THEN coalesce((SELECT cause FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), '')
+    WHEN 'user' THEN coalesce((SELECT user FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), (SELECT user FROM manager WHERE id = p.owner), '')
+    WHEN 'submitted' THEN coalesce((SELECT submitted_at FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), '')
+    WHEN 'datasets' THEN coalesce((SELECT group_concat(dataset, char(1)) FROM (
+      SELECT dataset FROM datasets WHERE run = p.run ORDER BY dataset)), '')
+  END, p.run
+
+-- in_order_down --
+-- The same downwards; what is the same still by number.
+SELECT p.run FROM production_run AS p WHERE p.production = :production ORDER BY CASE :key
+    WHEN 'since' THEN p.moved_at
+    WHEN 'state' THEN instr('waiting new claimed staged submitting submitted ended finished failed held', p.state)
+    WHEN 'attempt' THEN p.attempt
+    WHEN 'failures' THEN p.failures
+    WHEN 'priority' THEN p.priority
+    WHEN 'host' THEN coalesce((SELECT host FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), '')
+    WHEN 'cause' THEN coalesce((SELECT cause FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), '')
+    WHEN 'user' THEN coalesce((SELECT user FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), (SELECT user FROM manager WHERE id = p.owner), '')
+    WHEN 'submitted' THEN coalesce((SELECT submitted_at FROM attempt AS a
+      WHERE a.production = p.production AND a.run = p.run AND a.attempt = p.attempt), '')
+    WHEN 'datasets' THEN coalesce((SELECT group_concat(dataset, char(1)) FROM (
+      SELECT dataset FROM datasets WHERE run = p.run ORDER BY dataset)), '')
+  END DESC, p.run
 
 -- ── one run ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -181,6 +242,26 @@ SELECT coalesce(
       AND owner NOT IN (SELECT value FROM json_each(:managers)) ORDER BY moved_at, run LIMIT 1),
   (SELECT run FROM production_run INDEXED BY run_claimable
     WHERE production = :production AND state = 'new' AND :managers = '[]' ORDER BY priority DESC, run LIMIT 1))
+
+-- ── what goes on ────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- coming --
+-- Files that are on their way for runs of a production: found by way of the files, which are few.
+SELECT p.run, r.label, p.attempt, t.path, t.bytes, coalesce(t.size, i.bytes), t.start, m.user || '@' || m.host || ':' || m.pid, m.id
+  FROM transfer AS t CROSS JOIN input AS i ON i.path = t.path AND i.production = :production AND i.come IS NULL
+  CROSS JOIN production_run AS p ON p.production = i.production AND p.run = i.run
+  JOIN run AS r ON r.run = p.run JOIN manager AS m ON m.id = t.manager
+  ORDER BY p.run, t.path
+
+-- happenings --
+-- What has happened in a production, the latest first; or before one of these.
+SELECT e.id, e.at, e.run, r.label, e.attempt, e.from_state, e.to_state, coalesce(m.user || '@' || m.host || ':' || m.pid, ''), e.why,
+       coalesce(e.user, '')
+  FROM event AS e INDEXED BY event_by_time
+  LEFT JOIN run AS r ON r.run = e.run LEFT JOIN manager AS m ON m.id = e.manager
+  WHERE e.production = :production
+    AND (e.at, e.id) < (coalesce((SELECT at FROM event WHERE id = :before), '~'), coalesce(:before, 1 << 62))
+  ORDER BY e.at DESC, e.id DESC LIMIT :number
 
 -- ── what failed ─────────────────────────────────────────────────────────────────────────────────────────────────
 

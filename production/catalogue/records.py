@@ -1,8 +1,4 @@
-"""What people ask of the memory: for the commands that look, and the dashboard. See ``library.Records``.
-
-However many runs there are, an answer costs what is shown of them: candidates come through an index, in the order of
-their numbers, and are looked at so many at a time.
-"""
+"""What people ask of the memory: for the commands that look, and the dashboard. See ``library.Records``."""
 
 from __future__ import annotations
 
@@ -12,27 +8,15 @@ import datetime
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from production import clock, facts
 from production import filter as filters
 from production import run as runs
-from production.catalogue import sql
-
-Ask = Callable[..., list[tuple[Any, ...]]]
-"""Asks a query with its parameters as keywords."""
+from production.catalogue import overview, selection, sql
 
 _SQL = sql.queries("questions.sql")
-
-BATCH = 2000
-"""Candidates that are looked at together, at most."""
-FIRST = 125
-"""And at first, as mostly the first ones are wanted; each time they are four times as many."""
-FEW = 50_000
-"""Runs in the chosen states, below which they are found by these rather than by dataset."""
-LAST = 1 << 62
-"""A number that no run has."""
 
 FAILING = tuple(cause.value for cause in runs.Cause if cause is not runs.Cause.RELEASED)
 """Causes for which an attempt failed: who let go of a run didn't fail."""
@@ -40,51 +24,8 @@ EVENTS = 20_000
 """Of a production, so many of the last are looked at for attempts that are over."""
 
 
-class Records:
+class Records(selection.Selection, overview.Overview):
     """Questions; see ``library.Records``."""
-
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
-
-    def select(
-        self, production: int, wanted: filters.Filter, now: datetime.datetime, after: int = -1
-    ) -> Iterator[facts.Row]:
-        choice = _choice(wanted, now)
-        for candidates in self._candidates(production, wanted, after):
-            rows = self._ask(_SQL.of_candidates, production=production, candidates=json.dumps(candidates), **choice)
-            yield from (_row(row) for row in rows)
-
-    def _candidates(self, production: int, wanted: filters.Filter, after: int) -> Iterator[list[int]]:
-        """Runs that may be meant, in order, in batches: by whatever leaves the fewest."""
-        query, values = self._way(production, wanted)
-        number = FIRST
-        while True:
-            found = [
-                [row[0] for row in self._ask(query, production=production, after=after, number=number, **value)]
-                for value in values
-            ]
-            batch = list(dict.fromkeys(heapq.merge(*found)))[:number]
-            if not batch:
-                return
-            yield batch
-            after, number = batch[-1], min(BATCH, 4 * number)
-
-    def _way(self, production: int, wanted: filters.Filter) -> tuple[str, list[dict[str, object]]]:
-        """The query by which candidates are found, and the values it is asked with."""
-        if wanted.runs:
-            return _SQL.by_key, [{"value": json.dumps(wanted.runs)}]
-        if wanted.causes:
-            return _SQL.by_cause, [{"value": cause} for cause in wanted.causes]
-        if wanted.hosts:
-            return _SQL.by_host, [{"value": host} for host in wanted.hosts]
-        if wanted.states and (not wanted.datasets or self._in(production, wanted.states) <= FEW):
-            return _SQL.by_state, [{"value": state} for state in wanted.states]
-        if wanted.datasets:
-            return _SQL.by_dataset, [{"value": dataset} for dataset in wanted.datasets]
-        return _SQL.by_key, [{"value": json.dumps([[0, LAST]])}]
-
-    def _in(self, production: int, states: tuple[str, ...]) -> int:
-        return sum(number for state, number in self._ask(sql.SQL.counts, production=production) if state in states)
 
     def row(self, production: int, run: int) -> facts.Row | None:
         wanted = filters.Filter(runs=((run, run),))
@@ -123,7 +64,7 @@ class Records:
     def based(self, production: int, numbers: Iterable[int]) -> dict[str, dict[runs.State, int]]:
         found: dict[str, dict[runs.State, int]] = {}
         left = iter(numbers)
-        while batch := list(itertools.islice(left, BATCH)):
+        while batch := list(itertools.islice(left, selection.BATCH)):
             for name, state, number in self._ask(_SQL.based, production=production, candidates=json.dumps(batch)):
                 states = found.setdefault(name, {})
                 states[runs.State(state)] = states.get(runs.State(state), 0) + number
@@ -148,7 +89,7 @@ class Records:
     ) -> Iterator[facts.Failure]:
         causes, hosts = json.dumps(wanted.causes or FAILING), json.dumps(wanted.hosts)
         found = self._ever_failing(production, wanted, now) if ever else self._failing(production, wanted, now)
-        while batch := list(itertools.islice(found, BATCH)):
+        while batch := list(itertools.islice(found, selection.BATCH)):
             rows = self._ask(
                 _SQL.failures_of,
                 production=production, candidates=json.dumps(batch), ever=ever, causes=causes, hosts=hosts,
@@ -180,14 +121,14 @@ class Records:
         if rest == filters.EVERYTHING:
             yield from found
             return
-        while batch := list(itertools.islice(found, BATCH)):
+        while batch := list(itertools.islice(found, selection.BATCH)):
             if meant := tuple((run, run) for run in batch if not rest.runs or _among(run, rest.runs)):
                 yield from (row.run for row in self.select(production, dataclasses.replace(rest, runs=meant), now))
 
     def _through(self, query: str, production: int, value: str) -> Iterator[int]:
         """The runs that a query finds, a batch at a time."""
         after = -1
-        while found := self._ask(query, production=production, value=value, after=after, number=BATCH):
+        while found := self._ask(query, production=production, value=value, after=after, number=selection.BATCH):
             after = found[-1][0]
             yield from (row[0] for row in found)
 
@@ -247,26 +188,5 @@ def _with_flag(row: tuple[Any, ...], place: int) -> list[Any]:
 
 def _among(run: int, ranges: Sequence[tuple[int, int]]) -> bool:
     """Whether a run is in one of the ranges, which are in order."""
-    place = bisect.bisect_right(ranges, (run, LAST))
+    place = bisect.bisect_right(ranges, (run, selection.LAST))
     return place > 0 and run <= ranges[place - 1][1]
-
-
-def _row(row: tuple[Any, ...]) -> facts.Row:
-    shown = list(row)
-    shown[2], shown[-1] = runs.State(shown[2]), tuple(sorted(json.loads(shown[-1])))
-    return facts.Row(*shown)
-
-
-def _choice(wanted: filters.Filter, now: datetime.datetime) -> dict[str, object]:
-    """The filter as ``of_candidates`` has it."""
-    lists = ("states", "datasets", "tranches", "qualities", "hosts", "causes", "users", "jobs")
-    choice: dict[str, object] = {name: json.dumps(getattr(wanted, name)) for name in lists}
-    choice["texts"] = json.dumps([_lower(text) for text in wanted.texts], ensure_ascii=False)
-    choice["until"] = None if wanted.longer is None else clock.text(now - datetime.timedelta(seconds=wanted.longer))
-    choice["since"] = None if wanted.shorter is None else clock.text(now - datetime.timedelta(seconds=wanted.shorter))
-    return choice
-
-
-def _lower(text: str) -> str:
-    """As SQLite's lower() does it: ASCII only."""
-    return "".join(character.lower() if character.isascii() else character for character in text)

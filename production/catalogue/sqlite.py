@@ -35,6 +35,8 @@ PATIENCE = 20.0
 """Seconds that one transaction waits for its turn, below a quarter of any sensible lease."""
 _SHORT = 0.5
 """Seconds that SQLite waits by itself while a database is opened."""
+_SOME = 10_000
+"""Rows of a long answer that are held at a time."""
 
 
 def create(path: str, now: datetime.datetime) -> None:
@@ -99,7 +101,9 @@ class Health:
 
 
 class Database(reading.Reading):
-    """An open database; see ``base.Catalogue``."""
+    """An open database; see ``library.Library``."""
+
+    _connection: sqlite3.Connection
 
     def __init__(
         self, path: str, *, read_only: bool = False, patience: float = PATIENCE, opening: float = PATIENCE
@@ -124,7 +128,7 @@ class Database(reading.Reading):
         # While it works, it waits in line, or with jitter.
         self._connection.execute(f"PRAGMA busy_timeout = {int(min(1.0, patience) * 1000)}")
         super().__init__(self._connection)
-        self.records = records.Records(self._all_now)
+        self.records = records.Records(self._all_now, self._each_now)
         """What people ask."""
         self.books = books.Books(self._all_now)
         """What an audit asks."""
@@ -246,16 +250,42 @@ class Database(reading.Reading):
     def is_current(self) -> bool:
         """Whether it has our schema; else it has that of an earlier version, until somebody writes."""
         if not self._current:
-            self._current = self._connection.execute("PRAGMA user_version").fetchone()[0] >= VERSION
+            self._current = self._pragma("user_version") >= VERSION
         return self._current
 
+    def data_version(self) -> int:
+        """See ``library.Library``."""
+        return self._pragma("data_version")
+
+    def interrupt(self) -> None:
+        """See ``library.Library``. The only thing that another thread may do."""
+        self._connection.interrupt()
+
+    def _pragma(self, name: str) -> int:
+        [(number,)] = self._all(f"PRAGMA {name}")
+        return int(str(number))
+
     def _all_now(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
+        """What people ask."""
+        self._must_be_current()
+        return self._all(query, **parameters)
+
+    def _each_now(self, query: str, **parameters: object) -> Iterator[list[tuple[object, ...]]]:
+        """The same for a long answer: rows as they come."""
+        self._must_be_current()
+        try:
+            with contextlib.closing(self._connection.execute(query, parameters)) as cursor:
+                while rows := cursor.fetchmany(_SOME):
+                    yield rows
+        except sqlite3.Error as cause:
+            raise self._error(cause) from cause
+
+    def _must_be_current(self) -> None:
         """What people ask needs our schema. Raises: UsageError."""
         if not self.is_current():
             raise errors.UsageError(
                 f"{self.place.path} is of an earlier version of run_production; bring it up to date with: production upgrade"
             )
-        return self._all(query, **parameters)
 
     def _all(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
         try:
@@ -265,6 +295,8 @@ class Database(reading.Reading):
 
     def _error(self, cause: sqlite3.Error) -> errors.CatalogueError:
         message = _plain(self.place.path, cause)
+        if _is(cause, sqlite3.SQLITE_INTERRUPT):
+            return errors.Interrupted(f"{self.place.path}: the question was broken off")
         if _is(cause, sqlite3.SQLITE_BUSY) or _is(cause, sqlite3.SQLITE_LOCKED):
             return errors.CatalogueBusy(message)
         disk = os.statvfs(os.path.dirname(self.place.path))

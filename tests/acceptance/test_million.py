@@ -110,6 +110,47 @@ def test_people_need_not_wait_longer(ask: Asked, command: str) -> None:
     assert read < MEGABYTES
 
 
+_ASKED = """
+import datetime, itertools, sys
+from production import filter
+from production.catalogue import sqlite
+database = sqlite.Database(sys.argv[1], read_only=True, patience=1.0)
+now, records = datetime.datetime.now(datetime.UTC), database.records
+print(eval(sys.argv[2]))
+read = next(int(line.split()[1]) for line in open("/proc/self/io") if line.startswith("rchar"))
+print("read", read)
+"""
+
+_PAGE = "[row.run for row in itertools.islice(records.select(1, filter.parse({words!r}), now, {after}, down=True), 3)]"
+
+SCREENS: dict[str, str] = {
+    _PAGE.format(words=[], after=-1): "[1000000, 999999, 999998]",
+    _PAGE.format(words=[], after=500_000): "[499999, 499998, 499997]",
+    _PAGE.format(words=["1-999990"], after=-1): "[999990, 999989, 999988]",
+    _PAGE.format(words=["state:new"], after=-1): "[1000000, 999999, 999998]",
+    _PAGE.format(words=["state:failed"], after=5000): "[3333]",
+    _PAGE.format(words=["dataset:Al50"], after=-1): "[999996, 999991, 999986]",
+    _PAGE.format(words=["cause:memory"], after=13_333): "[13332, 3333]",
+    _PAGE.format(words=["host:node7"], after=500_000): "[499807, 499607, 499407]",
+    "records.transfers(1)": "[]",
+    "[(event.run, event.after) for event in records.happenings(1, 2)]": "[(999900, 'failed'), (999900, 'submitted')]",
+    "[event.run for event in records.happenings(1, 2, before=5000)]": "[4881, 4999]",
+    "[row.run for row in records.of_runs(1, [999_999, 3, 500_000])]": "[999999, 3, 500000]",
+}
+"""{what a screen asks: the answer}."""
+
+
+@pytest.mark.parametrize("question", SCREENS)
+def test_what_is_not_on_the_screen_is_not_read(database: pathlib.Path, question: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ASKED, str(database), question],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    answer, read = done.stdout.splitlines()
+    assert answer == SCREENS[question]
+    assert int(read.split()[1]) >> 20 < MEGABYTES
+
+
 CHOSEN = {"[]": 399_498, '["Al200"]': 79_900}
 """{datasets that a manager takes: how many of them are new and go before run 999,999, about}."""
 
