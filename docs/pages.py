@@ -49,6 +49,8 @@ path = "fit/v{version}/fit{run:05d}.txt"
 
 TREES = """\
 #!/bin/sh
+here=${0%/*}
+if [ -p "$here/gate$1" ]; then echo "$1" >"$here/began"; read -r go <"$here/gate$1"; fi
 case $1 in
 2095|2097) echo "run $1: bad magic 0x$1 at block 7" >&2; exit 9 ;;
 esac
@@ -101,8 +103,19 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "archive list": ("production archive list",),
     "archive get": ("production archive get 2091 --production=trees --to=here.mid",),
     "completion": ("production completion bash | head -n 3",),
+    "nproc": ("production nproc 3 --production=trees", 'production nproc 3 --production=trees --yes --wait=1min --why="a talk on Monday"'),
 }  # fmt: skip
 """{command: what is typed, in this order: one page stands on the other's campaign}."""
+
+AROUND: Mapping[str, tuple[str, str]] = {
+    "nproc": (
+        """\
+mkfifo gate2098 began; production reset 2098 --production=trees --yes
+run_production --production=trees >trees.log 2>&1 & read -r run <began""",
+        "echo go >gate2098; while production managers | grep -q trees_v1; do sleep 0.2; done",
+    )
+}
+"""{command: what is done before, and after, without being shown}: for this one a job runs meanwhile."""
 
 
 class Campaign:
@@ -182,7 +195,10 @@ def _help(parser: argparse.ArgumentParser) -> str:
 
 def page(name: str, parser: argparse.ArgumentParser, campaign: Campaign) -> str:
     """The text of one page."""
+    before, after = AROUND.get(name, ("", ""))
+    campaign.run(before)
     examples = "\n\n".join(f"$ {line}\n{campaign.run(line)}".rstrip() for line in EXAMPLES[name])
+    campaign.run(after)
     return f"# production {name}\n\n```text\n{_help(parser)}\n```\n\nFor example:\n\n```console\n{examples}\n```\n"
 
 

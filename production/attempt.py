@@ -44,6 +44,11 @@ def stay_awake(site: site_.Site) -> None:
             pass
 
 
+def places(site: site_.Site) -> int:
+    """Jobs at a time: what it was started with, until a person wanted it otherwise."""
+    return site.catalogue.nproc(site.lease.owner) or site.settings.nproc
+
+
 _CANCELLED = ".cancelled"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

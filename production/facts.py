@@ -39,12 +39,25 @@ class Row:
     user: str | None
     submitted: str | None
     """Instant."""
+    began: str | None
+    """Instant a cluster's job was first seen to run."""
+    wall: float | None
+    """Seconds that its job ran; None until it has ended."""
+    batch: str | None
+    """System that has its job, or had."""
     owner: int | None
     """Id of the manager that has it."""
     manager: str | None
     """``user@host:pid`` of that."""
     datasets: tuple[str, ...]
     """Their names."""
+
+    def took(self, now: datetime.datetime) -> float | None:
+        """Seconds that its last job ran, or has run by now; None: it has none, or that waits."""
+        if self.state is not runs.State.SUBMITTED:
+            return self.wall
+        since = self.submitted if self.batch == "local" else self.began
+        return None if since is None else (now - clock.instant(since)).total_seconds()
 
     def __str__(self) -> str:
         return self.label or str(self.run)
@@ -63,6 +76,8 @@ class Attempt:
     host: str | None
     claimed: str
     submitted: str | None
+    began: str | None
+    """Instant a cluster's job was first seen to run."""
     ended: str | None
     submission: str | None
     """Its name."""
@@ -184,6 +199,8 @@ class AtWork:
     message: str
     runs: int
     """In its hands."""
+    nproc_asked: int | None = None
+    """Jobs at a time that somebody wants it to have; None: it has answered."""
 
     @property
     def owner(self) -> _Owner:
@@ -314,3 +331,26 @@ class Happening:
     why: str
     asked_by: str
     """The person who asked for it; empty: nobody did."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Jobs:
+    """Where the jobs of a production's runs are."""
+
+    queued: int
+    """In a cluster's queue, or on the way there."""
+    running: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quota:
+    """How full the disk was when a manager looked last, in bytes."""
+
+    used: int
+    promised: int
+    """To come yet, for all that was claimed, or had come since that look."""
+    allowed: int
+    """What may be used of the limit (``spacelim``)."""
+    limit: int
+    at: str
+    """Instant of that look."""

@@ -48,7 +48,7 @@ def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
         _finish_ended(site, again)
         try:
             survivors = release.step(site, again)
-            _patiently(site, answer.step)  # what was asked of runs that were ours, and are nobody's now
+            _patiently(site, answer.of_runs)  # what was asked of runs that were ours, and are nobody's now
             return survivors
         except errors.ProductionError as trouble:
             if not trouble.transient or again():

@@ -52,6 +52,8 @@ class Room:
         self._braked = False
         self._looked: transfer.Reading | None = None
         """What the last look was at."""
+        self._known: transfer.Reading | None = None
+        """The last reading there was."""
         self._still: datetime.datetime | None = datetime.datetime.min.replace(tzinfo=datetime.UTC)
         """Since when no run is seen to compute: a later reading has seen what their ends freed."""
         self._waits: dict[str, tuple[str, float]] = {}
@@ -76,6 +78,13 @@ class Room:
         """Whether the limit is seen to be passed, so that no job should begin to write."""
         return self._read() is not None and self._braked
 
+    def seen(self) -> base.Seen | None:
+        """How full the disk was at the last look, whenever that was; None: there was none. Nothing is read for it."""
+        reading = self._known
+        if reading is None:
+            return None
+        return base.Seen(reading.used, reading.limit, within(reading.limit, self._spacelim), reading.began)
+
     def _read(self) -> transfer.Reading | None:
         try:
             reading = self._quota.reading()
@@ -84,6 +93,7 @@ class Room:
             waiting("quota unread", text, self._clock.boottime())
             return None
         if reading is not None:  # else it is being read
+            self._known = reading
             over("quota unread", "The quota can be read again")
             self._brake(reading)
         return reading

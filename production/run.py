@@ -129,6 +129,8 @@ class Run:
     """Instant of the submission."""
     asked: Resources | None = None
     """What its job asked for; None: it has none."""
+    began: str | None = None
+    """Instant a cluster's job was first seen to run."""
 
     def __str__(self) -> str:
         return self.label or str(self.run)

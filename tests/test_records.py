@@ -216,6 +216,97 @@ def test_what_has_happened(begun: tuple[catalogue.Database, runs.Owner]) -> None
     assert database.records.happenings(2, 10) == []
 
 
+def test_how_full_the_disk_is(begun: tuple[catalogue.Database, runs.Owner]) -> None:
+    """As whoever looked last knows it, of all who work below that directory and have not left."""
+    database, owner = begun
+    with database.write(owner) as change:
+        change.beat(owner, NOW)
+    assert database.records.quota(TABLE) is None
+    with database.write(owner) as change:
+        change.beat(owner, NOW, base.Seen(500, 1000, 900, NOW))
+        change.beat(owner, NOW)  # it has not looked since
+        other = change.enter(dataclasses.replace(owner, pid=1), 2, "slurm", 1, 1, NOW)
+        change.need(change.run(TABLE, 1), "/data/1.mid", "1.mid", 7000, True)
+        to_come = change.promised("/data", NOW)
+    assert to_come.claimed == 3 * 7000
+    assert database.records.quota(TABLE) == facts.Quota(500, 21000, 900, 1000, "2026-11-02T08:40:00.000000Z")
+    assert database.records.quota(2) == database.records.quota(TABLE), "the same disk"
+    later = NOW + datetime.timedelta(seconds=1)
+    with database.write() as change:
+        change.beat(other, NOW, base.Seen(600, 1000, 800, later))
+    assert dataclasses.replace(known(database), promised=0) == facts.Quota(
+        600, 0, 800, 1000, "2026-11-02T08:40:01.000000Z"
+    )
+    with database.write() as change:
+        change.leave(other, "done", NOW)
+    assert known(database).used == 500
+    with database.write() as change:
+        change.leave(owner, "done", NOW)
+    assert database.records.quota(TABLE) is None
+
+
+def known(database: catalogue.Database) -> facts.Quota:
+    quota = database.records.quota(TABLE)
+    assert quota is not None
+    return quota
+
+
+def test_jobs_that_wait_and_jobs_that_run(begun: tuple[catalogue.Database, runs.Owner]) -> None:
+    database, owner = begun
+    claimed = database.owned(owner, runs.State.CLAIMED)
+    production = database.productions()[0]
+    with database.write(owner) as change:
+        for batch, run in zip(("slurm", "slurm", "local"), claimed, strict=True):
+            change.move(run, runs.State.STAGED, "", NOW)
+            staged = change.run(TABLE, run.run)
+            assert staged
+            place = base.Place(staged, 1, "out", "err", ("x",), runs.Resources(None, None), None)
+            change.submission(owner, batch, production, [place], NOW)
+            change.move(staged, runs.State.SUBMITTING, "", NOW)
+    assert database.records.jobs(TABLE) == facts.Jobs(queued=2, running=1)
+    one, two, three = (row for row in database.records.select(TABLE, filters.parse(["state:submitting"]), NOW))
+    assert [one.batch, two.batch, three.batch] == ["slurm", "slurm", "local"]
+    submitting = database.owned(owner, runs.State.SUBMITTING)
+    with database.write(owner) as change:
+        for run in submitting:
+            change.move(run, runs.State.SUBMITTED, "", NOW)
+        change.begin_job(submitting[0], "node7", NOW + datetime.timedelta(seconds=60))
+        change.begin_job(submitting[0], "node8", NOW + datetime.timedelta(seconds=90))
+    assert database.records.jobs(TABLE) == facts.Jobs(queued=1, running=2)
+    one, two, three = database.records.select(TABLE, filters.parse(["state:submitted"]), NOW)
+    assert (one.began, one.host) == ("2026-11-02T08:41:00.000000Z", "node7"), "the first time counts"
+    then = NOW + datetime.timedelta(seconds=100)
+    assert (one.took(then), two.took(then), three.took(then)) == (40.0, None, 100.0)
+    assert dataclasses.replace(one, state=runs.State.ENDED, wall=12.5).took(then) == 12.5
+    assert database.records.attempts(TABLE, 1)[0].began == one.began
+    assert [run.began for run in database.owned(owner, runs.State.SUBMITTED)] == [one.began, None, None]
+
+
+def test_what_is_asked_of_a_manager(begun: tuple[catalogue.Database, runs.Owner]) -> None:
+    database, owner = begun
+    assert (database.nproc(owner), database.asked_of(owner)) == (10, [])
+    with database.write() as change:
+        first = change.ask_manager(owner.id, "nproc", "20", "mu", "away", NOW)
+        second = change.ask_manager(owner.id, "nproc", "5", "mu", "", NOW)
+        assert change.ask_manager(99, "nproc", "5", "mu", "", NOW) is None
+    assert first
+    assert second
+    told = database.asked_of(owner)
+    assert told == [base.Told(first, "nproc", "20", "mu", "away"), base.Told(second, "nproc", "5", "mu", "")]
+    assert [one.nproc_asked for one in database.records.managers()] == [5], "what it was asked last"
+    with database.write(owner) as change:
+        change.set_nproc(owner, 20)
+        change.answer_as_manager(told[0], "20 jobs", NOW)
+        change.answer_as_manager(told[0], "again", NOW)
+    assert (database.nproc(owner), database.asked_of(owner)) == (20, told[1:])
+    assert database.records.manager_answers([first, second]) == {first: "20 jobs"}
+    with database.write() as change:
+        change.leave(owner, "done", NOW)
+        assert change.ask_manager(owner.id, "nproc", "6", "mu", "", NOW) is None
+    assert database.records.manager_answers([first, second]) == {first: "20 jobs", second: "no: it has left"}
+    assert database.asked_of(owner) == []
+
+
 # ── while somebody else writes; when nobody wants to know any more ────────────────────────────────────────────────
 
 

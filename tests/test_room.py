@@ -70,6 +70,18 @@ def test_an_empty_disk_has_its_limit(house: House) -> None:
     assert house.look() == room.Left(50, 50, 900, True)
 
 
+def test_what_was_seen_is_known_without_looking_again(house: House) -> None:
+    assert house.room.seen() is None
+    began = house.quota.reading().began
+    house.look()
+    house.quota.used = 700
+    assert house.room.seen() == base.Seen(0, 1000, 900, began)
+    house.look()
+    seen = house.room.seen()
+    assert seen
+    assert seen.used == 700
+
+
 def test_a_run_that_waits_for_room_says_for_how_much_and_what_to_do(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:

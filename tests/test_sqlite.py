@@ -287,7 +287,7 @@ def test_tables_that_are_not_ours_do_no_harm(path: str) -> None:
 def test_a_newer_schema_is_left_alone(path: str, tmp_path: pathlib.Path) -> None:
     script(pathlib.Path(path), f"PRAGMA user_version = {sqlite.VERSION + 1};")
     before = tree(tmp_path)
-    with pytest.raises(errors.UsageError, match=r"has schema version 4, this program knows 1 to 3") as error:
+    with pytest.raises(errors.UsageError, match=r"has schema version 5, this program knows 1 to 4") as error:
         sqlite.Database(path)
     one_line(error)
     assert tree(tmp_path) == before

@@ -34,7 +34,7 @@ def manager(id_: int = 1, **more: Any) -> facts.AtWork:
 def row(state: State, **more: Any) -> facts.Row:
     owner = 1 if state in runs.IN_FLIGHT else None
     plain = facts.Row(
-        2091, None, state, at(-600), 1, 0, 0, None, "", None, None, None, None, None, None, None, owner, None, ("Al50",)
+        2091, None, state, at(-600), 1, 0, 0, None, "", None, None, None, None, None, None, None, None, None, None, owner, None, ("Al50",)
     )  # fmt: skip
     return dataclasses.replace(plain, **more)
 

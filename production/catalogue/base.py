@@ -137,6 +137,19 @@ class Promised:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """How full a disk was when a manager looked."""
+
+    used: int
+    """Bytes, as all but the last."""
+    limit: int
+    allowed: int
+    """What it may use of the limit."""
+    at: datetime.datetime
+    """When the reading began."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Ask:
     """What a person wants of a run."""
 
@@ -157,6 +170,18 @@ class Asked:
     owner: int | None
     """The manager that has the run, and answers."""
     ask: Ask
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Told:
+    """What a person asks of a manager itself, and has no answer to."""
+
+    id: int
+    verb: str
+    """nproc."""
+    argument: str
+    user: str
+    why: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -297,6 +322,14 @@ class Catalogue(Protocol):
         """The oldest open requests for runs of this manager and of nobody, one a run, so many at most."""
         ...
 
+    def asked_of(self, owner: runs.Owner) -> list[Told]:
+        """What is asked of this manager itself, and not answered, the oldest first."""
+        ...
+
+    def nproc(self, owner: runs.Owner) -> int | None:
+        """How many jobs at a time it has: a person may have changed it since it started."""
+        ...
+
     def intake_due(self, production: int) -> bool:
         """Whether runs were added since the last intake."""
         ...
@@ -339,7 +372,9 @@ class Change(Protocol):
         """A manager starts; returned with its id."""
         ...
 
-    def beat(self, owner: runs.Owner, now: datetime.datetime) -> None: ...
+    def beat(self, owner: runs.Owner, now: datetime.datetime, seen: Seen | None = None) -> None:
+        """It lives; ``seen``: how full its disk was when it looked last."""
+        ...
 
     def lapse(self, dead: runs.Owner, now: datetime.datetime) -> bool:
         """False if its beat is not the one we saw: it lives."""
@@ -393,6 +428,10 @@ class Change(Protocol):
         ...
 
     def job(self, run: runs.Run, job: str) -> None: ...
+
+    def begin_job(self, run: runs.Run, host: str | None, now: datetime.datetime) -> None:
+        """Its job is seen to run; only the first time counts."""
+        ...
 
     def end(self, run: runs.Run, ending: Ending, now: datetime.datetime) -> None:
         """The run's attempt is over; its fixed paths are free, its intents forgotten unless it succeeded."""
@@ -495,6 +534,16 @@ class Change(Protocol):
         ...
 
     def answer(self, asked: Asked, answer: str, now: datetime.datetime, owner: runs.Owner | None = None) -> None: ...
+
+    def ask_manager(
+        self, manager: int, verb: str, argument: str, user: str, why: str, now: datetime.datetime
+    ) -> int | None:
+        """Write down what a person asks of a manager itself; its id. None: it has left."""
+        ...
+
+    def answer_as_manager(self, told: Told, answer: str, now: datetime.datetime) -> None: ...
+
+    def set_nproc(self, owner: runs.Owner, nproc: int) -> None: ...
 
     def prioritize(self, run: runs.Run, priority: int) -> None: ...
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from production import clock, errors
 from production import run as runs
-from production.catalogue import base, reading, sql, view, wishes
+from production.catalogue import base, promises, reading, sql, view, wishes
 
 
 class Change(wishes.Wishes):
@@ -88,8 +88,11 @@ class Change(wishes.Wishes):
         id_ = self._execute(sql.SQL.enter_manager, values).lastrowid
         return runs.Owner(id_, owner.user, owner.host, owner.boot, owner.pid, owner.ticks)
 
-    def beat(self, owner: runs.Owner, now: datetime.datetime) -> None:
-        self._execute(sql.SQL.beat, {"owner": owner.id, "now": clock.text(now)})
+    def beat(self, owner: runs.Owner, now: datetime.datetime, seen: base.Seen | None = None) -> None:
+        values: dict[str, object] = dict.fromkeys(("used", "limit", "allowed", "at"))
+        if seen is not None:
+            values = {"used": seen.used, "limit": seen.limit, "allowed": seen.allowed, "at": clock.text(seen.at)}
+        self._execute(sql.SQL.beat, values | {"owner": owner.id, "now": clock.text(now)})
 
     def lapse(self, dead: runs.Owner, now: datetime.datetime) -> bool:
         values = {"owner": dead.id, "beat": dead.beat, "now": clock.text(now)}
@@ -207,6 +210,9 @@ class Change(wishes.Wishes):
     def job(self, run: runs.Run, job: str) -> None:
         self._execute(sql.SQL.attempt_job, _key(run) | {"job": job})
 
+    def begin_job(self, run: runs.Run, host: str | None, now: datetime.datetime) -> None:
+        self._execute(sql.SQL.begin_job, _key(run) | {"host": host, "now": clock.text(now)})
+
     def end(self, run: runs.Run, ending: base.Ending, now: datetime.datetime) -> None:
         values = _key(run) | {"now": clock.text(now), "cause": ending.cause and ending.cause.value}
         values |= {"counted": ending.counted, "message": ending.message or None, "host": ending.host}
@@ -235,33 +241,14 @@ class Change(wishes.Wishes):
         return row[0] if row else None
 
     def sizes(self, production: int) -> base.Sizes:
-        largest, writes = self._all(sql.SQL.largest_input, production=production)[0]
-        if not writes:
-            return base.Sizes(largest, 0)
-        median = self._all(sql.SQL.typical_outputs, production=production)
-        return base.Sizes(largest, median[0][0] if median else max(base.UNSEEN, base.UNSEEN_SHARE * largest))
+        return promises.sizes(self._all, production)
 
     def promised(self, data: str, since: datetime.datetime) -> base.Promised:
-        at = clock.text(since)
-        ordered, claimed = self._number(sql.SQL.promised_ordered, data=data, since=at), 0
-        for id_, claims, flying in self._all(sql.SQL.at_work, data=data):
-            [(known, known_bytes)] = self._all(sql.SQL.promised_known, production=id_)
-            unordered = max(0, claims - self._number(sql.SQL.promised_ways, production=id_))
-            each = self.sizes(id_)
-            ordered += each.outputs * (flying - unordered)
-            claimed += each.outputs * unordered + known_bytes + each.input * max(0, unordered - known)
-        # Who adds a directory up may miss what is put in place meanwhile: that is soon after its job's end.
-        ended_at = clock.text(since - datetime.timedelta(seconds=10))
-        for id_, ended in self._all(sql.SQL.finished_since, data=data, since=ended_at):
-            ordered += self.sizes(id_).outputs * ended
-        return base.Promised(ordered, claimed)
+        return promises.promised(self._all, data, since)
 
     def _all(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = self._execute(query, parameters).fetchall()
         return rows
-
-    def _number(self, query: str, **parameters: object) -> int:
-        return int(self._execute(query, parameters).fetchone()[0])
 
     def drop_inputs(self, run: runs.Run) -> list[str]:
         ours = [path for path, ours in self._execute(sql.SQL.inputs_of, _key(run)).fetchall() if ours]

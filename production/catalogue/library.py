@@ -161,6 +161,18 @@ class Records(Protocol):
         """The last events of all runs, the latest first, so many at most; ``before``: those before the one of this id."""
         ...
 
+    def jobs(self, production: int) -> facts.Jobs:
+        """How many runs have a job that waits in a queue, or that runs."""
+        ...
+
+    def quota(self, production: int) -> facts.Quota | None:
+        """How full the disk is, as the managers at work there know; None: none of them has looked."""
+        ...
+
+    def manager_answers(self, ids: Iterable[int]) -> dict[int, str]:
+        """{request: answer} of those to managers that have been answered."""
+        ...
+
 
 class Books(Protocol):
     """Questions of an audit: everything that was written down, a few thousand rows at a time."""

@@ -28,3 +28,11 @@ INSERT INTO entry (production, at, state, runs)
       - coalesce((SELECT sum(runs) FROM moves WHERE production = p.id AND to_state = t.state), 0)
       + coalesce((SELECT sum(runs) FROM moves WHERE production = p.id AND from_state = t.state), 0) AS entered
     FROM productions AS p JOIN tally AS t ON t.production = p.id WHERE entered > 0;
+
+-- from_3 --
+-- When a job began to run; how full a manager found the disk. What is asked of managers has a table of its own.
+ALTER TABLE attempt ADD COLUMN began_at TEXT;
+ALTER TABLE manager ADD COLUMN quota_used INTEGER;
+ALTER TABLE manager ADD COLUMN quota_limit INTEGER;
+ALTER TABLE manager ADD COLUMN quota_allowed INTEGER;
+ALTER TABLE manager ADD COLUMN quota_at TEXT;

@@ -113,8 +113,18 @@ INSERT INTO manager (user, host, boot, pid, ticks, production, batch, nproc, npr
 SELECT 1 FROM manager WHERE id = :owner AND stop IS NULL AND lapsed IS NULL
 
 -- beat --
--- A manager lives.
-UPDATE manager SET beat = beat + 1, beat_at = :now WHERE id = :owner
+-- A manager lives; how full it found the disk, if it has looked.
+UPDATE manager SET beat = beat + 1, beat_at = :now, quota_used = coalesce(:used, quota_used), quota_limit = coalesce(:limit, quota_limit),
+    quota_allowed = coalesce(:allowed, quota_allowed), quota_at = coalesce(:at, quota_at)
+  WHERE id = :owner
+
+-- nproc --
+-- How many jobs a manager has at a time.
+SELECT nproc FROM manager WHERE id = :owner
+
+-- set_nproc --
+-- It has so many from now on.
+UPDATE manager SET nproc = :nproc WHERE id = :owner
 
 -- managers --
 -- Who works on a production, or left without saying so; and whoever brings files, which we may want as well.
@@ -247,7 +257,7 @@ UPDATE production_run
 SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.moved_at, p.why,
        s.name, a.job,
        (SELECT min(i.path) FROM input AS i WHERE i.production = p.production AND i.run = p.run), a.user, a.submitted_at,
-       a.resources
+       a.resources, a.began_at
   FROM production_run AS p JOIN run AS r ON r.run = p.run
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
   LEFT JOIN submission AS s ON s.id = a.submission
@@ -339,6 +349,11 @@ UPDATE attempt SET olog = :olog, elog = :elog WHERE production = :production AND
 -- attempt_job --
 -- The batch system has given the attempt's job an id.
 UPDATE attempt SET job = :job WHERE production = :production AND run = :run AND attempt = :attempt
+
+-- begin_job --
+-- The attempt's job is seen to run for the first time.
+UPDATE attempt SET began_at = :now, host = coalesce(:host, host)
+  WHERE production = :production AND run = :run AND attempt = :attempt AND began_at IS NULL
 
 -- end_attempt --
 -- An attempt ends, with all that is known of it.
@@ -509,12 +524,25 @@ SELECT 1 FROM request WHERE id = :id AND answered IS NULL
 -- A request is answered, once.
 UPDATE request SET answered = :now, answer = :answer, manager = :owner WHERE id = :id AND answered IS NULL
 
+-- asked_of_manager --
+-- What is asked of a manager itself and not answered, the oldest first.
+SELECT id, verb, argument, user, why FROM manager_request WHERE manager = :owner AND answered IS NULL ORDER BY id
+
+-- ask_manager --
+-- A person asks something of a manager that has not left.
+INSERT INTO manager_request (manager, verb, argument, user, why, at)
+  SELECT id, :verb, :argument, :user, :why, :now FROM manager WHERE id = :manager AND stop IS NULL AND lapsed IS NULL
+
+-- answer_as_manager --
+-- It answers, once.
+UPDATE manager_request SET answered = :now, answer = :answer WHERE id = :id AND answered IS NULL
+
 -- run_now --
 -- One run as it is, as "runs" has it.
 SELECT p.production, p.run, r.label, p.state, p.owner, p.attempt, p.failures, p.moved_at, p.why,
        s.name, a.job,
        (SELECT min(i.path) FROM input AS i WHERE i.production = p.production AND i.run = p.run), a.user, a.submitted_at,
-       a.resources
+       a.resources, a.began_at
   FROM production_run AS p JOIN run AS r ON r.run = p.run
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
   LEFT JOIN submission AS s ON s.id = a.submission

@@ -50,13 +50,14 @@ SELECT DISTINCT run FROM attempt WHERE production = :production AND host = :valu
 -- Of these runs, those that the whole filter means, with what is shown of them. JSON lists; empty means any.
 -- A job of a machine of ours is process.ticks@boot/host, and shown as the process: that, too, finds it.
 SELECT p.run, r.label, p.state, p.moved_at, p.attempt, p.failures, p.priority, p.not_before, p.why, p.asked_by,
-       a.cause, a.message, a.host, a.job, coalesce(a.user, m.user), a.submitted_at,
+       a.cause, a.message, a.host, a.job, coalesce(a.user, m.user), a.submitted_at, a.began_at, a.wall, s.batch,
        m.id, m.user || '@' || m.host || ':' || m.pid,
        (SELECT json_group_array(dataset) FROM datasets WHERE run = p.run)
   FROM json_each(:candidates) AS c
   CROSS JOIN production_run AS p ON p.production = :production AND p.run = c.value
   JOIN run AS r ON r.run = p.run
   LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+  LEFT JOIN submission AS s ON s.id = a.submission
   LEFT JOIN manager AS m ON m.id = p.owner
   WHERE (:states = '[]' OR p.state IN (SELECT value FROM json_each(:states)))
     AND (:causes = '[]' OR a.cause IN (SELECT value FROM json_each(:causes)))
@@ -119,7 +120,7 @@ SELECT p.run FROM production_run AS p WHERE p.production = :production ORDER BY 
 
 -- attempts --
 -- All attempts at a run.
-SELECT a.attempt, a.user, a.host, a.claimed_at, a.submitted_at, a.ended_at, s.name, a.task, a.job, s.batch, a.resources, a.cause,
+SELECT a.attempt, a.user, a.host, a.claimed_at, a.submitted_at, a.began_at, a.ended_at, s.name, a.task, a.job, s.batch, a.resources, a.cause,
        a.counted, a.exit, a.signal, a.wall, a.cpu, a.memory, a.message, a.olog, a.elog, a.modules, a.command
   FROM attempt AS a LEFT JOIN submission AS s ON s.id = a.submission
   WHERE a.production = :production AND a.run = :run ORDER BY a.attempt
@@ -206,7 +207,8 @@ SELECT state, sum(runs) FROM (
 -- all_managers --
 -- Managers, the newest first: who, where, since, beat, and how many runs they have.
 SELECT m.id, m.user, m.host, m.pid, m.boot, m.ticks, p.program || '_v' || p.version, m.batch, m.nproc, m.nprep,
-       m.datasets, m.tranches, m.start, m.beat_at, m.stop, m.lapsed, m.message, (SELECT count(*) FROM production_run WHERE owner = m.id)
+       m.datasets, m.tranches, m.start, m.beat_at, m.stop, m.lapsed, m.message, (SELECT count(*) FROM production_run WHERE owner = m.id),
+       (SELECT CAST(argument AS INTEGER) FROM manager_request WHERE manager = m.id AND answered IS NULL ORDER BY id DESC LIMIT 1)
   FROM manager AS m LEFT JOIN productions AS p ON p.id = m.production
   WHERE :all OR (m.stop IS NULL AND m.lapsed IS NULL)
   ORDER BY m.id DESC LIMIT :number
@@ -262,6 +264,26 @@ SELECT e.id, e.at, e.run, r.label, e.attempt, e.from_state, e.to_state, coalesce
   WHERE e.production = :production
     AND (e.at, e.id) < (coalesce((SELECT at FROM event WHERE id = :before), '~'), coalesce(:before, 1 << 62))
   ORDER BY e.at DESC, e.id DESC LIMIT :number
+
+-- jobs --
+-- Runs that have a job, or are being given one: how many wait in a queue, how many run. On this machine they run at once.
+SELECT count(*) - coalesce(sum(runs), 0), coalesce(sum(runs), 0) FROM (
+  SELECT a.began_at IS NOT NULL OR coalesce(b.batch, '') = 'local' AS runs
+    FROM (SELECT 'submitting' AS state UNION ALL SELECT 'submitted') AS s
+    CROSS JOIN production_run AS p INDEXED BY run_by_state ON p.production = :production AND p.state = s.state
+    LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
+    LEFT JOIN submission AS b ON b.id = a.submission)
+
+-- quota --
+-- How full the disk below a production's data directory was, as the manager at work there knows that looked last.
+SELECT p.data, m.quota_used, m.quota_allowed, m.quota_limit, m.quota_at
+  FROM productions AS me JOIN productions AS p ON p.data = me.data
+  JOIN manager AS m ON m.production = p.id AND m.stop IS NULL AND m.lapsed IS NULL
+  WHERE me.id = :production AND m.quota_at IS NOT NULL ORDER BY m.quota_at DESC LIMIT 1
+
+-- manager_answers --
+-- What became of requests to managers: JSON list of their ids.
+SELECT q.id, q.answer FROM json_each(:ids) AS k CROSS JOIN manager_request AS q ON q.id = k.value WHERE q.answered IS NOT NULL
 
 -- ── what failed ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,7 +21,7 @@ def _choice(wanted: runs.Wanted) -> dict[str, str]:
 def read_run(row: Sequence[Any]) -> runs.Run:
     """The one reader of rows of the query ``runs``."""
     facts = list(row)
-    facts[3], facts[-1] = runs.State(facts[3]), read_resources(facts[-1])
+    facts[3], facts[-2] = runs.State(facts[3]), read_resources(facts[-2])
     return runs.Run(*facts)
 
 
@@ -197,6 +197,13 @@ class Reading:
         for id_, run, owner_, *ask in rows:
             first.setdefault(run, base.Asked(id_, production, run, owner_, base.Ask(*ask)))
         return list(first.values())
+
+    def asked_of(self, owner: runs.Owner) -> list[base.Told]:
+        return [base.Told(*row) for row in self._all(sql.SQL.asked_of_manager, owner=owner.id)]
+
+    def nproc(self, owner: runs.Owner) -> int | None:
+        row = self._first(sql.SQL.nproc, owner=owner.id)
+        return row[0] if row else None
 
     def intake_due(self, production: int) -> bool:
         return self._first(sql.SQL.intake_due, production=production) is not None

@@ -33,7 +33,7 @@ class Records(selection.Selection, overview.Overview):
 
     def attempts(self, production: int, run: int) -> list[facts.Attempt]:
         rows = self._ask(_SQL.attempts, production=production, run=run)
-        return [facts.Attempt(*_with_flag(row, 12)) for row in rows]
+        return [facts.Attempt(*_with_flag(row, 13)) for row in rows]
 
     def inputs(self, production: int, run: int) -> list[facts.Input]:
         rows = self._ask(_SQL.inputs, production=production, run=run)

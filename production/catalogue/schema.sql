@@ -1,4 +1,4 @@
--- The whole truth about a production database. Version 3; databases of earlier ones: migrations.sql.
+-- The whole truth about a production database. Version 4; databases of earlier ones: migrations.sql.
 --
 -- A run's way through one production (production_run.state; the same as production/run.py):
 --
@@ -11,7 +11,7 @@
 -- Triggers have no clock of their own: who moves a run says when, who and why, and the triggers copy it.
 
 PRAGMA application_id = 1919971430;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 -- One row: which database this is. The id makes submission names unique between databases.
 CREATE TABLE catalogue (
@@ -105,9 +105,33 @@ CREATE TABLE manager (
   beat_at     TEXT    NOT NULL,            -- for people; leases never compare wall clocks
   stop        TEXT,                        -- it left by itself
   lapsed      TEXT,                        -- somebody saw it dead
-  message     TEXT    NOT NULL DEFAULT ''  -- the last thing it said
+  message     TEXT    NOT NULL DEFAULT '', -- the last thing it said
+  quota_used     INTEGER,                  -- how full the disk was when it looked last, as it knew at its last beat
+  quota_limit    INTEGER,
+  quota_allowed  INTEGER,                  -- what its spacelim makes of the limit
+  quota_at       TEXT                      -- when that reading began; null: it has none
 );
 CREATE INDEX manager_alive ON manager (production) WHERE stop IS NULL AND lapsed IS NULL;
+
+-- Something a person asks of a manager itself; it answers in its next cycle.
+CREATE TABLE manager_request (
+  id        INTEGER PRIMARY KEY,
+  manager   INTEGER NOT NULL REFERENCES manager,
+  verb      TEXT    NOT NULL,              -- nproc
+  argument  TEXT    NOT NULL,
+  user      TEXT    NOT NULL,
+  why       TEXT    NOT NULL DEFAULT '',
+  at        TEXT    NOT NULL,
+  answered  TEXT,
+  answer    TEXT
+);
+CREATE INDEX manager_request_open ON manager_request (manager, id) WHERE answered IS NULL;
+
+-- Who has left, or was seen dead, answers nothing any more.
+CREATE TRIGGER manager_goes AFTER UPDATE OF stop, lapsed ON manager WHEN NEW.stop IS NOT NULL OR NEW.lapsed IS NOT NULL BEGIN
+  UPDATE manager_request SET answered = coalesce(NEW.stop, NEW.lapsed), answer = 'no: it has left'
+    WHERE manager = NEW.id AND answered IS NULL;
+END;
 
 -- One call that put one or many attempts into a batch system, written down before it was made.
 CREATE TABLE submission (
@@ -134,6 +158,7 @@ CREATE TABLE attempt (
   host          TEXT,                      -- where it ran
   claimed_at    TEXT    NOT NULL,
   submitted_at  TEXT,
+  began_at      TEXT,                      -- when a cluster's job was first seen to run; null: it was not, or is local and ran at once
   ended_at      TEXT,                      -- when the job was seen gone, or the attempt given up
   submission    INTEGER REFERENCES submission,
   task          INTEGER,                   -- its place in the submission, from 1

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 APPLICATION_ID = 1919971430
 """Marks our files (SQLite file format 1.3.14); also in schema.sql."""
 
-VERSION = 3
+VERSION = 4
 """Of schema.sql; earlier ones are brought up to it by the first who writes."""
 
 PATIENCE = 20.0

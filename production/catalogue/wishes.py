@@ -46,6 +46,19 @@ class Wishes:
         values = {"id": asked.id, "answer": answer, "now": clock.text(now), "owner": owner.id if owner else None}
         self._connection.execute(sql.SQL.answer, values)
 
+    def ask_manager(
+        self, manager: int, verb: str, argument: str, user: str, why: str, now: datetime.datetime
+    ) -> int | None:
+        values = {"manager": manager, "verb": verb, "argument": argument, "user": user, "why": why}
+        asked = self._connection.execute(sql.SQL.ask_manager, values | {"now": clock.text(now)})
+        return int(asked.lastrowid) if asked.rowcount == 1 else None
+
+    def answer_as_manager(self, told: base.Told, answer: str, now: datetime.datetime) -> None:
+        self._do(sql.SQL.answer_as_manager, id=told.id, answer=answer, now=clock.text(now))
+
+    def set_nproc(self, owner: runs.Owner, nproc: int) -> None:
+        self._do(sql.SQL.set_nproc, owner=owner.id, nproc=nproc)
+
     def prioritize(self, run: runs.Run, priority: int) -> None:
         self._do(sql.SQL.prioritize, production=run.production, run=run.run, priority=priority)
 

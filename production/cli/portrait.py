@@ -67,6 +67,7 @@ def _attempts(answer: Answer) -> Iterator[str]:
                 ("used", _used(one)),
                 ("claimed", moment.shown(one["claimed"])),
                 ("submitted", moment.shown(one["submitted"])),
+                ("running since" if one["ended"] is None else "began", moment.shown(one["began"])),
                 ("ended", moment.shown(one["ended"])),
                 ("logs", " ".join(shlex.quote(path) for path in (one["olog"], one["elog"]) if path)),
                 ("command", _command(one["command"])),

@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "telling": {
         "requests": ("retry", "hold", "release", "cancel", "priority", "reset"),
+        "nproc": ("nproc",),
         "close": ("close",),
     },
     "tending": {

@@ -177,7 +177,8 @@ def _batch_system(known: knowns.Known) -> Iterator[Line]:
         yield Line("batch system", "it has not told the job's number: the job is looked for by the submission's name")
     elif row.state is State.SUBMITTED and last is not None:
         since = f" for {known.ago(last.submitted)}" if last.submitted else ""
-        said = known.job or "nothing can be told of it from here"
+        seen = f"it was seen to run {known.ago(last.began)} ago" if last.began else ""
+        said = known.job or seen or "nothing can be told of it from here"
         yield Line("batch system", f"job {last.job} of {last.batch}{since}: {said}")
         if known.end:
             yield Line(

@@ -1,4 +1,4 @@
-"""Carry out what people ask of runs: of ours, as only we may move them, and of those that nobody has.
+"""Carry out what people ask of us, and of runs: of ours, as only we may move them, and of those that nobody has.
 
 What needs a job to end is asked of the batch system here, and answered by ``follow`` when the job is seen gone.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from production import attempt, request
+from production import attempt, places, request
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
@@ -18,6 +18,24 @@ State, Cause = runs.State, runs.Cause
 
 
 def step(site: site_.Site) -> None:
+    """Have as many jobs at a time as was asked; then see to the runs."""
+    _obey(site)
+    of_runs(site)
+
+
+def _obey(site: site_.Site) -> None:
+    """What is asked of us ourselves: other numbers. The steps read them from the database."""
+    me, now = site.lease.owner, site.clock.now()
+    for told in site.catalogue.asked_of(me):
+        before, hands = attempt.places(site), site.catalogue.in_flight(me)
+        answer = places.answer(int(told.argument), before, hands)
+        with attempt.writing(site) as change:
+            change.set_nproc(me, int(told.argument))
+            change.answer_as_manager(told, answer, now)
+        log.info("%s, asked by %s%s", answer, told.user, f" ({told.why})" if told.why else "")
+
+
+def of_runs(site: site_.Site) -> None:
     """in flight → new, waiting, failed or held, as was asked; runs that nobody has likewise."""
     production, me = site.layout.production.id, site.lease.owner
     open_ = site.catalogue.asked(production, request.LOOK, me)

@@ -13,7 +13,8 @@ def step(site: site_.Site) -> None:
     if brake.on(site):
         _give_back(site)
         return
-    number = site.settings.nproc + site.settings.nprep - sum(site.catalogue.in_flight(site.lease.owner).values())
+    places = attempt.places(site) + site.settings.nprep
+    number = places - sum(site.catalogue.in_flight(site.lease.owner).values())
     now, production = site.clock.now(), site.layout.production.id
     if number <= 0 or not site.catalogue.next_runs(production, 1, site.wanted, now):
         return

@@ -68,9 +68,18 @@ def _judge_all(
             verdict = dataclasses.replace(verdict, cause=Cause.RELEASED, message="its manager was leaving")
         if verdict is not None:
             verdicts.append((run, verdict))
-    _write_down(site, verdicts, reports, now)
+    _write_down(site, verdicts, _begun(site, submitted, reports), reports, now)
     _tell_held(submitted, [reports[site.layout.mark(run)] for run in submitted])
     _end_overdue(site, submitted, reports, now)
+
+
+def _begun(site: site_.Site, submitted: Sequence[runs.Run], reports: Mapping[str, batch.Report]) -> list[runs.Run]:
+    """Whose job is seen to run for the first time. On this machine they run at once, which needn't be written down."""
+    if site.settings.batch.system == "local":
+        return []
+    return [
+        run for run in submitted if run.began is None and reports[site.layout.mark(run)].phase is batch.Phase.RUNNING
+    ]
 
 
 def judge(
@@ -159,13 +168,16 @@ def _overruled(report: batch.Report, witness: witness_.Witness | None) -> bool:
 def _write_down(
     site: site_.Site,
     verdicts: Sequence[tuple[runs.Run, base.Ending]],
+    begun: Sequence[runs.Run],
     reports: Mapping[str, batch.Report],
     now: datetime.datetime,
 ) -> None:
-    if not verdicts:
+    if not verdicts and not begun:
         return
     failed, asked = [], _asked(site, verdicts)
     with attempt.writing(site) as change:
+        for run in begun:
+            change.begin_job(run, reports[site.layout.mark(run)].host, now)
         for run, ending in verdicts:
             if ending.cause is not None:
                 unknown = reports[site.layout.mark(run)].phase is batch.Phase.UNKNOWN

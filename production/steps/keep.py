@@ -19,7 +19,7 @@ def step(site: site_.Site) -> None:
         return
     now, me = site.clock.now(), site.lease.owner
     with attempt.writing(site) as change:
-        change.beat(me, now)
+        change.beat(me, now, site.room.seen())
         reclaimed = change.reclaim(site.layout.production.id, me, now)
     site.lease.beaten()
     if reclaimed:

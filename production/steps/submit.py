@@ -23,7 +23,7 @@ State, Cause = runs.State, runs.Cause
 def step(site: site_.Site) -> None:
     """staged → submitting → submitted; or staged again, if there are too many jobs; or failed for cause ``launch``; or held."""
     hands = site.catalogue.in_flight(site.lease.owner)
-    slots = site.settings.nproc - hands.get(State.SUBMITTING, 0) - hands.get(State.SUBMITTED, 0)
+    slots = attempt.places(site) - hands.get(State.SUBMITTING, 0) - hands.get(State.SUBMITTED, 0)
     slots = min(slots, site.batch.takes())
     if slots <= 0 or not hands.get(State.STAGED):
         return

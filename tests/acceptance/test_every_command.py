@@ -37,6 +37,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "cancel": ("cancel", "1"),
     "priority": ("priority", "5", "1"),
     "reset": ("reset", "1"),
+    "nproc": ("nproc", "5"),
     "close": ("close", "--production=sim"),
     "upgrade": ("upgrade",),
     "archive check": ("archive", "check"),

@@ -172,7 +172,7 @@ def test_a_fresh_production(shift: Campaign) -> None:
     assert (production["user"], production["counts"]["new"], production["runs"]) == ("anna", 3, 3)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_database_of_an_earlier_version(campaign: Campaign, version: int) -> None:
     """Who only looks can't bring it up to date; status knows it nevertheless."""
     schema = (ROOT / "tests" / "data" / f"schema-version-{version}.sql").read_text(encoding="utf-8")

@@ -69,6 +69,8 @@ def _answer(one: facts.AtWork) -> dict[str, object]:
 
 def _cells(one: facts.AtWork, now: datetime.datetime, lease: float) -> list[str]:
     nproc = "" if one.nproc is None else str(one.nproc)
+    if one.nproc_asked is not None:
+        nproc = f"{nproc}, {one.nproc_asked} asked"
     times = [moment.age(one.start, now), moment.age(one.beat, now)]
     standing = _standing(one, now, lease)
     return [str(one), one.production or "", one.batch, nproc, str(one.runs), *times, standing, one.message]

@@ -67,6 +67,11 @@ _COLUMNS: dict[str, tuple[table.Column, _Cell]] = {
     "failures": (table.Column("failures", least=8, rank=5, right=True), lambda row, _: str(row.failures)),
     "priority": (table.Column("priority", least=8, rank=5, right=True), lambda row, _: str(row.priority)),
     "submitted": (table.Column("submitted", least=19, rank=5), lambda row, _: moment.shown(row.submitted)),
+    "began": (table.Column("began", least=19, rank=5), lambda row, _: moment.shown(row.began)),
+    "duration": (
+        table.Column("duration", least=7, rank=4, right=True),
+        lambda row, seen: moment.span(row.took(seen.now)),
+    ),
     "not_before": (table.Column("not_before", least=19, rank=5), lambda row, _: moment.shown(row.not_before)),
     "asked_by": (table.Column("asked_by", least=8, rank=5), lambda row, _: row.asked_by or ""),
 }
