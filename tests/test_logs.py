@@ -215,7 +215,7 @@ def test_any_place_may_be_asked_for(log: pathlib.Path, offset: int) -> None:
 def test_no_lines_may_be_asked_for(log: pathlib.Path) -> None:
     log.write_bytes(b"first\nsecond")
     for page in (logs.after(str(log), 3, 0), logs.before(str(log), 9, 0), logs.last(str(log), 0)):
-        assert (page.lines, page.size, page.file) == ((), 12, (log.stat().st_dev, log.stat().st_ino))
+        assert (page.lines, page.size, page.identity) == ((), 12, (log.stat().st_dev, log.stat().st_ino))
 
 
 # ── looking for a text ──
@@ -233,6 +233,7 @@ def test_no_lines_may_be_asked_for(log: pathlib.Path) -> None:
         ("größe\tübel", "GRÖSSE GRÖßE    ÜBEL", "GRÖSSE GRÖßE    ÜBEL"),
         ("ö", "die Größe", "GRÖSSE GRÖßE    ÜBEL"),
         ("7%", "9%", "9%"),
+        ("事件", "事件", "事件"),
         (".*", None, None),
         ("end begin", None, None),
         ("", None, None),
@@ -240,7 +241,9 @@ def test_no_lines_may_be_asked_for(log: pathlib.Path) -> None:
     ],
 )
 def test_a_text_is_found(log: pathlib.Path, text: str, down: str | None, up: str | None) -> None:
-    log.write_text("begin\nlast error\n Error\n ERROR!\n[3]\ndie Größe\nGRÖSSE GRÖßE\tÜBEL\n7%\r8%\r9%\nend\n")
+    log.write_text(
+        "begin\nlast error\n Error\n ERROR!\n[3]\ndie Größe\nGRÖSSE GRÖßE\tÜBEL\n7%\r8%\r9%\n事件\nend\n", "utf-8"
+    )
     for way, expected, offset in ((True, down, 0), (False, up, sys.maxsize)):
         found = logs.search(str(log), text, offset, down=way, going_on=always)
         assert (found if found is None else texts(logs.after(str(log), found, 1))) == (expected and [expected])
@@ -362,7 +365,7 @@ def test_a_log_that_grows(log: pathlib.Path) -> None:
     grown = logs.after(str(log), page.size, 9)
     assert texts(grown) == ["two", "three"]
     assert grown.lines[0].begin == page.lines[1].begin, "so that a viewer replaces it"
-    assert (grown.size, grown.file) == (14, page.file)
+    assert (grown.size, grown.identity) == (14, page.identity)
 
 
 def test_a_log_that_is_cut_off_or_replaced(log: pathlib.Path) -> None:
@@ -370,12 +373,12 @@ def test_a_log_that_is_cut_off_or_replaced(log: pathlib.Path) -> None:
     page = logs.last(str(log), 9)
     log.write_bytes(b"cut")
     cut = logs.after(str(log), page.size, 9)
-    assert (cut.lines, cut.size, cut.file) == ((), 3, page.file)
+    assert (cut.lines, cut.size, cut.identity) == ((), 3, page.identity)
     other = log.with_name("other")
     other.write_bytes(b"quite another")
     other.rename(log)
     assert texts(logs.last(str(log), 9)) == ["quite another"]
-    assert logs.last(str(log), 9).file != page.file
+    assert logs.last(str(log), 9).identity != page.identity
 
 
 def test_a_log_that_is_cut_off_during_a_search(log: pathlib.Path) -> None:

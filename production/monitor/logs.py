@@ -8,7 +8,7 @@ dashboard; a call may take as long as a file server does, so it is for a thread 
 each shown as a line: at those multiples of ``LONGEST`` (of bytes in the file, not in the line) that have no line feed
 among the ``LONGEST`` bytes before them. Whoever wants to know looks back so far and no farther; whether he came from
 above, from below or by a jump he finds the same, and what is added later changes nothing. A line of up to ``LONGEST``
-bytes is never cut, and no piece is more than a character longer than two of them.
+bytes is never cut, and a piece is hardly longer than two of them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BLOCK = 16 * LONGEST
 _TAB = 8
 """Columns."""
 
-_UNCUT = re.compile(rb"[\x80-\xbf]{0,3}\r?")
-"""What a cut doesn't come before: the rest of a UTF-8 character, and the first half of CR LF."""
-_ASCII = re.compile(r"[\x00-\x7f]*")
+_FEED = re.compile(rb"\n(?=.)", re.DOTALL)
+_CUT = re.compile(rb"[\x80-\xbf]{0,3}+\r?+(?=[^\n])")
+"""It is made after the rest of a UTF-8 character and the first half of CR LF, and not where the line ends anyway."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Page:
     lines: tuple[Line, ...]
     size: int
     """Bytes of the whole file. Less than before: it was cut off, and what was shown is no longer there."""
-    file: tuple[int, int]
+    identity: tuple[int, int]
     """Device and inode. Others than before: it is another file."""
 
 
@@ -144,14 +144,14 @@ class _Log:
         self.size = state.st_size
         self._path = path
         self._descriptor = descriptor
-        self._file = (state.st_dev, state.st_ino)
+        self._identity = (state.st_dev, state.st_ino)
 
     def page(self, begins: Sequence[int]) -> Page:
         """The lines between these places."""
         first, end = (begins[0], begins[-1]) if begins else (0, 0)
         raw = self.read(first, end)
         lines = (_line(raw[one - first : next_ - first], one, next_) for one, next_ in itertools.pairwise(begins))
-        return Page(tuple(lines), self.size, self._file)
+        return Page(tuple(lines), self.size, self._identity)
 
     def read(self, begin: int, end: int) -> bytes:
         """What is there of these bytes. Raises: disk.Trouble."""
@@ -168,7 +168,7 @@ class _Log:
     def begin(self, offset: int) -> int:
         """Where the line begins that this byte is in."""
         cell = max(0, offset) // LONGEST
-        low = max(0, cell - 2) * LONGEST  # no piece is longer: see the top
+        low = max(0, cell - 2) * LONGEST  # had it begun earlier, it would have been cut in the cell before this one
         return max((one for one in self._begins(low, (cell + 1) * LONGEST) if one <= offset), default=low)
 
     def down(self, offset: int) -> Iterator[int]:
@@ -191,12 +191,10 @@ class _Log:
         origin = max(0, low - LONGEST)
         raw = self.read(origin, high)
         begins = [0] if low == 0 and raw else []
-        begins += [origin + match.end() for match in re.finditer(rb"\n", raw) if match.end() < len(raw)]
+        begins += [origin + feed.end() for feed in _FEED.finditer(raw)]
         for at in range(max(LONGEST, low - origin), len(raw), LONGEST):
-            if raw.find(b"\n", at - LONGEST, at) < 0:
-                cut = _UNCUT.match(raw, at).end()  # type: ignore[union-attr]  # it matches nothing, too
-                if cut < len(raw) and raw[cut : cut + 1] != b"\n":
-                    begins.append(origin + cut)
+            if raw.find(b"\n", at - LONGEST, at) < 0 and (cut := _CUT.match(raw, at)):
+                begins.append(origin + cut.end())
         return sorted(one for one in begins if one >= low)
 
 
@@ -207,31 +205,32 @@ class _Sought:
     folds: bool
     """Whether capitals are taken for small letters."""
     surest: bytes
-    """The longest part that is there in one form only. Looking for that first is what makes it fast."""
+    """The longest part that is written in one way only. Looking for that first is what makes it fast."""
     pattern: re.Pattern[bytes]
     overlap: int
-    """Bytes by which it may reach into the next block."""
+    """Bytes that it may reach into the next block."""
 
     @classmethod
     def of(cls, text: str) -> _Sought:
         folds = text == text.lower()
-        surest = max(_ASCII.findall(text), key=len) if folds else text
-        forms = [
-            sorted(_encoded(form).lower() for form in {sign, sign.upper()}) if folds else [_encoded(sign)]
-            for sign in text
-        ]
-        pattern = b"".join(b"(?:" + b"|".join(map(re.escape, some)) + b")" for some in forms)
-        overlap = sum(max(map(len, some)) for some in forms)
-        return cls(folds, _encoded(surest), re.compile(b"(?=" + pattern + b")"), overlap)
+        ways = [_ways(sign) if folds else [_encoded(sign)] for sign in text]
+        runs = (list(run) for _, run in itertools.groupby(ways, key=len))
+        surest = max((b"".join(way for [way] in run) for run in runs if len(run[0]) == 1), key=len, default=b"")
+        pattern = b"".join(b"(?:" + b"|".join(map(re.escape, some)) + b")" for some in ways)
+        return cls(folds, surest, re.compile(b"(?=" + pattern + b")"), sum(max(map(len, some)) for some in ways))
 
     def places(self, block: bytes, end: int) -> Iterator[int]:
         """Where it begins, before ``end``."""
         if self.folds:
-            block = block.lower()  # of bytes: ASCII only; the pattern has the others in both forms
+            block = block.lower()  # of bytes: that is ASCII only; the pattern knows the capitals of the others
         if self.surest in block:
-            yield from itertools.takewhile(
-                lambda place: place < end, (match.start() for match in self.pattern.finditer(block))
-            )
+            places = (match.start() for match in self.pattern.finditer(block))
+            yield from itertools.takewhile(lambda place: place < end, places)
+
+
+def _ways(sign: str) -> list[bytes]:
+    """How a small letter is written, and its capital, where those of ASCII are small."""
+    return sorted({_encoded(way).lower() for way in (sign, sign.upper())})
 
 
 def _encoded(text: str) -> bytes:
