@@ -75,6 +75,7 @@ def test_a_line_is_harmless(log: pathlib.Path, raw: bytes, expected: list[str]) 
         (b"   \r  \r\n", "", True),
         (b"   \r\n", "   ", False),
         (b"done\r\n", "done", False),
+        (b"done\r\r\n", "done", False),
     ],
 )
 def test_of_a_progress_bar_its_last_state_is_shown(log: pathlib.Path, raw: bytes, expected: str, redrawn: bool) -> None:
@@ -114,7 +115,28 @@ def test_a_cut_leaves_no_empty_line(log: pathlib.Path) -> None:
         assert shown(log, b"x" * (LONGEST - 1) + end + b"y") == ["x" * (LONGEST - 1), "y"]
 
 
+def test_a_line_that_ends_just_where_it_would_be_cut_is_found_from_its_end(log: pathlib.Path) -> None:
+    log.write_bytes(b"\n" + b"x" * (2 * LONGEST - 1) + b"\nnext")
+    assert logs.near(str(log), 2 * LONGEST) == 1
+    assert logs.near(str(log), 2 * LONGEST + 1) == 2 * LONGEST + 1
+
+
 # ── from wherever one comes ──
+
+
+@pytest.mark.parametrize("width", [1, 70, 3000, 9000])
+def test_lines_come_once_each_however_many_blocks_they_are_in(log: pathlib.Path, width: int) -> None:
+    lines = [f"{number:0{width}}" for number in range(5 * logs.BLOCK // width // 4)]
+    log.write_text("\n".join(lines))
+    pages = [logs.after(str(log), 0, 1_000_000), logs.last(str(log), 1_000_000)]
+    for page in pages:
+        assert "".join(texts(page)) == "".join(lines)
+        assert len(page.lines) == len(lines) or width > LONGEST
+    middle = len(pages[0].lines) // 2
+    place = pages[0].lines[middle].begin
+    assert logs.after(str(log), place, 7).lines == pages[0].lines[middle : middle + 7]
+    assert logs.before(str(log), place, 7).lines == pages[0].lines[middle - 7 : middle]
+
 
 PARTS = strategies.one_of(
     strategies.binary(max_size=40),
@@ -155,7 +177,7 @@ def upward(path: str, number: int) -> Iterator[logs.Line]:
 
 
 @hypothesis.given(RAW, strategies.integers(1, 50), strategies.data())
-@hypothesis.settings(deadline=None)
+@hypothesis.settings(deadline=None, max_examples=50)
 def test_up_and_down_are_the_same_lines(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes, number: int, data: strategies.DataObject
 ) -> None:
@@ -260,6 +282,12 @@ def test_one_after_the_other_is_found(log: pathlib.Path) -> None:
             found.append(begin)
             at = logs.after(str(log), begin, 1).lines[0].end if down else begin
         assert found == (begins if down else begins[::-1])
+
+
+def test_going_up_the_last_of_two_that_overlap_counts(log: pathlib.Path) -> None:
+    log.write_bytes(b"x" * (LONGEST - 2) + b"ababab\n")
+    assert logs.search(str(log), "abab", sys.maxsize, down=False, going_on=always) == LONGEST
+    assert logs.search(str(log), "abab", LONGEST, down=False, going_on=always) == 0
 
 
 @pytest.mark.parametrize("text", ["needle", "Needle", "nädel", "üö"])
