@@ -8,6 +8,7 @@ import sys
 
 from production import disk
 from production.cli import options
+from production.monitor import logs
 
 BLOCK = 1 << 16
 
@@ -103,5 +104,4 @@ class _Printed:
 
 def harmless(text: str) -> str:
     """Lines and tabs stay."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    return "\n".join("\t".join(map(disk.printable, line.split("\t"))) for line in lines)
+    return "\n".join(map(logs.harmless, text.replace("\r\n", "\n").split("\n")))
