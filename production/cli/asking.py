@@ -22,7 +22,7 @@ from production.monitor import table
 # Imported late otherwise: --help and a mistyped option shouldn't wait for the catalogue.
 if TYPE_CHECKING:
     from production import facts, settings
-    from production.catalogue import sqlite
+    from production.catalogue import library, sqlite
 
 T = TypeVar("T")
 
@@ -251,7 +251,7 @@ def run(text: str) -> int:
     return found
 
 
-def row(opened: sqlite.Database, production: runs.Production, run: int) -> facts.Row:
+def row(opened: library.Library, production: runs.Production, run: int) -> facts.Row:
     """The run in this production. Raises: UsageError, with what is known of it elsewhere."""
     there = opened.records.row(production.id, run)
     if there is not None:

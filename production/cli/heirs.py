@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from production import run as runs
 
 if TYPE_CHECKING:
-    from production.catalogue import sqlite
+    from production.catalogue import library
 
 Heirs = Mapping[str, Mapping[runs.State, int]]
 """{production: {state: how many of its runs}}."""
 
 
-def closed(catalogue: sqlite.Database) -> frozenset[str]:
+def closed(catalogue: library.Library) -> frozenset[str]:
     """Productions that somebody closed: nothing of them is taken."""
     opened = catalogue.records.opened()
     return frozenset(one.name for one in catalogue.productions() if opened[one.id].closed_by)

@@ -16,7 +16,7 @@ from production.cli import asking, options
 
 if TYPE_CHECKING:
     from production import settings as settings_
-    from production.catalogue import sqlite
+    from production.catalogue import library
     from production.monitor import advice, failures
 
 LOOKED = 100_000
@@ -76,13 +76,14 @@ class Answer:
     """What failed, for people and for programs."""
 
     def __init__(
-        self, catalogue: sqlite.Database, production: runs.Production, chosen: settings_.Settings, *, suggest: bool
+        self, catalogue: library.Library, production: runs.Production, chosen: settings_.Settings, *, suggest: bool
     ) -> None:
         self._records = catalogue.records
         self._production = production
         self._chosen = chosen
         self._suggest = suggest
-        self._groups: list[failures.Group] = []
+        self.groups: list[failures.Group] = []
+        """The largest first."""
         self._ever = False
         self._cut = False
         """Whether there are more than were looked at."""
@@ -94,16 +95,16 @@ class Answer:
         self._ever = ever
         now = datetime.datetime.now(datetime.UTC)
         found = self._records.failures(self._production.id, wanted, now, ever=ever)
-        self._groups = failures.look_into(failures.groups(itertools.islice(found, LOOKED)), last_lines)
+        self.groups = failures.look_into(failures.groups(itertools.islice(found, LOOKED)), last_lines)
         self._cut = next(found, None) is not None
 
     def as_json(self) -> dict[str, Any]:
         """All groups."""
         return {
             "production": self._production.name,
-            "attempts": sum(len(group.failures) for group in self._groups),
+            "attempts": sum(len(group.failures) for group in self.groups),
             "all_looked_at": not self._cut,
-            "groups": [self._group_json(group) for group in self._groups],
+            "groups": [self._group_json(group) for group in self.groups],
         }
 
     def _group_json(self, group: failures.Group) -> dict[str, Any]:
@@ -129,31 +130,32 @@ class Answer:
 
     def lines(self) -> Iterator[str]:
         """For people: the largest groups."""
-        yield self._summary()
-        for group in self._groups[:SHOWN]:
+        yield self.summary()
+        for group in self.groups[:SHOWN]:
             yield ""
-            yield from self._told(group)
-        if more := self._groups[SHOWN:]:
+            yield from self.told(group)
+        if more := self.groups[SHOWN:]:
             yield ""
             yield f"and {len(more):,} smaller groups, {journal.count(sum(len(group.numbers) for group in more))}; all of them: --json"
         if self._cut:
             yield f"Only the first {LOOKED:,} failed attempts were looked at; narrow it, e.g. cause:program 2091-2103"
 
-    def _summary(self) -> str:
-        which = f", in {len(self._groups):,} groups" if len(self._groups) > 1 else ""
-        if self._ever and self._groups:
-            attempts = sum(len(group.failures) for group in self._groups)
-            number = len({run for group in self._groups for run in group.numbers})
+    def summary(self) -> str:
+        """How many failed."""
+        which = f", in {len(self.groups):,} groups" if len(self.groups) > 1 else ""
+        if self._ever and self.groups:
+            attempts = sum(len(group.failures) for group in self.groups)
+            number = len({run for group in self.groups for run in group.numbers})
             return f"{self._production.name}: {journal.count(attempts, 'attempt')} failed, of {journal.count(number)}{which}"
         states: dict[str, int] = {}
-        for state, number in ((state, number) for group in self._groups for state, number in group.states.items()):
+        for state, number in ((state, number) for group in self.groups for state, number in group.states.items()):
             states[state] = states.get(state, 0) + number
         words = {runs.State.FAILED: "failed", runs.State.HELD: "held", runs.State.NEW: "to be tried again"}
         told = [f"{number:,} {words.get(runs.State(state), state)}" for state, number in states.items()]
         return f"{self._production.name}: {', '.join(told) or 'nothing failed'}{which}"
 
-    def _told(self, group: failures.Group) -> Iterator[str]:
-
+    def told(self, group: failures.Group) -> Iterator[str]:
+        """One group."""
         yield f"{journal.count(len(group.numbers))}, {_heading(group)}"
         yield f"  runs {filters.ranges(group.numbers)}"
         yield f"  {'; '.join(self._where(group))}"
@@ -169,7 +171,7 @@ class Answer:
         of = f"--production={self._production.name}"
         yield f"  further: production show {of} {example.run}"
         if stuck:
-            yield f"  once mended: production {verb} {of} {_again(group, self._groups)}"
+            yield f"  once mended: production {verb} {of} {_again(group, self.groups)}"
         if self._suggest:
             found = self._advice(group)
             yield f"  suggestion: {found.text}"

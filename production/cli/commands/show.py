@@ -15,7 +15,7 @@ from production.cli import asking, options
 
 if TYPE_CHECKING:
     from production import facts
-    from production.catalogue import sqlite
+    from production.catalogue import library
 
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -38,23 +38,24 @@ def _show(given: argparse.Namespace) -> int:
     chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.looked_at(catalogue, given, run)
-        answer = _answer(catalogue, production, asking.row(catalogue, production, run), chosen.programs, given.modules)
+        told = all_of(catalogue, production, asking.row(catalogue, production, run), chosen.programs, given.modules)
     if given.json:
-        asking.say_json(answer)
+        asking.say_json(told)
     else:
         from production.cli import portrait
 
-        asking.say_folded(portrait.lines(answer))
+        asking.say_folded(portrait.lines(told))
     return 0
 
 
-def _answer(
-    catalogue: sqlite.Database,
+def all_of(
+    catalogue: library.Library,
     production: runs.Production,
     row: facts.Row,
     programs: Mapping[str, settings.Program],
     with_modules: bool,
 ) -> dict[str, object]:
+    """All that is known of the run."""
     records, key = catalogue.records, (production.id, row.run)
     attempts = records.attempts(*key)
     outputs = [_with_place(dataclasses.asdict(one), one.path) for one in records.outputs(*key)]

@@ -16,7 +16,7 @@ from production.cli import asking, options
 
 if TYPE_CHECKING:
     from production import facts
-    from production.catalogue import sqlite
+    from production.catalogue import library
     from production.monitor import known as knowns
 
 PATIENCE = 10.0
@@ -45,21 +45,22 @@ def _command(given: argparse.Namespace) -> int:
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.looked_at(catalogue, given, number)
         row = asking.row(catalogue, production, number)
-        known = _known(catalogue, chosen, production, row)
-    lines = why.explain(known)
+        found = gather(catalogue, chosen, production, row)
+    lines = why.explain(found)
     if given.json:
         answer = {"production": production.name, "run": row.run, "state": row.state, "since": row.since}
         asking.say_json(answer | {"layers": [dataclasses.asdict(line) for line in lines]})
         return 0
-    asking.say_folded([why.headline(known)])
+    asking.say_folded([why.headline(found)])
     width = max(len(line.layer) for line in lines)
     asking.say_folded((f"  {line.layer:{width}}  {line.text}" for line in lines), width + 4)
     return 0
 
 
-def _known(
-    catalogue: sqlite.Database, chosen: settings.Settings, production: runs.Production, row: facts.Row
+def gather(
+    catalogue: library.Library, chosen: settings.Settings, production: runs.Production, row: facts.Row
 ) -> knowns.Known:
+    """All that is known of the run; its batch system and the quota are asked, which may take seconds."""
     from production.monitor import known as knowns
 
     records, now = catalogue.records, clock.SystemClock().now()
@@ -108,7 +109,7 @@ def _known(
     return dataclasses.replace(found, ahead=ahead, counted=counted)
 
 
-def _managers(catalogue: sqlite.Database, production: runs.Production, row: facts.Row) -> list[facts.AtWork]:
+def _managers(catalogue: library.Library, production: runs.Production, row: facts.Row) -> list[facts.AtWork]:
     """Those of the production that have not left; and the run's owner, though it may have."""
     found = [one for one in catalogue.records.managers() if one.production == production.name]
     if row.owner is not None and row.owner not in {one.id for one in found}:
@@ -117,7 +118,7 @@ def _managers(catalogue: sqlite.Database, production: runs.Production, row: fact
 
 
 def _brakes(
-    catalogue: sqlite.Database, chosen: settings.Settings, managers: list[facts.AtWork]
+    catalogue: library.Library, chosen: settings.Settings, managers: list[facts.AtWork]
 ) -> dict[int, str]:  # fmt: skip
     """{manager: why it takes nothing more}; by our settings, which are those of all who work in this directory."""
     from production import brake
@@ -140,7 +141,7 @@ def _files(outputs: list[facts.Written]) -> dict[str, int | None]:
 
 
 def _base(
-    catalogue: sqlite.Database, production: runs.Production, row: facts.Row
+    catalogue: library.Library, production: runs.Production, row: facts.Row
 ) -> tuple[runs.Production, facts.Row] | None:
     base = next((one for one in catalogue.productions() if one.id == production.base), None)
     run = catalogue.records.row(base.id, row.run) if base else None
