@@ -10,15 +10,15 @@ from production import filter as filters
 from production import settings
 from production.cli import options
 from production.cli.checks import rounds
-from production.cli.commands import runs
+from production.monitor import columns
 
 _FILES = frozenset({"DB", "FILE", "DIR", "OLD.db", "NEW.db", "FILE.csv | RANGE"})
 """What a metavar calls a path."""
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "SYSTEM": settings.BATCH_SYSTEMS,
-    "KEY": tuple(runs.KEYS),
-    "COLUMNS": runs.NAMES,
+    "KEY": tuple(columns.KEYS),
+    "COLUMNS": tuple(columns.COLUMNS),
     "CHECK": tuple(check.name for check in rounds.CHECKS),
 }
 """{metavar: what may stand there}."""
