@@ -82,6 +82,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "datasets add": ("production datasets add 2103-2105 --dataset=Al100 --tranche=2",),
     "doctor": ("production doctor",),
     "status": ("production status", "production status --production=trees --at=2020-01-01"),
+    "watch": ("production watch --production=trees",),
     "runs": ("production runs --production=trees state:failed,held", "production runs --production=trees 2091-2094 --json --limit=1"),
     "show": ("production show 2095 --production=trees",),
     "log": ("production log 2091 --production=trees", "production log 2095 --production=trees --err --attempt=1"),

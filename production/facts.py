@@ -312,6 +312,9 @@ class Coming:
     owner: int
     """Its id."""
 
+    def __str__(self) -> str:
+        return self.label or str(self.run)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Happening:
@@ -331,6 +334,9 @@ class Happening:
     why: str
     asked_by: str
     """The person who asked for it; empty: nobody did."""
+
+    def __str__(self) -> str:
+        return self.label or str(self.run)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

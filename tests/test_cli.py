@@ -301,7 +301,6 @@ def test_a_quota_program_that_is_not_here_is_one_line(
         (["--production=sim", "--tranche=one"], "--tranche=one"),
         (["--production=sim", "--tranche=-1"], "--tranche=-1"),
         (["--production=sim", "--batch=pbs"], '"local" or "sge" or "slurm"'),
-        (["--production=sim", "--display"], "not built yet"),
         (["--production=sim", "--config=none.toml"], "none.toml: no such file"),
         (["--production=sim", "--config=production.db"], "production.db"),
         (

@@ -35,6 +35,10 @@ class Order:
     quality: str | None
     datasets: tuple[str, ...]
     tranches: tuple[int, ...]
+    display: bool = False
+    """In the dashboard."""
+    config: str | None = None
+    """The settings file that was named."""
     arguments: tuple[str, ...] = ()
     """What was typed."""
 
@@ -82,12 +86,28 @@ def run(chosen: settings.Settings, order: Order) -> int:
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
         counts = patiently(lambda: catalogue.counts(production.id, wanted))
         log.info("%s: %s", terminal.named(production, wanted), terminal.summary(counts))
-        with _signals(ticking) as stop:  # who has entered says goodbye
+        with _signals(ticking, lines.leaving) as stop:  # who has entered says goodbye
             entered = _entered(catalogue, plan, wanted, ticking, stop)
             if entered is None:
                 return door.INTERRUPTED
             here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking, stop.again)
-            return _work(here, stop, order.again(production.version))
+            with _shown(lines, order, here):
+                return _work(here, stop, order.again(production.version))
+
+
+@contextlib.contextmanager
+def _shown(lines: terminal.Lines, order: Order, here: site.Site) -> Iterator[None]:
+    """In the dashboard, if that was asked for and there is a terminal."""
+    trouble = terminal.unfit() if order.display else ""
+    if trouble:
+        log.warning("--display: the dashboard %s; lines instead", trouble)
+    if trouble or not order.display:
+        yield
+        return
+    production, database = here.layout.production, here.settings.database
+    words = [f"--production={production.name}", f"--manager={here.lease.owner.id}", f"--database={database}"]
+    with lines.shown_in([*words, f"--config={order.config}"] if order.config else words):
+        yield
 
 
 def _tell_closed(catalogue: sqlite.Database, production: runs.Production) -> None:
@@ -338,8 +358,10 @@ sends two)."""
 class Stop:
     """What signals asked for. Handlers only count, and wake the loop."""
 
-    def __init__(self, clock_: clock.Clock) -> None:
+    def __init__(self, clock_: clock.Clock, told: Callable[[], None]) -> None:
+        """``told`` is called when we begin to leave."""
         self._clock = clock_
+        self._told = told
         self._count = 0
         self._leaving = 0
         self._last = -math.inf
@@ -359,6 +381,7 @@ class Stop:
     def begin_leaving(self) -> None:
         """What was said so far has been heard."""
         self._leaving = 1
+        self._told()
 
     def again(self) -> bool:
         """Somebody said stop once more while we were leaving."""
@@ -366,9 +389,9 @@ class Stop:
 
 
 @contextlib.contextmanager
-def _signals(ticking: clock.Clock) -> Iterator[Stop]:
+def _signals(ticking: clock.Clock, told: Callable[[], None]) -> Iterator[Stop]:
     """Ctrl-C, TERM and HUP ask for a stop while this lasts."""
-    stop = Stop(ticking)
+    stop = Stop(ticking, told)
     before = {number: signal.signal(number, stop.handle) for number in door.numbers()}
     try:
         yield stop

@@ -18,6 +18,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
         "doctor": ("doctor",),
     },
     "looking": {
+        "watch": ("watch",),
         "status": ("status",),
         "runs": ("runs",),
         "show": ("show",),

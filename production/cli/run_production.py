@@ -73,7 +73,7 @@ def parser() -> options.Parser:
     how.add_argument(
         "--follow", action="store_true", default=None, help="stay when no runs are left, and wait for new ones"
     )
-    how.add_argument("--display", action="store_true", help="show the dashboard (not built yet)")
+    how.add_argument("--display", action="store_true", help="show the dashboard; q in it goes on in lines")
     where = whole.add_argument_group("where")
     where.add_argument("--database", metavar="DB", help="the shared database (default ~/data/production.db)")
     where.add_argument(
@@ -99,8 +99,6 @@ def _command(arguments: Sequence[str]) -> int:
         return 0
     if not given.production:
         raise errors.UsageError("--production=TYPE is missing; see run_production --help")
-    if given.display:
-        options.not_built("--display")
     flags = ("database", "batch", "pause", "nproc", "nprep", "spacelim", "modules", "calib", "calibdatabase", "follow")
     chosen = options.load_settings(given.config, {name: getattr(given, name) for name in flags})
     # Imported late: --help and a mistyped option shouldn't wait for the whole house.
@@ -113,6 +111,8 @@ def _command(arguments: Sequence[str]) -> int:
         quality=given.quality,
         datasets=tuple(given.dataset),
         tranches=tuple(asking.whole(tranche, "--tranche") or 0 for tranche in given.tranche),
+        display=given.display,
+        config=given.config,
         arguments=tuple(arguments),
     )
     os.umask(_group_mask())

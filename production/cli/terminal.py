@@ -8,15 +8,19 @@ import functools
 import logging
 import os
 import sys
+import termios
 import threading
 import time
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TextIO
 
 from production import disk, errors
 from production import run as runs
 from production.catalogue import base
 from production.journal import log, numbers
+
+if TYPE_CHECKING:
+    from production.cli import display
 
 
 @functools.lru_cache(maxsize=1)
@@ -49,22 +53,59 @@ class Lines(logging.Handler):
         self._again = 0.0
         """When they are counted again: to count chosen runs takes as long as these are many."""
         self._is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._display: display.Display | None = None
         self.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s"))
 
     def follow(self, catalogue: base.Catalogue, production: int, wanted: runs.Wanted) -> None:
         """Which runs of which production the bar is of."""
         self._followed = (catalogue, production, wanted)
 
+    @contextlib.contextmanager
+    def shown_in(self, arguments: Sequence[str]) -> Iterator[None]:
+        """While this lasts, the dashboard shows what is said; once it is closed, lines do. ``arguments``: its own."""
+        from production.cli import display
+
+        self._wipe()
+        try:
+            self._display = display.Display(arguments, self._go_on)
+        except (OSError, termios.error) as trouble:
+            log.warning("The dashboard can't be shown: %s", trouble)
+        try:
+            yield
+        finally:
+            if self._display is not None:
+                self._display.close()
+
+    def _go_on(self) -> None:
+        """The dashboard is closed: what it was told last stands where it was. From its thread."""
+        with self.lock or contextlib.nullcontext():
+            shown, self._display = self._display, None
+            if shown is not None and self._is_terminal:
+                self._write("".join(f"{text}\n" for text in shown.last))
+
+    def leaving(self) -> None:
+        """The production was told to stop."""
+        if self._display is not None:
+            self._display.leaving()
+
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record) + "\n"
+        if self._display is not None:
+            self._display.say(text.rstrip("\n"))
+            if self._is_terminal:
+                return
         # The cursor waits at the bar's beginning: there a terminal keeps it when it is made narrower and breaks the bar
         # into several lines, and there it echoes a ^C. Everything from there on is removed with the bar.
         self._write(f"{_CLEAR}{text}{self._bar()}\r" if self._is_terminal else text)
 
     def close(self) -> None:
+        self._wipe()
+        super().close()
+
+    def _wipe(self) -> None:
+        """No bar any more."""
         if self._is_terminal:
             self._write(_CLEAR)
-        super().close()
 
     def _write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # the terminal has gone; the work goes on
@@ -141,3 +182,11 @@ def shown() -> Iterator[Lines]:
     finally:
         log.removeHandler(lines)
         lines.close()
+
+
+def unfit() -> str:
+    """Why a dashboard can't be shown here; empty: it can."""
+    with contextlib.suppress(ValueError, OSError):
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            return "needs more than TERM=dumb" if os.environ.get("TERM", "") in ("", "dumb") else ""
+    return "needs a terminal"

@@ -16,7 +16,8 @@ LOOKED_AT = 1000
 """Rows whose widths make those of the columns; what comes later is read and shown as it comes."""
 WHOLE = 10_000
 """As a column's ``least``: it is not cut."""
-_GAP = "  "
+GAP = "  "
+"""Between two columns."""
 _ARGUMENT = r" (?:-|[0-9A-Z]|[a-z]+:(?=[^ ]))[^ ]*(?<![;,.:)])"
 _COMMAND = re.compile(
     rf"(?<![\w/.-])(?:production [a-z]+(?:(?: [a-z]+)?(?:{_ARGUMENT})+)?|run_production(?:{_ARGUMENT})+)[;,.:)]*"
@@ -68,14 +69,14 @@ def lines(columns: Sequence[Column], rows: Iterable[Sequence[str]], limit: int |
     heading = [column.name for column in columns]
     widest = [max(width(row[place]) for row in [heading, *first]) for place in range(len(columns))]
     filled = [any(row[place] for row in first) for place in range(len(columns))]
-    widths = _fitted(columns, widest, filled, limit)
+    widths = fitted(columns, widest, filled, limit)
     shown = list(widths)
     for row in itertools.chain([heading], first, cells):
-        parts = [_cell(row[place], widths[place], columns[place], cut=limit is not None) for place in shown]
-        yield _GAP.join(parts).rstrip()
+        parts = [cell(row[place], widths[place], columns[place], cut=limit is not None) for place in shown]
+        yield GAP.join(parts).rstrip()
 
 
-def _fitted(
+def fitted(
     columns: Sequence[Column], widest: Sequence[int], filled: Sequence[bool], limit: int | None
 ) -> dict[int, int]:
     """{place of a column: its width} of those that are shown."""
@@ -104,10 +105,11 @@ def _cut(widths: dict[int, int], place: int, least: int, limit: int) -> None:
 
 
 def _whole(widths: dict[int, int]) -> int:
-    return sum(widths.values()) + len(_GAP) * (len(widths) - 1)
+    return sum(widths.values()) + len(GAP) * (len(widths) - 1)
 
 
-def _cell(text: str, wide: int, column: Column, *, cut: bool) -> str:
+def cell(text: str, wide: int, column: Column, *, cut: bool) -> str:
+    """In its place of a row; ``cut``: if it is too long."""
     if cut:
         text = within(text, wide)
     room = " " * (wide - width(text))

@@ -1,0 +1,97 @@
+"""What the dashboard is told beyond the memory's own answers: what the commands say, for a screen. See ``surroundings.Answers``."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from production import clock, errors, facts, journal, places, process
+from production import filter as filters
+from production import run as runs
+from production import settings as settings_
+from production.catalogue import base, library, sqlite
+from production.cli import asking, portrait, telling
+from production.cli.commands import failures as failing
+from production.cli.commands import show
+from production.cli.commands import why as whys
+from production.monitor import outlook as outlooks
+from production.monitor import why
+from production.monitor.dashboard import scroll, surroundings
+
+PATIENCE = 20.0
+"""Seconds that somebody else's lock is waited for; then the person may ask once more."""
+NAMED = 200
+"""Ranges of runs that a filter names; of more it names the cause."""
+
+
+class Answers:
+    """With the settings of whoever looks."""
+
+    def __init__(self, chosen: settings_.Settings) -> None:
+        self._chosen = chosen
+
+    def portray(self, memory: library.Library, production: runs.Production, run: int) -> Sequence[str]:
+        row = asking.row(memory, production, run)
+        return list(portrait.lines(show.all_of(memory, production, row, self._chosen.programs, with_modules=False)))
+
+    def explain(self, memory: library.Library, production: runs.Production, run: int) -> Sequence[tuple[str, str]]:
+        row = asking.row(memory, production, run)
+        return [(one.layer, one.text) for one in why.explain(whys.gather(memory, self._chosen, production, row))]
+
+    def failures(self, memory: library.Library, production: runs.Production) -> Sequence[scroll.Entry]:
+        found = failing.Answer(memory, production, self._chosen, suggest=True)
+        found.find(filters.EVERYTHING, ever=False)
+        entries = [scroll.Entry(found.summary(), "name")]
+        for group in found.groups:
+            first, *rest = found.told(group)
+            named = filters.ranges(group.numbers, NAMED) if len(group.ranges) <= NAMED else f"cause:{group.cause}"
+            entries += [scroll.Entry(""), scroll.Entry(first, "bad", named), *map(scroll.Entry, rest)]
+        return entries
+
+    def outlook(self, memory: library.Library, production: runs.Production) -> outlooks.Outlook:
+        now = datetime.datetime.now(datetime.UTC)
+        lease = max(300.0, self._chosen.lease)
+        return outlooks.look(memory, production, now, nproc=self._chosen.nproc, lease=lease)
+
+    def plan(self, memory: library.Library, wish: surroundings.Wish) -> Sequence[str]:
+        if wish.manager is not None:
+            number, manager = self._places(memory, wish)
+            before = "" if manager.nproc is None else f" instead of {manager.nproc:,}"
+            more = places.waits(number, memory.in_flight(manager.owner))
+            return [f"would be asked: {manager}: {journal.count(number, 'job')} at a time{before}{more}"]
+        told = telling.plan(memory, wish.production, wish.verb, wish.wanted)
+        return telling.lines(memory, wish.production, told, wish.verb, done=False) or ["no run is meant"]
+
+    def _places(self, memory: library.Library, wish: surroundings.Wish) -> tuple[int, facts.AtWork]:
+        """How many jobs at a time, and of whom. Raises: UsageError."""
+        number, there = places.number(wish.argument), memory.records.managers()
+        return number, places.addressee(there, wish.production.name, number, process.user(), str(wish.manager))
+
+    def tell(self, wish: surroundings.Wish) -> Sequence[str]:
+        writing = sqlite.Database(self._chosen.database, opening=1.0)
+        try:
+            if wish.manager is not None:
+                number, manager = self._places(writing, wish)
+                now = clock.SystemClock().now()
+                _patiently(lambda: places.ask(writing, manager, number, process.user(), wish.why, now))
+                return [f"asked: {manager}: {journal.count(number, 'job')} at a time, from its next cycle on"]
+            planned = telling.plan(writing, wish.production, wish.verb, wish.wanted)
+            ask = base.Ask(wish.verb, wish.argument or None, process.user(), wish.why)
+            told = telling.do(writing, wish.production, planned, ask, _patiently)
+            return telling.lines(writing, wish.production, told, wish.verb, done=True) or ["no run is meant"]
+        finally:
+            writing.close()
+
+
+def _patiently(deed: Callable[[], Any]) -> Any:
+    """A locked database is waited for, but not for ever."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return deed()
+        except errors.CatalogueError as trouble:
+            if not trouble.transient or time.monotonic() > end:
+                raise
+            time.sleep(0.2)

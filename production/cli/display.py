@@ -1,0 +1,102 @@
+"""``--display``: the dashboard of a manager, in a process of its own, which is told what the manager says.
+
+It may be closed, hang or die, and be killed: the work goes on, in lines. Ctrl-C reaches both, and the dashboard leaves
+it to the manager.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Sequence
+
+import production
+from production import threads
+from production.monitor.dashboard import surroundings
+
+KEPT = 30
+"""Lines that are shown when it has been closed."""
+PATIENCE = 3.0
+"""Seconds that it may take to close itself."""
+
+_RESTORE = "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m\x1b(B\r\n"
+"""Leave the other screen; no mouse, no bracketed paste; show the cursor; no colours (ECMA-48, xterm's ctlseqs)."""
+
+
+class Display:
+    """One, as long as it is open."""
+
+    def __init__(self, arguments: Sequence[str], closed: Callable[[], None]) -> None:
+        """``arguments``: of ``production watch``; ``closed`` is called from a thread when it is gone.
+
+        Raises: OSError, termios.error.
+        """
+        self._terminal = termios.tcgetattr(sys.stdin.fileno())
+        self._closed = closed
+        self.last: collections.deque[str] = collections.deque(maxlen=KEPT)
+        """What was said while it was open."""
+        self._rest = b""
+        reading, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
+        command = [sys.executable, "-m", "production", "watch", *arguments, f"--lines={reading}"]
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the dashboard begins with it blocked
+        try:
+            self._process = subprocess.Popen(command, pass_fds=[reading], env=_environment())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(reading)
+        self.open = True
+        self._crew = threads.Crew("display", 1, lambda: None)
+        self._crew.give(self._wait)
+
+    def _wait(self) -> None:
+        """In a thread, until it is gone."""
+        code = self._process.wait()
+        if code:
+            self._restore()
+        self.open = False
+        self._closed()
+
+    def _restore(self) -> None:
+        """It could not do so itself."""
+        with contextlib.suppress(OSError, termios.error):
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._terminal)
+            os.write(sys.stdout.fileno(), _RESTORE.encode())
+
+    def leaving(self) -> None:
+        """The production was told to stop."""
+        self._hand_over(surroundings.LEAVING)
+
+    def say(self, text: str) -> None:
+        """A line of the log; one that hangs doesn't keep us, and misses some."""
+        self.last.append(text)
+        self._hand_over(text)
+
+    def _hand_over(self, text: str) -> None:
+        self._rest += text.encode("utf-8", "backslashreplace") + b"\n"
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            while self._rest:
+                self._rest = self._rest[os.write(self._pipe, self._rest) :]
+        if len(self._rest) > 1 << 20:
+            self._rest = b""
+
+    def close(self) -> None:
+        """Its pipe's end tells it to go; who doesn't hear that is ended."""
+        os.close(self._pipe)
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if number is not None:
+                self._process.send_signal(number)
+            if self._crew.dismiss(PATIENCE):
+                return
+
+
+def _environment() -> dict[str, str]:
+    """In which it finds the same program as we are."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(production.__file__)))
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

@@ -1,0 +1,410 @@
+"""The dashboard at work: urwid's loop, the views one upon another, the keys, and whom they are handed to.
+
+It reads through ``readers`` and changes nothing by itself. Whatever happens in here, the terminal is restored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import curses
+import datetime
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import urwid
+
+import production as software
+from production import errors, request
+from production.catalogue import library
+from production.monitor import outlook, readers, snapshot
+from production.monitor.dashboard import board, keys, lists, palettes, runsview, sheet, surroundings, view
+from production.monitor.dashboard import line as lines
+
+TICK = 1.0
+"""Seconds between two looks at the memory."""
+FORESEE = 30.0
+"""Seconds between two estimates of the end, at least; they cost more."""
+FLASH = 8.0
+"""Seconds that a word stays beside the keys."""
+KEPT = 1000
+"""Lines of a manager."""
+WHEEL = 3
+"""Rows."""
+
+DOUBLE = 0.5
+"""Seconds between two presses of the mouse that are one."""
+FEWEST = 8
+"""Colours, below which none are used."""
+
+
+def run(here: surroundings.Surroundings) -> None:
+    """Until a person leaves, or the manager that shows itself so has ended.
+
+    Raises: ProductionError; whatever went wrong in here, once the terminal is as it was.
+    """
+    App(here).run()
+
+
+class App:
+    """See ``view.Stage``."""
+
+    def __init__(self, here: surroundings.Surroundings) -> None:
+        self.here = here
+        self.production = here.production
+        self.snapshot: snapshot.Snapshot | None = None
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.readers = readers.Readers(here.open, self._ring)
+        self._outlook: outlook.Outlook | None = None
+        self._foreseen = 0.0
+        self._machine: snapshot.Machine | None = None
+        self._trouble = ""
+        self._flash: tuple[str, str, float] = ("", "", 0.0)
+        """(role, text, until when; monotonic)."""
+        self._said: list[tuple[str, str]] = []
+        self._half = b""
+        self._leaving = False
+        self._prompt: sheet.Prompt | None = None
+        self._pressed = (0, 0.0)
+        """(row, when) the mouse was pressed last."""
+        self._height = 0
+        """Of the head, as it was painted."""
+        self._palette = here.palette or _suited()
+        self._runs = runsview.Runs(self, here.filter)
+        self._views: list[view.View] = [self._runs]
+        self._sheet = sheet.Sheet(self._paint, self._press, self._point)
+        self._frame: urwid.Frame[Any, None, Any] = urwid.Frame(self._sheet)
+        self._screen = urwid.display.raw.Screen()
+        self._loop = urwid.MainLoop(self._frame, sheet.colours(self._palette), self._screen)
+
+    # ── the loop ──
+
+    def run(self) -> None:
+        try:
+            self._loop.watch_file(self._bell, self._deliver)
+            if self.here.lines is not None:
+                os.set_blocking(self.here.lines, False)
+                self._loop.watch_file(self.here.lines, self._hear)
+            self._look(self._loop)
+            self._runs.news()
+            self._loop.run()
+        finally:
+            self.readers.close()
+            os.close(self._bell)
+
+    def _ring(self) -> None:
+        """From a reader's thread."""
+        with contextlib.suppress(OSError):  # it is over
+            os.eventfd_write(self._bell, 1)
+
+    def _deliver(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+        self.readers.deliver()
+
+    def _look(self, loop: urwid.MainLoop, _: object = None) -> None:
+        """Once a second: ask for what is new, and show the time."""
+        loop.set_alarm_in(TICK, self._look)
+        self._views[-1].tick()
+        if not self.readers.busy("snapshot"):
+            before, chosen, lease = self.snapshot, self.production, self.here.lease
+
+            def question(memory: library.Library, say: readers.Say[tuple[snapshot.Snapshot, snapshot.Machine]]) -> None:
+                now = datetime.datetime.now(datetime.UTC)
+                say((snapshot.take(memory, chosen, before, lease, now), snapshot.machine()))
+
+            self.readers.ask("snapshot", question, self._looked, self._sorry)
+        self._foresee()
+        self.renew()
+
+    def _looked(self, found: tuple[snapshot.Snapshot, snapshot.Machine]) -> None:
+        before, (self.snapshot, self._machine) = self.snapshot, found
+        self._trouble = ""
+        self.production = self.snapshot.production
+        if before is not None and before.version != self.snapshot.version:
+            self._views[-1].news()
+        self.renew()
+
+    def _sorry(self, trouble: Exception) -> None:
+        self._trouble = str(trouble)
+        self.renew()
+
+    def _foresee(self) -> None:
+        if time.monotonic() < self._foreseen or self.readers.busy("outlook"):
+            return
+        self._foreseen = time.monotonic() + FORESEE
+        chosen, answers = self.production, self.here.answers
+        self.readers.ask(
+            "outlook", lambda memory, say: say(answers.outlook(memory, chosen)), self._foretold, lambda _: None
+        )
+
+    def _foretold(self, found: outlook.Outlook) -> None:
+        self._outlook = found
+        self.renew()
+
+    # ── what our manager says ──
+
+    def _hear(self) -> None:
+        """Its lines; at their end it has ended, and so have we."""
+        try:
+            block = os.read(self.here.lines or 0, 1 << 16)
+        except BlockingIOError:
+            return
+        if not block:
+            raise urwid.ExitMainLoop
+        *whole, self._half = (self._half + block).split(b"\n")
+        for raw in whole:
+            text = raw.decode("utf-8", "replace")
+            self._leaving = self._leaving or text == surroundings.LEAVING
+            if text != surroundings.LEAVING:
+                self._said.append(lists.stamped(text, self.now()))
+        del self._said[:-KEPT]
+        if isinstance(top := self._views[-1], lists.Messages):
+            top.fill()
+        self.renew()
+
+    def said(self) -> Sequence[tuple[str, str]]:
+        return self._said
+
+    # ── painting ──
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.now().astimezone()
+
+    def renew(self) -> None:
+        self._sheet.renew()
+
+    def _paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
+        head = board.head(self._scene(), columns, rows)
+        told = self._last_words(columns, rows)
+        footer = [] if self._prompt else [self._footer(columns)]
+        self._height = len(head)
+        body = self._views[-1].paint(columns, max(1, rows - len(head) - len(told) - len(footer)))
+        missing = rows - len(head) - len(body) - len(told) - len(footer)
+        return [*head, *body, *([()] * missing), *told, *footer]
+
+    def _scene(self) -> board.Scene:
+        return board.Scene(
+            now=self.now(),
+            version=software.__version__,
+            database=self.here.database,
+            production=self.production,
+            snapshot=self.snapshot,
+            outlook=self._outlook,
+            machine=self._machine,
+            trouble=self._trouble,
+            leaving=self._leaving,
+            ascii=not urwid.supports_unicode(),
+        )
+
+    def _last_words(self, columns: int, rows: int) -> list[lines.Line]:
+        """The last lines of our manager, as many as there is room for."""
+        number = 0 if rows < 16 else 1 if rows < board.ROOMY else 5
+        if self._leaving and rows >= 16:
+            number = max(number, rows // 4)
+        return [lines.within(lines.plain(text, "dim"), columns) for _, text in self._said[-number:]] if number else []
+
+    def _footer(self, columns: int) -> lines.Line:
+        role, text, until = self._flash
+        if text and time.monotonic() < until:
+            return lines.filled(lines.within(lines.plain(f" {text}", role), columns), columns, role)
+        there = [key for key in keys.of(self._views[-1].name, read_only=self.here.read_only) if key.word]
+        told: list[lines.Line] = [(("key", key.told), ("", f" {key.word}")) for key in there]
+        last = told[-2:]  # help and quit are always there
+        return lines.joined([lines.packed(told[:-2], columns - lines.width(lines.joined(last)) - 2), *last])
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        self._flash = ("error" if wrong else "told", text, time.monotonic() + FLASH)
+        self.renew()
+
+    # ── keys and the mouse ──
+
+    def _press(self, pressed: str) -> bool:
+        """Whether the key means anything here."""
+        top = self._views[-1]
+        key = keys.find(top.name, pressed, read_only=self.here.read_only)
+        if key is None:
+            return False
+        self._flash = ("", "", 0.0)
+        deed: Callable[[], object] = getattr(top, f"do_{key.command}", None) or getattr(self, f"do_{key.command}")
+        deed()
+        self.renew()
+        return True
+
+    def _point(self, row: int, event: str, button: int) -> bool:
+        """A press chooses a row, a second one on it opens it; the wheel scrolls."""
+        top = self._views[-1]
+        if event != "mouse press" or row < self._height:
+            return False
+        if button in (4, 5):
+            top.move(WHEEL if button == 5 else -WHEEL)
+        elif button == 1 and top.point(row - self._height):
+            now, before = time.monotonic(), self._pressed
+            self._pressed = (row, now)
+            if before[0] == row and now - before[1] < DOUBLE:
+                self._press("enter")
+        self.renew()
+        return True
+
+    def ask_person(self, caption: str, text: str, done: Callable[[str], str]) -> None:
+        def typed(said: str) -> None:
+            wrong = done(said)
+            if wrong:
+                self._frame.footer = urwid.Pile([urwid.Text(("error", f" {wrong}")), prompt])
+            else:
+                self._end_prompt()
+
+        prompt = self._prompt = sheet.Prompt(caption, text, typed, self._end_prompt)
+        self._frame.footer = prompt
+        self._frame.focus_position = "footer"
+        self.renew()
+
+    def _end_prompt(self) -> None:
+        self._prompt = self._frame.footer = None
+        self._frame.focus_position = "body"
+        self.renew()
+
+    # ── views ──
+
+    def show(self, view_: view.View) -> None:
+        self._views[-1].left()
+        self._views.append(view_)
+        view_.news()
+        self.renew()
+
+    def back(self) -> None:
+        if len(self._views) > 1:
+            self._views.pop().left()
+            self._views[-1].news()
+        self.renew()
+
+    def show_runs(self, words: str) -> None:
+        self._home()
+        self._runs.choose(words)
+
+    def _home(self) -> None:
+        while len(self._views) > 1:
+            self._views.pop().left()
+        self._runs.news()
+
+    def do_view_1(self) -> None:
+        self._home()
+
+    def do_view_2(self) -> None:
+        self._turn_to(lists.Failures)
+
+    def do_view_3(self) -> None:
+        self._turn_to(lists.Managers)
+
+    def do_view_4(self) -> None:
+        self._turn_to(lists.Messages)
+
+    def _turn_to(self, kind: type[view.View]) -> None:
+        if not isinstance(self._views[-1], kind):
+            self._home()
+            self.show(kind(self))
+
+    def do_next_view(self) -> None:
+        place = (keys.LISTS.index(self._views[-1].name) + 1) % len(keys.LISTS)
+        getattr(self, f"do_view_{place + 1}")()
+
+    def do_help(self) -> None:
+        if not isinstance(self._views[-1], view.Help):
+            self.show(view.Help(self, self._views[-1]))
+
+    def do_palette(self) -> None:
+        names = list(palettes.PALETTES)
+        self._palette = names[(names.index(self._palette) + 1) % len(names)]
+        self._screen.register_palette(sheet.colours(self._palette))
+        self._screen.clear()
+        self.say(f"colours: {self._palette}")
+
+    def do_redraw(self) -> None:
+        self._screen.clear()
+
+    def do_quit(self) -> None:
+        raise urwid.ExitMainLoop
+
+    # ── what is asked of runs ──
+
+    def do_retry(self) -> None:
+        self._ask_of_runs("retry")
+
+    def do_hold(self) -> None:
+        self._ask_of_runs("hold")
+
+    def do_release(self) -> None:
+        self._ask_of_runs("release")
+
+    def do_cancel(self) -> None:
+        self._ask_of_runs("cancel")
+
+    def do_priority(self) -> None:
+        self.ask_person("priority: ", "", self._priority)
+
+    def _priority(self, text: str) -> str:
+        try:
+            number = request.priority(text)
+        except errors.UsageError as wrong:
+            return str(wrong)
+        self._ask_of_runs("priority", str(number))
+        return ""
+
+    def _ask_of_runs(self, verb: str, argument: str = "") -> None:
+        wanted = self._views[-1].meant()
+        if wanted is not None:
+            self.wish(surroundings.Wish(verb, self.production, wanted, argument))
+
+    def wish(self, wish: surroundings.Wish) -> None:
+        self.show(view.Confirm(self, wish))
+
+    def wished(self) -> None:
+        self._runs.unmark()
+
+    # ── other programs ──
+
+    def page(self, path: str) -> None:
+        """In a process group of its own: a Ctrl-C in the pager isn't meant for the production."""
+        command = shlex.split(os.environ.get("PAGER") or "less")
+        if not command or shutil.which(command[0]) is None:
+            self.say(f"PAGER: {' '.join(command)} is not on the PATH", wrong=True)
+            return
+        self._loop.stop()
+        try:
+            code = _in_front([*command, path])
+        finally:
+            self._loop.start()
+            self._screen.clear()
+        if code:
+            self.say(f"{command[0]} ended with exit {code}", wrong=True)
+
+
+def _in_front(command: Sequence[str]) -> int:
+    """Run a command that has the terminal for itself; its exit code."""
+    terminal, ours = sys.stdin.fileno(), os.getpgrp()
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # sent to who gives the terminal back from behind
+    try:
+        with subprocess.Popen(command, process_group=0) as process:
+            with contextlib.suppress(OSError):  # it has ended already
+                os.tcsetpgrp(terminal, process.pid)
+            code = process.wait()
+        os.tcsetpgrp(terminal, ours)
+    finally:
+        signal.signal(signal.SIGTTOU, before)
+    return code
+
+
+def _suited() -> str:
+    """The palette that suits this terminal."""
+    try:
+        curses.setupterm()
+        few = curses.tigetnum("colors") < FEWEST
+    except curses.error:  # nobody knows this terminal
+        few = False
+    return "plain" if few else palettes.suited()

@@ -1,0 +1,83 @@
+"""What is shown, line by line: texts with roles, which ``palettes`` gives colours. Pure; the widths are a terminal's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+from production.monitor import table
+
+Part: TypeAlias = tuple[str, str]
+"""(role, text); the role is one of ``palettes.ROLES``, or empty."""
+Line: TypeAlias = tuple[Part, ...]
+
+
+def plain(text: str, role: str = "") -> Line:
+    """A line of one part."""
+    return ((role, text),)
+
+
+def text(line: Line) -> str:
+    """Without its roles."""
+    return "".join(part for _, part in line)
+
+
+def width(line: Line) -> int:
+    """Places of a terminal that it takes."""
+    return sum(table.width(part) for _, part in line)
+
+
+def within(line: Line, wide: int) -> Line:
+    """The line, or its beginning and an ellipsis, in so many places."""
+    left, kept = wide, []
+    for role, part in line:
+        if table.width(part) > left:
+            kept.append((role, table.within(part, left)))
+            return tuple(kept)
+        kept.append((role, part))
+        left -= table.width(part)
+    return tuple(kept)
+
+
+def filled(line: Line, wide: int, role: str = "") -> Line:
+    """Cut or filled to so many places."""
+    cut = within(line, wide)
+    return (*cut, (role, " " * (wide - width(cut))))
+
+
+def all_as(line: Line, role: str) -> Line:
+    """In one role."""
+    return ((role, text(line)),)
+
+
+def apart(left: Line, right: Line, wide: int) -> Line:
+    """One at the left, one at the right; where there is no room for both, the right one is left out."""
+    room = wide - width(left) - width(right)
+    return (*left, ("", " " * room), *right) if room > 1 else within(left, wide)
+
+
+def joined(lines: Iterable[Line], between: str = "  ") -> Line:
+    """Several in one; empty ones leave no gap."""
+    found: list[Part] = []
+    for line in lines:
+        if line:
+            found += [("", between), *line] if found else line
+    return tuple(found)
+
+
+def packed(lines: Iterable[Line], wide: int, between: str = "  ") -> Line:
+    """As many of them, from the first on, as have room; a first one that is too long is cut."""
+    found: Line = ()
+    for one in lines:
+        longer = joined([found, one], between)
+        if found and width(longer) > wide:
+            continue
+        found = within(longer, wide)
+    return found
+
+
+def folded(text: str, wide: int, role: str = "", indent: int | None = None) -> Iterator[Line]:
+    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``."""
+    own = len(text) - len(text.lstrip(" "))
+    for one in table.folded(text, wide, own + 4 if indent is None else indent):
+        yield plain(table.within(one, wide), role)

@@ -1,0 +1,324 @@
+"""The table of runs: what is loaded of it is asked for here, row by row it becomes lines, and what its keys do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from production import disk, errors, facts
+from production import filter as filters
+from production.catalogue import library
+from production.monitor import columns, readers, table
+from production.monitor.dashboard import keys, lists, logview, palettes, reading, scroll, view, window
+from production.monitor.dashboard import line as lines
+
+DEFAULT = ("run", "datasets", "state", "attempt", "where", "since", "duration", "said")
+
+TOPIC = "runs"
+
+
+class Runs(view.View):
+    """All runs, or those that a filter means."""
+
+    name = keys.RUNS
+
+    def __init__(self, stage: view.Stage, words: str = "") -> None:
+        super().__init__(stage)
+        self.words = ""
+        self.trouble = ""
+        self.shown = list(DEFAULT)
+        """Columns."""
+        self.marks: set[int] = set()
+        self.everything = False
+        """All that the filter means are marked."""
+        self._choice = reading.Choice()
+        self._sort = "state"
+        self._order: reading.Order | None = None
+        self._window = window.Window()
+        self._asked: window.Around | None = None
+        self._cells: list[list[str]] = []
+        """What stands in the columns of all rows that are loaded; empty: it is to be made anew."""
+        self._above = 2
+        """Lines above the rows."""
+        if words:
+            self.choose(words)
+
+    # ── what is loaded ──
+
+    def news(self) -> None:
+        """Rows may be others now."""
+        if not self.stage.readers.busy(TOPIC):
+            self._load()
+
+    def _load(self) -> None:
+        production, choice, around = self.stage.production.id, self._choice, self._window.around()
+        order, now = self._order, self.stage.now()
+
+        def question(memory: library.Library, say: readers.Say[reading.Found]) -> None:
+            for found in reading.read(memory, production, choice, around, order, now):
+                say(found)
+
+        self._asked = around
+        self.stage.readers.ask(TOPIC, question, self._take, self._sorry)
+
+    def _take(self, found: reading.Found) -> None:
+        self.trouble = ""
+        if found.order is not None:
+            self._order = found.order
+        sign = 0 if self._choice.key != "run" else -1 if self._choice.down else 1
+        if found.stretch.whole or not self._window.stretch.whole:
+            self._window.take(found.stretch, sign=sign)
+            self._cells = []
+        if found.stretch.whole and self._window.near_edge():
+            self._load_later()
+        self.stage.renew()
+
+    def _load_later(self) -> None:
+        """Once: what has no more would be asked for again and again."""
+        if self._window.around() != self._asked:
+            self._load()
+
+    def _sorry(self, trouble: Exception) -> None:
+        self.trouble = str(trouble)
+        self.stage.renew()
+
+    def left(self) -> None:
+        self.stage.readers.forget(TOPIC)
+
+    # ── what is shown ──
+
+    def paint(self, columns_: int, rows: int) -> Sequence[lines.Line]:
+        self._above = 2 if rows > 5 or self.words or self.trouble else 1
+        self._window.fit(rows - self._above)
+        if self._window.near_edge() and not self.stage.readers.busy(TOPIC):
+            self._load_later()
+        standing = [self._standing(columns_)] if self._above > 1 else []
+        return [*standing, *self._table(columns_), *self._none()]
+
+    def _standing(self, wide: int) -> lines.Line:
+        """Which runs, how many of them, in which order."""
+        if self.trouble:
+            return lines.within(lines.plain(self.trouble, "error"), wide)
+        told = [lines.plain("runs", "heading")]
+        if self.words:
+            told.append((("dim", "filter "), ("name", self.words)))
+        if self.everything or self.marks:
+            marked = "all of them" if self.everything else f"{len(self.marks):,}"
+            told.append(lines.plain(f"{marked} marked", "mark"))
+        if self._choice != reading.Choice(self._choice.wanted):
+            told.append(lines.plain(f"by {self._sort} {'down' if self._choice.down else 'up'}", "dim"))
+        if self._order and self._choice.key != "run" and self._order.cut:
+            told.append(lines.plain(f"the first {reading.MOST:,} only", "held"))
+        if self.stage.readers.busy(TOPIC) and not self._window.stretch.whole:
+            told.append(lines.plain("looking …", "dim"))
+        place = self._window.position()
+        right = lines.plain(f"{place[0]:,} of {place[1]:,}" if place else "", "dim")
+        return lines.apart(lines.packed(told, wide), right, wide)
+
+    def _none(self) -> Sequence[lines.Line]:
+        if self._window.rows or not self._window.stretch.whole:
+            return []
+        return [lines.plain(f"no run is meant by: {self.words}" if self.words else "there are no runs", "dim")]
+
+    def _table(self, wide: int) -> list[lines.Line]:
+        """The heading, and the rows that are shown; as wide as what is loaded needs."""
+        kinds = [columns.COLUMNS[name] for name in self.shown]
+        if not self._cells:
+            self._cells = self._all_cells(kinds)
+        heading = [self._named(name) for name in self.shown]
+        widest = [max(map(table.width, column)) for column in zip(heading, *self._cells, strict=True)]
+        filled = [any(column) for column in zip(*self._cells, strict=True)] or [True] * len(kinds)
+        widths = table.fitted([column for column, _ in kinds], widest, filled, wide - 2)
+        first = self._window.first
+        told = [lines.within(lines.plain("  " + _row(heading, widths, kinds), "heading"), wide)]
+        for place, row in enumerate(self._window.shown()):
+            told.append(
+                self._line(row, self._cells[first + place], widths, kinds, at=place == self._window.cursor, wide=wide)
+            )
+        return told
+
+    def _all_cells(self, kinds: Sequence[tuple[table.Column, columns.Cell]]) -> list[list[str]]:
+        """Of all rows that are loaded: once a second is enough, not at each key."""
+        seen = columns.Seen(self.stage.now(), self.stage.production.data, narrow=True)
+        return [[disk.printable(cell(row, seen)) for _, cell in kinds] for row in self._window.rows]
+
+    def tick(self) -> None:
+        self._cells = []
+
+    def _named(self, name: str) -> str:
+        """A heading; of the column that it is sorted by with a sign."""
+        sign = ("v" if self._choice.down else "^") if name == self._sort else ""
+        return f"{columns.COLUMNS[name][0].name}{sign}"
+
+    def _line(
+        self, row: facts.Row, cells: list[str], widths: dict[int, int], kinds: Sequence[tuple[table.Column, columns.Cell]],
+        *, at: bool, wide: int,
+    ) -> lines.Line:  # fmt: skip
+        marked = self.everything or row.run in self.marks
+        if at:
+            role = "cursor marked" if marked else "cursor"
+            return lines.filled(lines.plain(("* " if marked else "> ") + _row(cells, widths, kinds), role), wide, role)
+        parts: list[lines.Part] = [("mark", "* " if marked else "  ")]
+        for place, width in widths.items():
+            if len(parts) > 1:
+                parts.append(("", table.GAP))
+            role = palettes.STATES[row.state] if self.shown[place] in ("state", "cause") else "mark" if marked else ""
+            parts.append((role, table.cell(cells[place], width, kinds[place][0], cut=True)))
+        return lines.within(tuple(parts), wide)
+
+    # ── keys ──
+
+    def move(self, rows: int) -> None:
+        self._window.move(rows)
+
+    def point(self, row: int) -> bool:
+        return self._window.point(row - self._above)
+
+    def do_page_up(self) -> None:
+        self._window.page(-1)
+
+    def do_page_down(self) -> None:
+        self._window.page(1)
+
+    def do_first(self) -> None:
+        self._go_to(window.FIRST)
+
+    def do_last(self) -> None:
+        self._go_to(window.LAST)
+
+    def _go_to(self, run: int) -> None:
+        self._window.go_to(run)
+        self._load()
+
+    def do_go_to(self) -> None:
+        self.stage.ask_person("run: ", "", self._typed)
+
+    def _typed(self, text: str) -> str:
+        number = filters.number(text)
+        if number is None:
+            return f"{text}: a run's number"
+        self._go_to(number)
+        return ""
+
+    def do_open(self) -> None:
+        if row := self._window.current:
+            self.stage.show(lists.Run(self.stage, row.run))
+
+    def do_log(self) -> None:
+        if row := self._window.current:
+            self.stage.show(logview.Log(self.stage, row.run))
+
+    def do_filter(self) -> None:
+        self.stage.ask_person("filter: ", self.words, self._filter)
+
+    def choose(self, words: str) -> None:
+        """These runs."""
+        if wrong := self._filter(words):
+            self.trouble = wrong
+
+    def _filter(self, words: str) -> str:
+        """What is wrong with it, or nothing."""
+        try:
+            wanted = filters.parse(filters.split(words))
+        except errors.UsageError as wrong:
+            return str(wrong)
+        self.words, self.trouble = words, ""
+        self.marks, self.everything = set(), False
+        self._choose(reading.Choice(wanted, self._choice.key, self._choice.down))
+        return ""
+
+    def _choose(self, choice: reading.Choice) -> None:
+        """Other runs, or another order; the cursor stays on its run, if that is there."""
+        here = self._window.current
+        anew = choice.wanted != self._choice.wanted
+        self._choice = choice
+        self._order, self._cells = None, []
+        self._window.begin_anew(here.run if here and not anew else window.FIRST)
+        self._load()
+
+    def do_back(self) -> None:
+        """First the marks go, then the filter."""
+        if self.marks or self.everything:
+            self.unmark()
+        elif self.words:
+            self._filter("")
+
+    def do_sort(self) -> None:
+        """By the next column that it can be sorted by."""
+        names = [name for name in self.shown if name in columns.SORTED]
+        place = names.index(self._sort) + 1 if self._sort in names else 0
+        self.sort_by(names[place % len(names)], down=False)
+
+    def do_reverse(self) -> None:
+        self.sort_by(self._sort, down=not self._choice.down)
+
+    def sort_by(self, name: str, *, down: bool | None = None) -> None:
+        """By a column; by the present one the other way round, unless that is said."""
+        if name not in columns.SORTED:
+            self.stage.say(f"{name}: a table can't be sorted by that", wrong=True)
+            return
+        if down is None:
+            down = name == self._sort and not self._choice.down
+        self._sort = name
+        self._choose(reading.Choice(self._choice.wanted, columns.SORTED[name], down))
+
+    def do_columns(self) -> None:
+        self.stage.show(Columns(self.stage, self))
+
+    def do_mark(self) -> None:
+        if row := self._window.current:
+            self.everything = False
+            self.marks ^= {row.run}
+            self._window.move(1)
+
+    def do_mark_all(self) -> None:
+        self.marks, self.everything = set(), not self.everything
+
+    def meant(self) -> filters.Filter | None:
+        """The runs that something is asked of; None: there is none."""
+        if self.everything:
+            return self._choice.wanted
+        numbers: Collection[int] = self.marks or ({self._window.current.run} if self._window.current else ())
+        if not numbers:
+            return None
+        return filters.Filter(runs=filters.joined((number, number) for number in numbers))
+
+    def unmark(self) -> None:
+        """None is marked."""
+        self.marks, self.everything = set(), False
+
+
+def _row(cells: Sequence[str], widths: dict[int, int], kinds: Sequence[tuple[table.Column, columns.Cell]]) -> str:
+    return table.GAP.join(table.cell(cells[place], width, kinds[place][0], cut=True) for place, width in widths.items())
+
+
+class Columns(view.Text):
+    """Which columns the table has, and by which it is sorted."""
+
+    name = keys.COLUMNS
+    choosing = True
+
+    def __init__(self, stage: view.Stage, of: Runs) -> None:
+        super().__init__(stage)
+        self._of = of
+        self.title = "columns: Space shows one, Enter sorts by it"
+        self._fill()
+
+    def _fill(self) -> None:
+        self.scroll.put([scroll.Entry(self._said(name), target=name) for name in columns.COLUMNS])
+
+    def _said(self, name: str) -> str:
+        there = "x" if name in self._of.shown else " "
+        return f"[{there}] {name}{'' if name in columns.SORTED else '  (not to be sorted by)'}"
+
+    def do_toggle(self) -> None:
+        name = str(self.scroll.target)
+        shown = set(self._of.shown) ^ {name}
+        if name != "run":  # without it nobody knows what a row is
+            self._of.shown = [one for one in columns.COLUMNS if one in shown]
+            self._of.tick()
+        self._fill()
+        self.scroll.move(1)
+
+    def do_open(self) -> None:
+        self._of.sort_by(str(self.scroll.target))
+        self.stage.back()

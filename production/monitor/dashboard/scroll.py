@@ -1,0 +1,150 @@
+"""Lines that are longer than the screen: which of them are shown, which is under the cursor, where a text is. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from production.monitor.dashboard import line as lines
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A sentence, which may take several lines."""
+
+    text: str
+    role: str = ""
+    target: object = None
+    """What it is about, for who opens it."""
+    head: str = ""
+    """What stands before it; where it goes on below, room is left for that."""
+
+
+class Scroll:
+    """Entries, folded to a width."""
+
+    def __init__(self, *, choosing: bool) -> None:
+        """``choosing``: there is a cursor; else only the text moves."""
+        self.entries: Sequence[Entry] = ()
+        self.found = ""
+        """The text that was looked for."""
+        self._choosing = choosing
+        self._lines: list[tuple[lines.Line, int]] = []
+        """(line, place of its entry)."""
+        self._size = (80, 1)
+        self._cursor = 0
+        self._top = 0
+
+    def put(self, entries: Sequence[Entry], *, at_end: bool = False) -> None:
+        """Other entries; the place on the screen stays."""
+        stays_at_end = at_end and self._at_end()
+        self.entries = entries
+        self._fold()
+        if stays_at_end:
+            self.move(len(self._lines))
+
+    def _at_end(self) -> bool:
+        place = self._cursor if self._choosing else self._top + self._size[1]
+        return place >= len(self._lines) - 1
+
+    def fit(self, columns: int, rows: int) -> None:
+        """There is so much room."""
+        before, self._size = self._size, (columns, rows)
+        if before[0] != columns:
+            entry = self._entry()
+            self._fold()
+            self._cursor = next((place for place, (_, at) in enumerate(self._lines) if at == entry), 0)
+        self._settle()
+
+    def _fold(self) -> None:
+        self._lines = []
+        for place, entry in enumerate(self.entries):
+            indent = len(entry.head) if entry.head else None
+            for one in lines.folded(entry.head + entry.text, self._size[0], entry.role, indent):
+                self._lines.append((one, place))
+        self._settle()
+
+    def _settle(self) -> None:
+        rows = self._size[1]
+        self._cursor = max(0, min(self._cursor, len(self._lines) - 1))
+        if self._choosing:
+            self._top = min(max(self._top, self._cursor - rows + 1), self._cursor)
+        self._top = max(0, min(self._top, len(self._lines) - rows))
+
+    def _entry(self) -> int:
+        place = self._cursor if self._choosing else self._top
+        return self._lines[place][1] if place < len(self._lines) else 0
+
+    @property
+    def target(self) -> object:
+        """Of the line under the cursor, or of the nearest one above that has one; above all of them the first."""
+        here = self._entry()
+        near = [*reversed(self.entries[: here + 1]), *self.entries[here + 1 :]]
+        return next((entry.target for entry in near if entry.target is not None), None)
+
+    def move(self, number: int) -> None:
+        """So many lines down, or up."""
+        if self._choosing:
+            self._cursor += number
+        else:
+            self._top += number
+        self._settle()
+
+    def page(self, pages: int) -> None:
+        """So many screens, of which a line stays."""
+        step = pages * max(1, self._size[1] - 1)
+        if self._choosing:
+            self._top += step
+        self.move(step)
+
+    def point(self, place: int) -> bool:
+        """To a line of the screen; whether there is one."""
+        there = self._top + place < len(self._lines)
+        if there and self._choosing:
+            self._cursor = self._top + place
+        return there
+
+    def search(self, text: str, step: int) -> bool:
+        """To the next line with a text, or the one before; whether there is one. All small letters mean any."""
+        self.found = text
+        here = self._cursor if self._choosing else self._top
+        places = range(here + step, len(self._lines) if step > 0 else -1, step)
+        for place in places:
+            if has(lines.text(self._lines[place][0]), text):
+                self.move(place - here)
+                return True
+        return False
+
+    def shown(self) -> list[lines.Line]:
+        """As the screen has them."""
+        rows = self._lines[self._top : self._top + self._size[1]]
+        found = [lighted(one, self.found) for one, _ in rows]
+        if self._choosing and found:
+            place = self._cursor - self._top
+            found[place] = lines.filled(lines.all_as(found[place], "cursor"), self._size[0], "cursor")
+        return found
+
+    def place(self) -> str:
+        """How far it is: empty, if all is on the screen."""
+        rest = len(self._lines) - self._size[1]
+        return f"{100 * self._top // rest} %" if rest > 0 else ""
+
+
+def has(line: str, text: str) -> bool:
+    """Whether a line has a text; all small letters mean any."""
+    return bool(text) and (text in line.lower() if text == text.lower() else text in line)
+
+
+def lighted(line: lines.Line, text: str) -> lines.Line:
+    """With the text that was looked for in its own role."""
+    if not text or not has(lines.text(line), text):
+        return line
+    found: list[lines.Part] = []
+    for role, part in line:
+        rest = part
+        while has(rest, text):
+            at = (rest.lower() if text == text.lower() else rest).index(text)
+            found += [(role, rest[:at]), ("found", rest[at : at + len(text)])]
+            rest = rest[at + len(text) :]
+        found.append((role, rest))
+    return tuple(part for part in found if part[1])

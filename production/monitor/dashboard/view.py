@@ -1,0 +1,249 @@
+"""A view: what is below the head of the screen. Each kind says what it shows, and what its keys do."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from production import filter as filters
+from production import run as runs
+from production.catalogue import library
+from production.monitor import readers, snapshot
+from production.monitor.dashboard import keys, scroll, surroundings
+from production.monitor.dashboard import line as lines
+
+
+class Stage(Protocol):
+    """What a view asks of the app."""
+
+    here: surroundings.Surroundings
+    readers: readers.Readers
+    snapshot: snapshot.Snapshot | None
+
+    @property
+    def production(self) -> runs.Production: ...
+
+    def now(self) -> datetime.datetime:
+        """In local time."""
+        ...
+
+    def renew(self) -> None:
+        """Show everything anew."""
+        ...
+
+    def show(self, view: View) -> None:
+        """On top of the present one."""
+        ...
+
+    def show_runs(self, words: str) -> None:
+        """The table, with this filter."""
+        ...
+
+    def back(self) -> None: ...
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Beside the keys, for a while."""
+        ...
+
+    def ask_person(self, caption: str, text: str, done: Callable[[str], str]) -> None:
+        """Let a person type a line; ``done`` says what is wrong with it, or nothing."""
+        ...
+
+    def wish(self, wish: surroundings.Wish) -> None:
+        """Say what would be done, and do it if the person says yes."""
+        ...
+
+    def wished(self) -> None:
+        """It was done: marks have served."""
+        ...
+
+    def page(self, path: str) -> None:
+        """Open a file in $PAGER."""
+        ...
+
+    def said(self) -> Sequence[tuple[str, str]]:
+        """(instant, text) of what the manager has told; nothing if it isn't ours."""
+        ...
+
+
+class View:
+    """What all kinds have in common."""
+
+    name = ""
+    """As ``keys`` has it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
+        """What fits there, its heading first."""
+        raise NotImplementedError
+
+    def news(self) -> None:
+        """It was opened, or something was written: ask anew."""
+
+    def tick(self) -> None:
+        """A second has passed."""
+
+    def left(self) -> None:
+        """It is not shown any more."""
+
+    def meant(self) -> filters.Filter | None:
+        """The runs that a key is about; None: there is none."""
+        return None
+
+    def do_back(self) -> None:
+        self.stage.back()
+
+    def point(self, row: int) -> bool:
+        """The mouse was pressed on a row of it; whether something is there."""
+        raise NotImplementedError
+
+    def do_up(self) -> None:
+        self.move(-1)
+
+    def do_down(self) -> None:
+        self.move(1)
+
+    def move(self, rows: int) -> None:
+        """So many down, or up."""
+        raise NotImplementedError
+
+
+class Text(View):
+    """Sentences to read, perhaps with a cursor."""
+
+    choosing = False
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        self.scroll = scroll.Scroll(choosing=self.choosing)
+        self.title = self.name
+        self.trouble = ""
+
+    def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
+        self.scroll.fit(columns, max(1, rows - 1))
+        return [self._heading(columns), *self.scroll.shown()]
+
+    def _heading(self, columns: int) -> lines.Line:
+        if self.trouble:
+            return lines.within(lines.plain(f"{self.title}: {self.trouble}", "error"), columns)
+        how = "looking …" if self.stage.readers.busy(self.name) else self.scroll.place()
+        return lines.apart(lines.plain(self.title, "heading"), lines.plain(how, "dim"), columns)
+
+    def ask(self, question: Callable[[library.Library], Sequence[scroll.Entry]]) -> None:
+        """Fill it with what a reader brings."""
+        self.stage.readers.ask(self.name, lambda memory, say: say(question(memory)), self.put, self.sorry)
+
+    def put(self, entries: Sequence[scroll.Entry]) -> None:
+        self.trouble = ""
+        self.scroll.put(entries)
+        self.stage.renew()
+
+    def sorry(self, trouble: Exception) -> None:
+        """What can't be told now; what was told before stays."""
+        self.trouble = str(trouble)
+        self.stage.renew()
+
+    def left(self) -> None:
+        self.stage.readers.forget(self.name)
+
+    def move(self, rows: int) -> None:
+        self.scroll.move(rows)
+
+    def point(self, row: int) -> bool:
+        return row > 0 and self.scroll.point(row - 1)
+
+    def do_page_up(self) -> None:
+        self.scroll.page(-1)
+
+    def do_page_down(self) -> None:
+        self.scroll.page(1)
+
+    def do_first(self) -> None:
+        self.scroll.move(-len(self.scroll.entries) * 1000)
+
+    def do_last(self) -> None:
+        self.scroll.move(len(self.scroll.entries) * 1000)
+
+    def do_search(self) -> None:
+        self.stage.ask_person("search: ", self.scroll.found, lambda text: self._search(text, 1))
+
+    def do_again(self) -> None:
+        self._tell(self._search(self.scroll.found, 1))
+
+    def do_before(self) -> None:
+        self._tell(self._search(self.scroll.found, -1))
+
+    def _search(self, text: str, step: int) -> str:
+        if not text:
+            self.scroll.found = ""
+            return ""
+        return "" if self.scroll.search(text, step) else f"{text}: not {'below' if step > 0 else 'above'}"
+
+    def _tell(self, trouble: str) -> None:
+        if trouble:
+            self.stage.say(trouble, wrong=True)
+
+
+class Help(Text):
+    """All keys of a view, from the table of keys."""
+
+    name = keys.HELP
+
+    def __init__(self, stage: Stage, of: View) -> None:
+        super().__init__(stage)
+        self.title = f"keys of: {of.name}"
+        here = list(keys.of(of.name, read_only=stage.here.read_only))
+        self.scroll.put([*self._keys(here), *self._words()])
+
+    def _keys(self, here: Sequence[keys.Key]) -> list[scroll.Entry]:
+        wide = max(len(key.told) for key in here)
+        return [scroll.Entry(key.help, head=f"  {key.told:{wide}}  ") for key in here]
+
+    def _words(self) -> list[scroll.Entry]:
+        words = filters.HELP.strip("\n").splitlines()
+        return [scroll.Entry(""), *(scroll.Entry(line) for line in words)]
+
+
+class Confirm(Text):
+    """What would be done, before it is."""
+
+    name = keys.CONFIRM
+
+    def __init__(self, stage: Stage, wish: surroundings.Wish) -> None:
+        super().__init__(stage)
+        self._wish = wish
+        self.title = f"{wish.verb} {wish.argument}".strip() + "?"
+
+    def news(self) -> None:
+        self.ask(self._plan)
+
+    def _plan(self, memory: library.Library) -> list[scroll.Entry]:
+        told = [scroll.Entry(line) for line in self.stage.here.answers.plan(memory, self._wish)]
+        return [*told, scroll.Entry(""), scroll.Entry(f"why: {self._wish.why or '(w: say why)'}")]
+
+    def do_reason(self) -> None:
+        self.stage.ask_person("why: ", self._wish.why, self._because)
+
+    def _because(self, text: str) -> str:
+        self._wish = dataclasses.replace(self._wish, why=text)
+        self.news()
+        return ""
+
+    def do_confirm(self) -> None:
+        wish = self._wish
+        self.trouble = ""
+        self.stage.readers.ask(
+            "wish",
+            lambda _memory, say: say(self.stage.here.answers.tell(wish)),
+            self._done,
+            self.sorry,
+        )
+
+    def _done(self, told: Sequence[str]) -> None:
+        self.stage.wished()
+        self.stage.back()
+        self.stage.say("; ".join(told))

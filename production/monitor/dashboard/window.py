@@ -1,0 +1,174 @@
+"""Which runs of a table are loaded, and which of them are shown. No I/O: what has to be read, it says; ``reading`` reads it.
+
+However many runs there are, a few screens of them are loaded around the cursor, by key: a million scroll like a hundred.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from production import facts
+
+SCREENS = 3
+"""Loaded before and behind the one that is shown."""
+FIRST, LAST = -1, 1 << 62
+"""Keys before and behind every run."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Around:
+    """What is to be read: runs before a key, and from it on."""
+
+    run: int
+    """Or its place, if there is no such run; or ``FIRST``, ``LAST``."""
+    before: int
+    after: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stretch:
+    """Runs that follow upon each other."""
+
+    rows: Sequence[facts.Row]
+    begins: bool
+    """There is nothing before them."""
+    ends: bool
+    """Nor behind them."""
+    whole: bool = True
+    """It was searched to its end; else there may be more."""
+    place: int | None = None
+    """Of the first of them among all; None: nobody counted."""
+    number: int | None = None
+    """Of all."""
+
+
+class Window:
+    """The loaded rows, the cursor, and the first row that is shown."""
+
+    def __init__(self) -> None:
+        self.stretch = Stretch((), begins=True, ends=True, whole=False)
+        self.height = 1
+        self._cursor = 0
+        self._top = 0
+        self._wanted: int | None = FIRST
+        """A run that the cursor is to go to, once it is loaded."""
+        self._owed = 0
+        """Rows that it is to go on, then."""
+
+    @property
+    def rows(self) -> Sequence[facts.Row]:
+        return self.stretch.rows
+
+    @property
+    def current(self) -> facts.Row | None:
+        """Under the cursor."""
+        return self.rows[self._cursor] if self.rows else None
+
+    @property
+    def cursor(self) -> int:
+        """Its place on the screen."""
+        return self._cursor - self._top
+
+    @property
+    def first(self) -> int:
+        """The place of the first row on the screen among the loaded ones."""
+        return self._top
+
+    def shown(self) -> Sequence[facts.Row]:
+        """The rows that fit the screen."""
+        return self.rows[self._top : self._top + self.height]
+
+    def position(self) -> tuple[int, int] | None:
+        """(place of the cursor among all, from 1; how many), where somebody counted."""
+        if self.stretch.place is None or self.stretch.number is None:
+            return None
+        return self.stretch.place + self._cursor + 1, self.stretch.number
+
+    def fit(self, height: int) -> None:
+        """There is room for so many rows now."""
+        self.height = max(1, height)
+        self._settle()
+
+    def move(self, rows: int) -> None:
+        """So many down, or up; what is not loaded yet is gone to when it is."""
+        goal = self._cursor + self._owed + rows
+        self._cursor = min(max(0, goal), max(0, len(self.rows) - 1))
+        rest = goal - self._cursor
+        self._owed = rest if (rest < 0 and not self.stretch.begins) or (rest > 0 and not self.stretch.ends) else 0
+        self._settle()
+
+    def page(self, pages: int) -> None:
+        """So many screens, of which a line stays."""
+        step = pages * max(1, self.height - 1)
+        if 0 <= self._top + step <= max(0, len(self.rows) - self.height):
+            self._top += step
+        self.move(step)
+
+    def begin_anew(self, run: int) -> None:
+        """Other rows, or in another order; the cursor is to be on this run."""
+        self.stretch = Stretch((), begins=True, ends=True, whole=False)
+        self._cursor = self._top = 0
+        self.go_to(run)
+
+    def go_to(self, run: int) -> None:
+        """To a run, or to the next one there is; or ``FIRST``, ``LAST``."""
+        self._wanted, self._owed = run, 0
+
+    def point(self, place: int) -> bool:
+        """To a row of the screen; whether there is one."""
+        there = 0 <= place < len(self.shown())
+        if there:
+            self.move(self._top + place - self._cursor)
+        return there
+
+    def _settle(self) -> None:
+        """The cursor is on the screen, and the screen is full where it can be."""
+        self._top = min(max(self._top, self._cursor - self.height + 1, 0), self._cursor)
+        self._top = max(0, min(self._top, len(self.rows) - self.height))
+
+    def near_edge(self) -> bool:
+        """Whether more should be loaded."""
+        if self._wanted is not None or self._owed:
+            return True
+        room = self.height * SCREENS // 2
+        near_begin = not self.stretch.begins and self._top < room
+        near_end = not self.stretch.ends and len(self.rows) - self._top - self.height < room
+        return near_begin or near_end
+
+    def around(self) -> Around:
+        """What should be loaded."""
+        before, after = self.height * SCREENS, self.height * (SCREENS + 1)
+        before, after = before + max(0, -self._owed), after + max(0, self._owed)
+        if self._wanted is not None:
+            return Around(self._wanted, before, after)
+        here = self.current
+        if here is None or (self.stretch.begins and not self._cursor):
+            return Around(FIRST, before, after)  # who looks at the first row looks at the first, whichever that is
+        return Around(here.run, before + self.cursor, after)
+
+    def take(self, stretch: Stretch, *, sign: int) -> None:
+        """What was loaded: in order of their numbers (1), the highest first (-1), or in another order (0)."""
+        here, offset = None if self.stretch.begins and not self._cursor else self.current, self.cursor
+        goal = self._wanted if self._wanted is not None else here.run if here else FIRST
+        if self._wanted is not None:
+            offset = 0 if self._wanted in (FIRST, LAST) else self.height // 2
+        self.stretch = stretch
+        if not stretch.rows and not stretch.whole:
+            return  # it is looked for
+        self._cursor = min(_place(stretch.rows, goal, sign, self._cursor), max(0, len(stretch.rows) - 1))
+        self._wanted = None
+        self._top = self._cursor - offset
+        self.move(0)
+
+
+def _place(rows: Sequence[facts.Row], run: int, sign: int, before: int) -> int:
+    """Of a run; if it isn't there any more, of the one that stands where it would, or stood where it did."""
+    if run in (FIRST, LAST):
+        return 0 if run == FIRST else len(rows)
+    found = next((place for place, row in enumerate(rows) if row.run == run), None)
+    if found is not None:
+        return found
+    if not sign:
+        return before
+    return next((place for place, row in enumerate(rows) if sign * (row.run - run) >= 0), len(rows))
