@@ -12,7 +12,6 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -409,19 +408,22 @@ class App:
             self.say(f"{command[0]} ended with exit {code}", wrong=True)
 
 
-def _in_front(command: Sequence[str]) -> int:
+def _in_front(command: list[str]) -> int:
     """Run a command that has the terminal for itself; its exit code."""
     terminal, ours = sys.stdin.fileno(), os.getpgrp()
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # sent to who gives the terminal back from behind
     try:
-        with subprocess.Popen(command, process_group=0) as process:
+        pid = os.posix_spawnp(command[0], command, os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
+        status = -1
+        while status < 0 or os.WIFSTOPPED(status):
             with contextlib.suppress(OSError):  # it has ended already
-                os.tcsetpgrp(terminal, process.pid)
-            code = process.wait()
+                os.tcsetpgrp(terminal, pid)
+                os.kill(pid, signal.SIGCONT)  # nobody else could go on with it: a Ctrl-Z does nothing
+            _, status = os.waitpid(pid, os.WUNTRACED)
         os.tcsetpgrp(terminal, ours)
     finally:
         signal.signal(signal.SIGTTOU, before)
-    return code
+    return os.waitstatus_to_exitcode(status)
 
 
 def _suited() -> str:

@@ -236,7 +236,7 @@ class Messages(view.Text):
     def fill(self) -> None:
         """With what the manager said, too."""
         told = [(one.at, scroll.Entry(_event(one), palettes.STATES[one.after], one.run)) for one in self._events]
-        told += [(at, scroll.Entry(text)) for at, text in self.stage.said()]
+        told += [(at, scroll.Entry(text, _loudness(text))) for at, text in self.stage.said()]
         told.sort(key=lambda one: one[0])
         self.scroll.put([entry for _, entry in told], at_end=True)
         self.stage.renew()
@@ -248,6 +248,12 @@ class Messages(view.Text):
     def do_log(self) -> None:
         if isinstance(self.scroll.target, int):
             self.stage.show(logview.Log(self.stage, self.scroll.target))
+
+
+def _loudness(text: str) -> str:
+    """The role of a line of a log, by its level."""
+    level = text[25:33].strip()
+    return {"ERROR": "bad", "WARNING": "held", "YOU": "name"}.get(level, "dim")
 
 
 def _event(one: facts.Happening) -> str:
