@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +10,7 @@ from production import filter as filters
 from production import run as runs
 from production.catalogue import library
 from production.monitor import table
-from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view
+from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view, words
 from production.monitor.dashboard import line as lines
 
 GUEST = 15.0
@@ -236,7 +235,7 @@ class Messages(view.Text):
     def fill(self) -> None:
         """With what the manager said, too."""
         told = [(one.at, scroll.Entry(_event(one), palettes.STATES[one.after], one.run)) for one in self._events]
-        told += [(at, scroll.Entry(text, _loudness(text))) for at, text in self.stage.said()]
+        told += [(at, scroll.Entry(text, words.role(text))) for at, text in self.stage.said()]
         told.sort(key=lambda one: one[0])
         self.scroll.put([entry for _, entry in told], at_end=True)
         self.stage.renew()
@@ -250,12 +249,6 @@ class Messages(view.Text):
             self.stage.show(logview.Log(self.stage, self.scroll.target))
 
 
-def _loudness(text: str) -> str:
-    """The role of a line of a log, by its level."""
-    level = text[25:33].strip()
-    return {"ERROR": "bad", "WARNING": "held", "YOU": "name"}.get(level, "dim")
-
-
 def _event(one: facts.Happening) -> str:
     """A move of a run in one line."""
     at = clock.instant(one.at).astimezone()
@@ -263,11 +256,3 @@ def _event(one: facts.Happening) -> str:
     who = f"asked by {one.asked_by}" if one.asked_by and one.asked_by not in one.why else ""
     said = "; ".join(filter(None, (one.why, who)))
     return f"{at:%Y-%m-%d %H:%M:%S}  run {one}  {move}" + (f"  {said}" if said else "")
-
-
-def stamped(text: str, now: datetime.datetime) -> tuple[str, str]:
-    """(instant, line) of a line of a log, that begins with its local time."""
-    try:
-        return clock.text(datetime.datetime.fromisoformat(text[:24])), text
-    except ValueError:
-        return clock.text(now), text
