@@ -10,6 +10,9 @@
     ├── BatchError                  1
     │   ├── SubmitRefused           the batch system said no: there is no job
     │   └── BatchUnanswered         transient: it can't be told what became of the call
+    ├── RemoteError                 another machine can't be used
+    │   ├── RemoteAway              transient: it can't be reached, or the connection to it broke
+    │   └── RemoteRefused           it isn't the one we know, or it doesn't let us in: somebody has to look
     ├── TransferError               a file didn't come; ``transient`` is set for each
     │   ├── InputMissing            the archive has no such file
     │   ├── TooLarge                transient: there is no room for the file
@@ -74,6 +77,20 @@ class BatchUnanswered(BatchError):
     """The call failed, hung or can't be read: nothing is known, so nothing changes."""
 
     transient = True
+
+
+class RemoteError(ProductionError):
+    """Another machine can't be used."""
+
+
+class RemoteAway(RemoteError):
+    """It can't be reached, or the connection to it broke; trying again may help."""
+
+    transient = True
+
+
+class RemoteRefused(RemoteError):
+    """It isn't the machine that we know, or it doesn't let us in: a person has to look."""
 
 
 class TransferError(ProductionError):

@@ -11,8 +11,8 @@ from production.batch import scheduler
 LONGEST = 1 << 26
 """Bytes of a reply: a hundred thousand jobs in XML. Whoever says more isn't answering our question."""
 
-_ENGLISH = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
-_FILTERS = ("SQUEUE_", "SACCT_", "SCANCEL_", "SBATCH_WAIT", "SBATCH_ARRAY_INX")
+ENGLISH = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%s"}
+FILTERS = ("SQUEUE_", "SACCT_", "SCANCEL_", "SBATCH_WAIT", "SBATCH_ARRAY_INX")
 """How variables begin by which users see, or mean, only some of their jobs: we have to see all."""
 
 
@@ -25,7 +25,7 @@ class Here:
 
     def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
         try:
-            variables = _ENGLISH | {name: None for name in os.environ if name.startswith(_FILTERS)}
+            variables = ENGLISH | {name: None for name in os.environ if name.startswith(FILTERS)}
             end = child.run(
                 argv, timeout, self._leaving, apart=True, variables=variables, read=input, kept=LONGEST + 1
             )  # fmt: skip

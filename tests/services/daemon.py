@@ -48,9 +48,9 @@ class Daemon:
         subprocess.run([*words, *map(str, argv)], env=dict(environment), cwd="/", check=True, timeout=30, umask=0o022)
 
     def alive(self) -> bool:
-        return bool(self._pid())
+        return bool(self.pid())
 
-    def _pid(self) -> int:
+    def pid(self) -> int:
         """0 when it isn't there any more; one that only waits to be reaped isn't either."""
         try:
             pid, began = self._pid_file.read_text().split()
@@ -59,7 +59,7 @@ class Daemon:
         return int(pid) if _began(int(pid)) == began else 0
 
     def send(self, number: signal.Signals) -> None:
-        if pid := self._pid():
+        if pid := self.pid():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 

@@ -1,4 +1,4 @@
-"""Which Debian packages the clusters are made of, which are missing here, and how they get here without a daemon starting.
+"""Which Debian packages the test services are made of, which are missing here, and how they get here without a daemon starting.
 
 ``python -m tests.services.packages install`` is what ``.ci/run`` does; it needs nothing but Python.
 """
@@ -23,7 +23,8 @@ GRIDENGINE = {
     "spoolinit": "gridengine-master",
     "qsub": "gridengine-client",
 }
-ALL = SLURM | ACCOUNTING | GRIDENGINE
+SSH = {"sshd": "openssh-server", "ssh-keygen": "openssh-client"}
+ALL = SLURM | ACCOUNTING | GRIDENGINE | SSH
 
 PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/gridengine"
 LONG = 900
