@@ -43,9 +43,12 @@ class Queue:
         user: str,
         ticking: clock.Clock,
         policy: scheduler.Policy | None = None,
+        *,
+        typed: str = "",
     ) -> None:
-        """``user`` is the Unix user whose jobs ours are."""
+        """``user`` is the Unix user whose jobs ours are; ``typed`` is what people type before a command, ``ssh login ``."""
         self._dialect = dialect
+        self._typed = typed
         self._clock = ticking
         self._policy = policy or scheduler.Policy()
         self._client = client.Client(dialect, shell, self._policy.timeout)
@@ -225,7 +228,7 @@ class Queue:
         self._watch.cancel(jobs.values())
 
     def by_hand(self, job: str) -> str:
-        return self._dialect.by_hand(job)
+        return self._typed + self._dialect.by_hand(job)
 
     def close(self) -> None:
         self._remove_manifests()

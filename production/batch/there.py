@@ -57,10 +57,10 @@ class There:
         name = self._way.host.name
         try:
             with self._way.session(LOGIN, waiting) as channel:
-                trouble = _exchange(channel, _sent(argv, talk.mark) + input, talk, waiting)
+                trouble = _exchange(channel, line(argv, talk.mark) + input, talk, waiting)
         except errors.RemoteError as cause:
             raise errors.BatchUnanswered(f"{argv[0]}: {cause}") from cause
-        if trouble:
+        if trouble in (_LATE, _LOUD):
             self._end(talk)
         if trouble == _LATE:
             late = "the manager is leaving" if self._leaving() else f"took longer than {timeout:g} s"
@@ -70,17 +70,29 @@ class There:
             raise errors.BatchUnanswered(f"{argv[0]}: {trouble.format(name)}" + (f": {said}" if said else ""))
         return _completed(argv, talk, name)
 
+    def missing(self, programs: Sequence[str], timeout: float) -> list[str]:
+        """Those of these programs that aren't there. Raises: BatchUnanswered."""
+        script = 'for each; do command -v "$each" >/dev/null || echo "$each"; done'
+        return self.run(["sh", "-c", script, "sh", *programs], timeout=timeout).stdout.split()
+
+    def time(self, timeout: float) -> int:
+        """The time there, in whole seconds since 1970. Raises: BatchUnanswered."""
+        told = self.run(["date", "+%s"], timeout=timeout).stdout.strip()
+        if not told.isdecimal():
+            raise errors.BatchUnanswered(f"date: can't be read on {self._way.host.name}: {told[:80]}")
+        return int(told)
+
     def _end(self, talk: _Talk) -> None:
         """End what still runs there of a command: a session there is a process group."""
         process = talk.process()
         if not process or self._leaving():
             return
         waiting = patience_.of(_KILL, self._leaving)
-        killing = ["sh", "-c", 'kill -9 -- -"$1" || kill -9 "$1"', "sh", str(process)]
+        killing = ["sh", "-c", 'kill -s KILL -- -"$1" || kill -s KILL "$1"', "sh", str(process)]
         other = _Talk(secrets.token_hex(16))
         # If it can't be reached it will find that nobody listens.
         with contextlib.suppress(errors.RemoteError), self._way.session(LOGIN, waiting) as channel:
-            _exchange(channel, _sent(killing, other.mark), other, waiting)
+            _exchange(channel, line(killing, other.mark), other, waiting)
 
     def close(self) -> None:
         self._way.close()
@@ -152,7 +164,7 @@ class _Talk:
         return int(word) if word.isdecimal() else 0
 
 
-def _sent(argv: Sequence[str], mark: str) -> bytes:
+def line(argv: Sequence[str], mark: str) -> bytes:
     """One line for the login's ``read``: the script, in signs that mean nothing to printf, and everything else in octal."""
     filters = " ".join(f"-e 's/^\\({name}[A-Za-z0-9_]*\\)=.*/\\1/p'" for name in shell.FILTERS)
     variables = "; ".join(f"{name}={shlex.quote(value)}; export {name}" for name, value in shell.ENGLISH.items())
@@ -209,14 +221,19 @@ def _hear(channel: paramiko.Channel, talk: _Talk) -> None:
             stream.hear(receive(1 << 16))
 
 
+def lacks(program: str, name: str) -> str:
+    """What is said where there is no such program."""
+    return (
+        f"{program} is not on the PATH of {name}; let the .bashrc there (.zshenv, .cshrc) load the cluster's environment,"
+        " before it looks whether the shell is interactive"
+    )
+
+
 def _completed(argv: Sequence[str], talk: _Talk, name: str) -> scheduler.Completed:
     """Raises: BatchError: there is no such command. BatchUnanswered: it was killed, or said too much."""
     code = talk.out.word(1)
     if code == "missing":
-        raise errors.BatchError(
-            f"{argv[0]} is not on the PATH of {name}; let the account's .bashrc (.zshenv, .cshrc) there load the batch"
-            " system's environment, also for a shell that is not interactive"
-        )
+        raise errors.BatchError(lacks(argv[0], name))
     if not re.fullmatch("[0-9]{1,3}", code):
         raise errors.BatchUnanswered(f"{argv[0]} ended on {name}, nobody knows how")
     out, err = talk.out.between(), talk.err.between()

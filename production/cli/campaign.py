@@ -136,7 +136,10 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
             raise errors.UsageError(
                 f"--{flag}: {program.name} has no arguments for it; set programs.{program.name}.options.{flag}"
             )
-    wiring.check_batch(chosen.batch)
+    try:
+        wiring.check_batch(chosen.batch)
+    except errors.RemoteAway as away:  # as a cluster here whose controller is away
+        waiting("weather", f"{away}; waiting", time.clock_gettime(time.CLOCK_BOOTTIME))
     wiring.check_quota(chosen.quota)
     return program
 
@@ -283,7 +286,7 @@ def _entered(
 
     def enter() -> runs.Owner:
         with catalogue.write() as change:
-            me, batch, now = process.myself(), chosen.batch.system, ticking.now()
+            me, batch, now = process.myself(), chosen.batch.name, ticking.now()
             return change.enter(me, plan.production.id, batch, chosen.nproc, chosen.nprep, now, wanted)
 
     try:

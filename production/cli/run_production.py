@@ -69,7 +69,9 @@ def parser() -> options.Parser:
         metavar="P",
         help=f"stage nothing above this use of the disk's limit (default 90, without a [quota] 100; {rules['spacelim']})",
     )
-    how.add_argument("--batch", metavar="SYSTEM", help="who computes: local, sge or slurm (default local)")
+    how.add_argument(
+        "--batch", metavar="SYSTEM", help="who computes: local, sge, slurm, or slurm@HOST over SSH (default local)"
+    )
     how.add_argument(
         "--follow", action="store_true", default=None, help="stay when no runs are left, and wait for new ones"
     )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import getpass
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,6 +27,7 @@ from production.transfer import base, copy, porter, quota
 if TYPE_CHECKING:
     from production.batch import client as client_
     from production.batch import scheduler
+    from production.ssh import connection
     from production.transfer import ftp
 
 CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
@@ -90,15 +94,61 @@ def transfer(chosen: settings.Archive) -> ftp.Ftp | copy.Copy:
 
 
 def check_batch(chosen: settings.Batch) -> None:
-    """See that the batch system's commands are there.
+    """See that the batch system's commands are there; for those elsewhere log in, asking a person if need be.
 
-    Raises: UsageError.
+    Raises: UsageError. RemoteAway: nobody can say.
     """
+    if chosen.host:
+        _check_there(chosen)
+        return
     for client in CLIENTS.get(chosen.system, ()):
         if shutil.which(client) is None:
             raise errors.UsageError(
-                f"--batch={chosen.system}: {client} is not on the PATH; load the cluster's environment first"
+                f"--batch={chosen.system}: {client} is not on the PATH; load the cluster's environment first,"
+                f" or say where it is: --batch={chosen.system}@HOST"
             )
+
+
+def _check_there(chosen: settings.Batch) -> None:
+    from production.batch import there
+    from production.ssh import patience
+
+    try:
+        reached(chosen.host).greet(patience.of(COMMAND), _person())
+        missing = there.There(reached(chosen.host)).missing(CLIENTS[chosen.system], COMMAND)
+    except errors.RemoteRefused as refused:
+        raise errors.UsageError(f"--batch={chosen.name}: {refused}") from refused
+    except errors.BatchUnanswered as trouble:
+        raise errors.RemoteAway(str(trouble)) from trouble
+    if missing:
+        raise errors.UsageError(f"--batch={chosen.name}: {there.lacks(missing[0], chosen.host)}")
+
+
+@functools.cache
+def reached(host: str) -> connection.Connection:
+    """The way to another machine, one for all who need it: a person is asked once. Raises: UsageError."""
+    from production.ssh import config, connection  # 0.2 s, and few need it
+
+    return connection.Connection(config.find(host, os.path.expanduser("~")))
+
+
+def _person() -> Callable[[str, bool], str] | None:
+    """Asks whoever sits at our terminal; None if nobody does."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(question: str, seen: bool) -> str:
+        try:
+            return input(question) if seen else getpass.getpass(question)
+        except EOFError:
+            return ""
+
+    return ask
+
+
+def account(chosen: settings.Batch, user: str) -> str:
+    """What a user of this machine is called where the jobs are, as far as we know. Raises: UsageError."""
+    return reached(chosen.host).host.user if chosen.host and user == process.user() else user
 
 
 def check_quota(chosen: settings.Quota) -> None:
@@ -121,7 +171,7 @@ def batch(
         stack.callback(here.close)
         ticking.watch(here.fileno())
         return here
-    from production.batch import queue, scheduler, shell  # cost 20 ms, and few need them
+    from production.batch import queue, scheduler  # cost 20 ms, and few need them
 
     policy = scheduler.Policy(
         poll=chosen.batch.poll,
@@ -130,7 +180,10 @@ def batch(
         timeout=min(COMMAND, chosen.lease / 4),
         tasks=chosen.batch.tasks,
     )
-    cluster = queue.Queue(_dialect(chosen.batch), shell.Here(again), process.user(), ticking, policy)
+    user = account(chosen.batch, process.user())
+    cluster = queue.Queue(
+        _dialect(chosen.batch), _shell(chosen.batch, again), user, ticking, policy, typed=_typed(chosen.batch)
+    )
     stack.callback(cluster.close)
     return cluster
 
@@ -141,21 +194,35 @@ def _dialect(chosen: settings.Batch) -> scheduler.Dialect:
     return slurm.Slurm() if chosen.system == "slurm" else sge.GridEngine(chosen.parallel)
 
 
-def client(chosen: settings.Batch, system: str, timeout: float) -> client_.Client:
-    """For who only looks: a cluster's commands, each of which may take so many seconds."""
+def _shell(chosen: settings.Batch, leaving: Callable[[], bool] = lambda: False) -> scheduler.Shell:
+    """Where the cluster's commands are. Raises: UsageError."""
+    from production.batch import shell, there
+
+    return there.There(reached(chosen.host), leaving) if chosen.host else shell.Here(leaving)
+
+
+def _typed(chosen: settings.Batch) -> str:
+    """What a person types before a cluster's command."""
+    if not chosen.host:
+        return ""
+    return f"ssh {f'ssh://{chosen.host}' if ':' in chosen.host else chosen.host} "
+
+
+def client(chosen: settings.Batch, timeout: float) -> client_.Client:
+    """For who only looks: a cluster's commands, each of which may take so many seconds. Raises: UsageError."""
     from production.batch import client as client_
-    from production.batch import shell
 
-    return client_.Client(_dialect(dataclasses.replace(chosen, system=system)), shell.Here(), timeout)
+    return client_.Client(_dialect(chosen), _shell(chosen), timeout)
 
 
-def by_hand(chosen: settings.Batch, system: str, job: str) -> str:
-    """The command that ends a job of this batch system."""
-    if system == "local":
+def by_hand(chosen: settings.Batch, name: str, job: str) -> str:
+    """The command that ends a job of the batch system of this name."""
+    if name == "local":
         from production.batch import process as processes
 
         return processes.by_hand(job)
-    return _dialect(dataclasses.replace(chosen, system=system)).by_hand(job)
+    asked = chosen.called(name)
+    return _typed(asked) + _dialect(asked).by_hand(job)
 
 
 def site(  # noqa: PLR0913  this is where all of them meet

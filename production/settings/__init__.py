@@ -134,6 +134,18 @@ class Batch:
     """Runs in one array job, at most; None: what clusters allow unless told otherwise, see ``Dialect.tasks``."""
     parallel: str = "smp"
     """Grid Engine's parallel environment for jobs of several cores."""
+    host: str = ""
+    """The machine that has the cluster's commands, as behind ``ssh``; empty: this one."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the database and behind ``--batch``: ``slurm``, ``slurm@login.cluster``. Two of them are two."""
+        return f"{self.system}@{self.host}" if self.host else self.system
+
+    def called(self, name: str) -> Batch:
+        """The one of that name, asked as this one is."""
+        system, _, host = name.partition("@")
+        return dataclasses.replace(self, system=system, host=host)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -211,9 +223,12 @@ def _archive(place: layer.Place, value: object) -> dict[str, Any]:
 
 
 def _batch(place: layer.Place, value: object) -> dict[str, Any]:
-    """Read ``batch = "slurm"`` and ``batch = { system = "slurm", tasks = 100 }`` alike."""
+    """Read ``batch = "slurm"`` and ``batch = { system = "slurm", tasks = 100 }`` alike; ``"slurm@login"`` is the one there."""
     if isinstance(value, str):
-        return {"system": _SYSTEM(place, value)}
+        system, at, host = value.partition("@")
+        if at and (not host or system == "local"):
+            raise place.refuse(value, '"slurm@login.cluster" or "sge@login.cluster"')
+        return {"system": _SYSTEM(place, system), "host": values.host(place, host)}
     found: dict[str, Any] = _BATCH(place, value)
     return found
 
@@ -248,6 +263,7 @@ _BATCH = values.table(
         "poll": values.number("batch.poll"),
         "tasks": values.number("batch.tasks"),
         "parallel": values.word,
+        "host": values.host,
     }
 )
 
@@ -365,6 +381,8 @@ def load(
     quota = merged.pop("quota", None)
     merged.setdefault("spacelim", 100.0 if quota is None else 90.0)
     batch = merged.pop("batch", {})
+    if batch.get("host") and batch.get("system", "local") == "local":
+        raise where(("batch", "host")).wrong('jobs go there only with system = "slurm" or "sge"')
     if "pause" in merged:  # whoever says how long to wait means the cluster, too
         batch.setdefault("poll", merged["pause"])
     archive = merged.pop("archive", {})

@@ -71,6 +71,7 @@ RANGES: Mapping[str, Range] = {
 }
 """Every number a user may set."""
 
+_HOST = r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}@)?[A-Za-z0-9][A-Za-z0-9._-]{0,252}(?::[1-9][0-9]{0,4})?"
 _TIME = re.compile(r"(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d):([0-5]\d)")
 _TIME_WITH_UNIT = re.compile(r"(\d{1,8}(?:\.\d{1,6})?) ?([smhd])")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([KMGT])(?:i?B)?")
@@ -141,6 +142,14 @@ def word(place: layer.Place, value: object) -> str:
     found = text(place, value)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,63}", found):
         raise place.refuse(value, "a name of letters, digits and _.-, a letter first")
+    return found
+
+
+def host(place: layer.Place, value: object) -> str:
+    """Read another machine as people write it behind ``ssh``; empty: this one."""
+    found = text(place, value)
+    if found and not re.fullmatch(_HOST, found):
+        raise place.refuse(value, 'a host as behind ssh: "login.cluster", "alice@login.cluster", "login.cluster:2222"')
     return found
 
 

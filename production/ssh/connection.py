@@ -46,16 +46,15 @@ REFUSED_PAUSES = (15.0, 600.0)
 class Connection:
     """To one host, over those in between."""
 
-    def __init__(
-        self, host: config.Host, ask: login.Ask | None = None, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        """``ask`` asks a person, while there is one: until the first time that we are in, or ``ask_no_more``."""
+    def __init__(self, host: config.Host, now: Callable[[], float] = time.monotonic) -> None:
         self.host = host
         self._way = [(one, login.Login(one)) for one in (*host.through, host)]
-        self._ask = ask
+        self._ask: login.Ask | None = None
         self._now = now
         self._lock = threading.Lock()
         """Of who connects."""
+        self._opening = threading.Lock()
+        """Of who opens a channel: of two refusals at a time the library tells only one."""
         self._line: list[paramiko.Transport] = []
         """Through each host of the way, the last is ours; empty: none is there."""
         self._trouble: errors.RemoteError | None = None
@@ -66,9 +65,16 @@ class Connection:
         self._most = CHANNELS
         self._in_use = 0
 
-    def ask_no_more(self) -> None:
-        """From now on there is nobody who could be asked."""
-        self._ask = None
+    def greet(self, waiting: patience_.Patience, ask: login.Ask | None = None) -> None:
+        """See that we get in; ``ask`` asks a person for what only a person knows. Later there is nobody to be asked.
+
+        Raises: RemoteAway, RemoteRefused; UsageError: a known_hosts file can't be read.
+        """
+        self._ask = ask
+        try:
+            self._reached(waiting)
+        finally:
+            self._ask = None
 
     @contextlib.contextmanager
     def channel(self, waiting: patience_.Patience) -> Iterator[paramiko.Channel]:
@@ -145,7 +151,8 @@ class Connection:
         line, fresh = self._reached(waiting)
         while True:
             try:
-                return line.open_session(timeout=min(OPEN, max(0.1, waiting.left())))
+                with self._opening:
+                    return line.open_session(timeout=min(OPEN, max(0.1, waiting.left())))
             except paramiko.ChannelException:
                 raise
             except (paramiko.SSHException, EOFError, OSError) as cause:
@@ -175,7 +182,7 @@ class Connection:
             except errors.RemoteError as trouble:
                 self._put_off(trouble)
                 raise
-            self._trouble, self._failures, self._ask = None, 0, None
+            self._trouble, self._failures = None, 0
             with self._room:
                 self._most = CHANNELS
             return self._line[-1], True

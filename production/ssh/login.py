@@ -6,6 +6,7 @@ we run, for the next time the connection breaks, and is shown and written nowher
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import stat
@@ -43,13 +44,25 @@ class Login:
         self._notes = []
         offered = self._offered(transport, waiting)
         if "publickey" in offered:
-            for key in self._keys(ask):
-                begin = functools.partial(transport.auth_publickey, self._host.user, key)
-                offered = self._try(transport, waiting, begin, offered)
-                if not offered or "publickey" not in offered:
-                    break
+            with contextlib.ExitStack() as stack:
+                offered = self._shown(transport, waiting, self._keys(ask, stack), offered)
         if offered and not self._answered(transport, waiting, ask, offered):
             raise errors.RemoteRefused(self._refusal(offered))
+
+    def _shown(
+        self,
+        transport: paramiko.Transport,
+        waiting: patience_.Patience,
+        keys: Iterator[paramiko.PKey],
+        offered: list[str],
+    ) -> list[str]:
+        """What is still to be shown after our keys."""
+        for key in keys:
+            begin = functools.partial(transport.auth_publickey, self._host.user, key)
+            offered = self._try(transport, waiting, begin, offered)
+            if "publickey" not in offered:
+                break
+        return offered
 
     def _offered(self, transport: paramiko.Transport, waiting: patience_.Patience) -> list[str]:
         """How we may say who we are; empty: it lets us in as we are."""
@@ -92,12 +105,15 @@ class Login:
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def _keys(self, ask: Ask | None) -> Iterator[paramiko.PKey]:
-        """Those that were named first, those with a passphrase last: an agent may spare us the question."""
+    def _keys(self, ask: Ask | None, stack: contextlib.ExitStack) -> Iterator[paramiko.PKey]:
+        """Those that were named first, those with a passphrase last: an agent may spare us the question.
+
+        ``stack`` closes the agent, who signs with its keys.
+        """
         tried: set[bytes] = set()
         locked: list[str] = []
         files = [*self._host.identities, *self._host.defaults]
-        agents = self._agents(files)
+        agents = self._agents(files, stack)
         for key in [*(one for one, named in agents if named), *self._unlocked(files, locked)]:
             if key.asbytes() not in tried:
                 tried.add(key.asbytes())
@@ -108,14 +124,16 @@ class Login:
             if (key_ := self._open(path, ask)) and key_.asbytes() not in tried:
                 yield key_
 
-    def _agents(self, files: list[str]) -> list[tuple[paramiko.PKey, bool]]:
+    def _agents(self, files: list[str], stack: contextlib.ExitStack) -> list[tuple[paramiko.PKey, bool]]:
         """Keys of the agent, and whether there is a file beside which its public half lies."""
         import paramiko
 
-        if not self._host.agent:
+        if not self._host.agent or not os.path.exists(os.environ.get("SSH_AUTH_SOCK", "")):
             return []
         try:
-            keys = paramiko.Agent().get_keys()
+            agent = paramiko.Agent()
+            stack.callback(agent.close)
+            keys = agent.get_keys()
         except (paramiko.SSHException, OSError, EOFError):
             self._notes.append("the agent doesn't answer")
             return []
@@ -139,38 +157,53 @@ class Login:
 
     def _read(self, path: str, passphrase: str | None) -> paramiko.PKey | None:
         """The key in a file; None, and a note, if it can't be had so."""
-        import paramiko
-
+        shown = disk.shown(path)
         try:
             status = os.stat(path)
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "not a file")
-            if status.st_mode & 0o077 and status.st_uid == os.geteuid():
-                self._notes.append(f"{disk.shown(path)} may be read by others: chmod 600 {disk.shown(path)}")
-                return None
-            return paramiko.PKey.from_path(path, passphrase)
+                self._notes.append(f"{shown} is no file")
+            elif status.st_mode & 0o077 and status.st_uid == os.geteuid():
+                self._notes.append(f"{shown} may be read by others: chmod 600 {shown}")
+            else:
+                return self._parsed(path, passphrase)
         except FileNotFoundError:
             if path in self._host.identities:
-                self._notes.append(f"{disk.shown(path)} is not there")
+                self._notes.append(f"{shown} is not there")
         except OSError as cause:
-            self._notes.append(f"{disk.shown(path)} can't be read: {cause.strerror}")
-        except (paramiko.PasswordRequiredException, TypeError):  # cryptography's word for "it has a passphrase"
-            self._notes.append(_passphrase(path))
-        except Exception as cause:  # noqa: BLE001  whatever a broken file makes of its parsers
-            wrong = (
-                "the passphrase is wrong" if passphrase is not None else f"is no key that can be used: {_said(cause)}"
-            )
-            self._notes.append(f"{disk.shown(path)}: {wrong}")
+            self._notes.append(f"{shown} can't be read: {cause.strerror}")
+        return None
+
+    def _parsed(self, path: str, passphrase: str | None) -> paramiko.PKey | None:
+        """The same of a file that is in order. Raises: OSError."""
+        import paramiko
+
+        why = ""
+        for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+            try:
+                key: paramiko.PKey = kind.from_private_key_file(path, passphrase)
+                if os.path.exists(path + "-cert.pub"):
+                    key.load_certificate(path + "-cert.pub")
+            except paramiko.PasswordRequiredException:
+                self._notes.append(_passphrase(path))
+                return None
+            except OSError:
+                raise
+            except Exception as cause:  # noqa: BLE001  whatever a broken file makes of its parsers
+                why = _said(cause)
+            else:
+                return key
+        wrong = "the passphrase is wrong" if passphrase is not None else f"is no key that can be used: {why}"
+        self._notes.append(f"{disk.shown(path)}: {wrong}")
         return None
 
     def _open(self, path: str, ask: Ask | None) -> paramiko.PKey | None:
         """A key whose passphrase somebody knows."""
         if ask is None:
             return None
+        self._notes.remove(_passphrase(path))
         key = self._read(path, ask(f"Passphrase of {disk.shown(path)}: ", False))
         if key is not None:
             self._opened[path] = key
-            self._notes.remove(_passphrase(path))
         return key
 
     # --- questions ----------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def _write_down(site: site_.Site, ready: Sequence[runs.Run]) -> tuple[str, list[
         if not sent:
             return "", []
         places = [_place(site, number, run) for number, run in enumerate(sent, 1)]
-        name = change.submission(site.lease.owner, site.settings.batch.system, site.layout.production, places, now)
+        name = change.submission(site.lease.owner, site.settings.batch.name, site.layout.production, places, now)
     return name, [dataclasses.replace(place.run, state=State.SUBMITTING, asked=place.resources) for place in places]
 
 

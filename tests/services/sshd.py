@@ -7,6 +7,7 @@ line; their HOME, too, whatever the account's is. As root everybody may log in, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import pathlib
@@ -17,7 +18,7 @@ import signal
 import subprocess
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 from tests.services import daemon, packages
@@ -57,11 +58,15 @@ class Sshd:
     """``options`` are lines of sshd_config that go before ours: ``MaxSessions 2``."""
 
     def __init__(
-        self, directory: pathlib.Path, environment: Mapping[str, str] | None = None, options: tuple[str, ...] = ()
+        self,
+        directory: pathlib.Path,
+        environment: Mapping[str, str] | None = None,
+        options: tuple[str, ...] = (),
+        home: pathlib.Path | None = None,
     ) -> None:
         self.directory = directory.resolve()
         self.options = options
-        self.home = self.directory / "home"
+        self.home = home or self.directory / "home"
         self.port = 0
         self.variables = {"PATH": packages.PLACES, **(environment or {}), "HOME": str(self.home)}
 
@@ -112,29 +117,17 @@ class Sshd:
 
     def sever(self) -> None:
         """Every connection is gone at once, as if the machine had died; the next one is let in."""
-        for pid in self._connections():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        daemon.until("every connection is gone", lambda: not self._connections())
+        sessions = {pid for pid, parent, _ in sshds() if parent == self._daemon.pid()}
 
-    def _connections(self) -> list[int]:
-        """Processes of sshd that are our daemon's children, or theirs."""
-        parents = {}
-        for place in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                name, _, rest = (place / "stat").read_text().partition("(")[2].rpartition(")")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if name == "sshd" and rest.split()[0] not in "ZX":
-                parents[int(place.name)] = int(rest.split()[1])
-        found: list[int] = []
-        family = {self._daemon.pid()}
-        while family:
-            family = {pid for pid, parent in parents.items() if parent in family}
-            found += family
-        return found
+        def gone() -> bool:
+            """One that logs in just now begins further processes meanwhile."""
+            left = [pid for pid, _, session in sshds() if session in sessions]
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not left
+
+        daemon.until("every connection is gone", gone)
 
     @property
     def log(self) -> str:
@@ -149,7 +142,7 @@ class Sshd:
 
     def logins(self) -> int:
         """How many were let in so far."""
-        return len(re.findall(r"^Accepted ", self.log, re.MULTILINE))
+        return len(re.findall(r"^Accepted \S+ for ", self.log, re.MULTILINE))
 
     def new_host_key(self) -> None:
         """From its next start on it shows another."""
@@ -184,6 +177,16 @@ class Sshd:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         self.stop()
+
+
+def sshds() -> Iterator[tuple[int, int, int]]:
+    """Process, parent and session of everything that is called sshd; each connection is a session."""
+    for place in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            name, _, rest = (place / "stat").read_text().partition("(")[2].rpartition(")")
+            state, parent, _, session = rest.split()[:4]
+            if name == "sshd" and state not in "ZX":
+                yield int(place.name), int(parent), int(session)
 
 
 def make_key(path: pathlib.Path, passphrase: str = "", kind: str = "ed25519") -> None:

@@ -15,7 +15,7 @@ from production import clock, disk, errors, settings
 from production import run as runs
 from production.batch import base, witness
 from production.cli import data, wiring
-from production.cli.checks import finding, ground
+from production.cli.checks import finding, ground, node
 
 POLL = 2.0
 """Seconds between two questions to a cluster, at most: somebody waits."""
@@ -47,7 +47,12 @@ class _Probe:
 def batch(patient: finding.Patient) -> list[finding.Finding]:
     """It takes a job, runs it, and its end is seen."""
     chosen = _quick(patient.chosen)
+    met = [node.look(chosen.batch)] if chosen.batch.host else []
     wiring.check_batch(chosen.batch)
+    return [*met, _tried(patient, chosen)]
+
+
+def _tried(patient: finding.Patient, chosen: settings.Settings) -> finding.Finding:
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(ground.scratch(data.real(chosen.data)))
         ticking = clock.SystemClock()
@@ -68,13 +73,11 @@ def batch(patient: finding.Patient) -> list[finding.Finding]:
     if seen.exit != 0:
         how = f"exit {seen.exit}" if seen.exit is not None else f"signal {seen.signal}"
         raise finding.Bad(
-            f"{chosen.batch.system}: a job of `true` ended on {host} with {how}", "try a job of your own there"
+            f"{chosen.batch.name}: a job of `true` ended on {host} with {how}", "try a job of your own there"
         )
-    return [
-        finding.Finding(
-            "batch", True, f"{chosen.batch.system}: a job ran `true` on {host}: exit 0, seen after {seconds:.2f} s"
-        )
-    ]
+    return finding.Finding(
+        "batch", True, f"{chosen.batch.name}: a job ran `true` on {host}: exit 0, seen after {seconds:.2f} s"
+    )
 
 
 def _quick(chosen: settings.Settings) -> settings.Settings:

@@ -31,7 +31,9 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
     )
     doctor.add_argument("checks", metavar="CHECK", nargs="*", help="only these: the second word of their lines")
     doctor.add_argument(
-        "--batch", metavar="SYSTEM", help="who is to compute: local, sge or slurm (default: the settings')"
+        "--batch",
+        metavar="SYSTEM",
+        help="who is to compute: local, sge, slurm, or slurm@HOST over SSH (default: the settings')",
     )
     doctor.add_argument(
         "--patience", metavar="S", default=str(PATIENCE), help="seconds that a check may take (default %(default)s)"
@@ -45,7 +47,7 @@ def _doctor(given: argparse.Namespace) -> int:
     from production import settings
     from production.cli.checks import finding, rounds
 
-    if given.batch not in (None, *settings.BATCH_SYSTEMS):
+    if given.batch is not None and given.batch.partition("@")[0] not in settings.BATCH_SYSTEMS:
         raise errors.UsageError(
             f"--batch={given.batch}: no such system; there are: {', '.join(settings.BATCH_SYSTEMS)}"
         )

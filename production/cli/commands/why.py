@@ -163,7 +163,7 @@ def _end(chosen: settings.Batch, managers: list[facts.AtWork], row: facts.Row, a
     from production.cli import wiring
 
     system = attempts[-1].batch
-    known = system == "local" or system in wiring.CLIENTS
+    known = str(system).partition("@")[0] in settings.BATCH_SYSTEMS
     return wiring.by_hand(chosen, str(system), row.job or "") if known else "by hand"
 
 
@@ -206,17 +206,19 @@ def _job(batch: settings.Batch, attempt: facts.Attempt) -> tuple[str, bool]:
     from production.batch import base as batches
     from production.cli import wiring
 
-    if attempt.batch not in wiring.CLIENTS or shutil.which(wiring.CLIENTS[attempt.batch][1]) is None:
+    asked = batch.called(str(attempt.batch))
+    clients = wiring.CLIENTS.get(asked.system)
+    if clients is None or (not asked.host and shutil.which(clients[1]) is None):
         return f"{attempt.batch} can't be asked from here", False
     try:
-        with contextlib.closing(wiring.client(batch, str(attempt.batch), PATIENCE)) as client:
-            seen = client.list({attempt.user}).get(attempt.job or "")
+        with contextlib.closing(wiring.client(asked, PATIENCE)) as client:
+            seen = client.list({wiring.account(asked, attempt.user)}).get(attempt.job or "")
             if seen is None:
                 return "it isn't listed (any more); its witness or the accounting will tell", False
             pending = seen.report.phase is batches.Phase.PENDING
             # Grid Engine's listing has letters only; to be asked for one job costs it more
             reason = (client.reason(attempt.job or "") if pending else "") or seen.report.reason
-    except errors.BatchError as trouble:
+    except (errors.BatchError, errors.UsageError) as trouble:
         return f"no answer: {trouble}", False
     where = f" on {seen.report.host}" if seen.report.host else ""
     told = f"{seen.report.phase}{where}" + (f" ({reason})" if reason else "")
