@@ -10,6 +10,7 @@
     ├── BatchError                  1
     │   ├── SubmitRefused           the batch system said no: there is no job
     │   └── BatchUnanswered         transient: it can't be told what became of the call
+    │       └── BatchUnasked        transient: it never came to the call
     ├── RemoteError                 another machine can't be used
     │   ├── RemoteAway              transient: it can't be reached, or the connection to it broke
     │   └── RemoteRefused           it isn't the one we know, or it doesn't let us in: somebody has to look
@@ -77,6 +78,10 @@ class BatchUnanswered(BatchError):
     """The call failed, hung or can't be read: nothing is known, so nothing changes."""
 
     transient = True
+
+
+class BatchUnasked(BatchUnanswered):
+    """It never came to the call: the batch system doesn't know of it."""
 
 
 class RemoteError(ProductionError):

@@ -56,7 +56,7 @@ class Queue:
         self._manifests: dict[str, str] = {}
         """{id of an array: its manifest}, of our own submissions."""
         self._full = ""
-        """Why the last submission was refused, if there were only too many jobs."""
+        """Why the last submission was refused, if there were only too many jobs, or nobody to be asked."""
         self._full_until = -math.inf
         self._refused = 0
         """So many times in a row."""
@@ -114,9 +114,15 @@ class Queue:
         return self._submit(dataclasses.replace(asked, excluded=()), script)
 
     def _submit(self, asked: scheduler.Array, script: bytes) -> str:
-        """The array's id; if there are too many jobs, that is remembered for a poll, or for more and more."""
+        """The array's id; if there are too many jobs, that is remembered for a poll, or for more and more.
+
+        So is, for a poll, that nobody can be asked: it is certain that there is no job.
+        """
         try:
             job = self._client.submit(asked, script)
+        except errors.BatchUnasked as away:
+            self._full, self._full_until = str(away), self._clock.boottime() + self._policy.poll
+            raise errors.SubmitRefused(str(away)) from away
         except errors.BatchError as trouble:
             if self._dialect.full(str(trouble)) or (asked.size > 1 and self._dialect.too_large(str(trouble))):
                 self._send_less(asked.size, str(trouble))

@@ -53,7 +53,7 @@ class Shell(Protocol):
         """Run a command to its end; what it says is bounded, and in English, times in epoch seconds.
 
         Raises: BatchError: there is no such command. BatchUnanswered: it took longer than ``timeout`` seconds, or said
-        more than we can hold.
+        more than we can hold. BatchUnasked: its machine can't be reached, so it wasn't run.
         """
         ...
 

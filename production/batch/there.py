@@ -59,7 +59,8 @@ class There:
             with self._way.session(LOGIN, waiting) as channel:
                 trouble = _exchange(channel, line(argv, talk.mark) + input, talk, waiting)
         except errors.RemoteError as cause:
-            raise errors.BatchUnanswered(f"{argv[0]}: {cause}") from cause
+            # nothing was said yet, so nothing was run
+            raise errors.BatchUnasked(f"{argv[0]}: {cause}") from cause
         if trouble in (_LATE, _LOUD):
             self._end(talk)
         if trouble == _LATE:

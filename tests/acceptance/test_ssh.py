@@ -1,0 +1,317 @@
+"""Whole productions on a cluster behind a login node: a real sshd, before it a line that breaks, behind it a fake or the real Slurm."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from tests.acceptance.campaign import Campaign, Manager, Pipe, User, until
+from tests.fakes import cluster as clusters
+from tests.services import link, packages, service, sshd
+from tests.services import slurm as slurms
+
+Need = Callable[[str, object], object]
+
+SIM = """
+[programs.sim]
+script = "sim.sh"
+retry.pause = 0
+"""
+
+CLIENT = """#!/bin/sh
+# the fake one; once, if a test wants it: its reply is kept back until the line is cut
+if [ -e {place}/keep ]; then
+    rm {place}/keep
+    {real} "$@" >{place}/reply
+    echo kept >{place}/kept
+    read x <{place}/go
+    exec cat {place}/reply
+fi
+exec {real} "$@"
+"""
+
+
+class Site:
+    """A campaign here, a login node there, and the line between them."""
+
+    def __init__(self, campaign: Campaign, server: sshd.Sshd, line: link.Link, account: str, user: User | None) -> None:
+        self.campaign, self.server, self.line, self.user = campaign, server, line, user
+        home = campaign.home / user.name if user else campaign.home
+        home.mkdir(exist_ok=True)
+        server.introduce(home, account, port=line.port)
+        self.known_hosts = home / ".ssh/known_hosts"
+
+    def begin(self, script: str, runs: str, **words: float) -> None:
+        self.campaign.script("sim.sh", script)
+        self.campaign.settings(SIM, **{"lease": 60, **words})
+        self.campaign.ok("init", str(self.campaign.database), user=self.user)
+        self.campaign.ok("datasets", "add", runs, "--dataset=Al50", user=self.user)
+
+    def start(self, *arguments: str, batch: str = "slurm@login", pause: float = 0.5) -> Manager:
+        how = ["--production=sim", f"--batch={batch}", f"--pause={pause}"]
+        return self.campaign.start(*how, *arguments, user=self.user)
+
+    def submitted(self, number: int) -> None:
+        query = "SELECT count(*) FROM production_run WHERE state = 'submitted'"
+        until(lambda: self.campaign.rows(query) == [(number,)], f"{number} runs are submitted")
+
+    def words(self) -> list[str]:
+        """What jobs said in ``@/began``."""
+        path = self.campaign.directory / "began"
+        return path.read_text().split() if path.exists() else []
+
+
+class Login(contextlib.AbstractContextManager["Login"]):
+    """What ``Site`` is made of."""
+
+    def __init__(self, environment: Mapping[str, str], need: Need, home: pathlib.Path | None = None) -> None:
+        reason = sshd.Sshd.unable()
+        need(reason, not reason)
+        self._stack = contextlib.ExitStack()
+        directory = self._stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp", ignore_cleanup_errors=True)
+        )
+        self.path = pathlib.Path(directory)
+        self.path.chmod(0o755)
+        self.server = sshd.Sshd(self.path / "sshd", environment, (), home)
+
+    def __enter__(self) -> Login:
+        self._stack.enter_context(self.server)
+        self.line = self._stack.enter_context(link.to(self.server.port))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: pathlib.Path) -> clusters.Cluster:
+    """A fake Slurm."""
+    return clusters.Cluster(tmp_path / "cluster.json")
+
+
+@pytest.fixture
+def site(campaign: Campaign, cluster: clusters.Cluster, tmp_path: pathlib.Path, need: Need) -> Iterator[Site]:
+    """Before the fake: only the login node has its commands."""
+    clients = tmp_path / "clients"
+    clients.mkdir()
+    (clients / "sbatch").write_text(CLIENT.format(place=clients, real=clusters.BIN / "sbatch"))
+    (clients / "sbatch").chmod(0o755)
+    variables = {"PATH": f"{clients}:{clusters.BIN}:{packages.PLACES}", "FAKE_CLUSTER": str(cluster.path)}
+    with Login(variables, need) as login:
+        campaign.environment["PATH"] = ":".join(
+            one for one in os.environ["PATH"].split(":") if not os.path.exists(f"{one}/sbatch") or one == "/usr/bin"
+        )
+        yield Site(campaign, login.server, login.line, getpass.getuser(), None)
+
+
+@pytest.mark.feature("PC-02", "PC-05", "AC-08")
+def test_a_production_from_end_to_end(site: Site) -> None:
+    site.begin('echo "run $1"; test $1 != 3', "1-6")
+    result = site.start("--new=t").wait(120)
+    assert result.code == 3, str(result)
+    assert site.campaign.letters("sim_v1") == "FFEFFF"
+    assert site.server.logins() == 1
+    assert site.campaign.rows("SELECT DISTINCT batch FROM submission") == [("slurm@login",)]
+    assert site.campaign.rows("SELECT batch FROM manager") == [("slurm@login",)]
+    site.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("PC-02", "AC-19", "AC-33")
+def test_a_thousand_runs_cost_few_commands(site: Site, cluster: clusters.Cluster) -> None:
+    """Submitted with a handful, followed with one a poll, cancelled with a handful."""
+    cluster.set(hold=True)
+    site.begin("exit 0", "1-1000")
+    manager = site.start("--new=t", "--nproc=1000", "--nprep=1000", pause=1)
+    site.submitted(1000)
+    assert len(cluster.calls("sbatch")) <= 3
+    polls = len(cluster.calls("squeue"))
+    until(lambda: len(cluster.calls("squeue")) >= polls + 2, "it is asked again")
+    lists = [call for call in cluster.calls("squeue") if "-j" not in call]
+    assert len(lists) == len(cluster.calls("squeue"))
+    result = manager.stop(seconds=120)
+    assert (result.code, result.said("jobs cancelled, claims given back")) == (130, True), str(result)
+    assert len(cluster.calls("scancel")) <= 3
+    assert site.server.logins() == 1
+    # one to see that the clients are there; every other command over the line was one of the cluster's
+    assert site.server.commands() == len(cluster.calls()) + 1
+    assert site.campaign.letters("sim_v1") == "N" * 1000
+    site.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("PC-02", "AC-29", "AC-33")
+def test_a_line_that_is_cut_while_submitting(site: Site, tmp_path: pathlib.Path) -> None:
+    """After the cluster has taken the jobs, before we hear of it: they are found by their name, and each is computed once."""
+    site.begin("echo $1 >>@/began", "1-5", grace=5)
+    kept, go = (Pipe(tmp_path / "clients" / name) for name in ("kept", "go"))
+    (tmp_path / "clients/keep").touch()
+    manager = site.start("--new=t")
+    kept.take(1)
+    site.line.refuse()
+    manager.wait_for("sbatch: the connection to login broke; waiting")
+    assert site.campaign.rows("SELECT DISTINCT state FROM production_run") == [("submitting",)]
+    go.give(1)
+    site.line.accept()
+    result = manager.wait(120)
+    assert result.code == 0, str(result)
+    assert sorted(site.words()) == ["1", "2", "3", "4", "5"]
+    assert site.campaign.letters("sim_v1") == "FFFFF"
+    assert site.campaign.rows("SELECT count(*) FROM submission") == [(1,)]
+    for pipe in (kept, go):
+        pipe.close()
+
+
+@pytest.mark.feature("PC-02", "AC-29")
+@pytest.mark.parametrize("how", ["cut", "stopped"])
+def test_a_login_node_that_is_away_while_following(site: Site, how: str) -> None:
+    """Said once; jobs that end meanwhile have ended, and nothing is lost."""
+    site.begin("echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-3", lease=20)
+    manager = site.start("--new=t")
+    until(lambda: len(site.words()) == 3, "the jobs run")
+    site.submitted(3)
+    site.line.refuse() if how == "cut" else site.server.stop()
+    manager.wait_for("; waiting")
+    (site.campaign.directory / "go").touch()
+    site.line.accept() if how == "cut" else site.server.start()
+    result = manager.wait(120)
+    assert result.code == 0, str(result)
+    assert site.campaign.letters("sim_v1") == "FFF"
+    assert sorted(site.words()) == ["1", "2", "3"]
+    assert len([message for message in result.messages if message.endswith("; waiting")]) <= 2, result.err
+
+
+@pytest.mark.feature("PC-02")
+def test_a_login_node_that_nobody_knows(site: Site) -> None:
+    """Nothing is opened; the line that it tells is the mend."""
+    site.begin("exit 0", "1")
+    known = site.known_hosts.read_text()
+    site.known_hosts.write_text("")
+    result = site.start("--new=t").wait()
+    assert result.code == 2, str(result)
+    assert "--batch=slurm@login: login: its host key is not known: ssh-ed25519 SHA256:" in result.err
+    assert "Traceback" not in result.err
+    assert f"ssh-keyscan -p {site.line.port} -t ed25519 127.0.0.1 >>{site.known_hosts}" in result.err
+    assert site.campaign.rows("SELECT count(*) FROM productions") == [(0,)]
+    site.known_hosts.write_text(known)
+    assert site.start("--new=t").wait().code == 0
+
+
+@pytest.mark.feature("PC-02")
+def test_a_login_node_without_the_cluster_s_commands(site: Site) -> None:
+    site.begin("exit 0", "1")
+    result = site.start("--new=t", batch="sge@login").wait()
+    said = "qsub is not on the PATH of login" if not shutil.which("qsub", path=packages.PLACES) else ""
+    assert not said or (result.code == 2 and said in result.err), str(result)
+    here = site.start("--new=t", batch="slurm@").wait()
+    assert here.code == 2
+    assert '"slurm@login.cluster"' in here.err
+
+
+@pytest.mark.feature("PC-02")
+def test_a_login_node_that_is_away_at_the_start(site: Site) -> None:
+    """Waited for, as a controller is."""
+    site.begin("exit 0", "1-2")
+    site.line.refuse()
+    manager = site.start("--new=t")
+    manager.wait_for("no connection to login: ")
+    site.line.accept()
+    result = manager.wait(120)
+    assert result.code == 0, str(result)
+    assert site.campaign.letters("sim_v1") == "FF"
+
+
+@pytest.mark.feature("PC-02", "AC-30")
+def test_two_clusters_of_one_kind_are_two(site: Site, cluster: clusters.Cluster) -> None:
+    """A manager follows only jobs of its own cluster; it says how the others' are followed."""
+    site.begin("echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-2", lease=10)
+    site.campaign.environment |= {"FAKE_CLUSTER": str(clusters.Cluster(cluster.path.with_name("here.json")).path)}
+    first = site.start("--new=t")
+    site.submitted(2)
+    first.kill()
+    site.campaign.environment["PATH"] = f"{clusters.BIN}:{site.campaign.environment['PATH']}"
+    second = site.start(batch="slurm")
+    second.wait_for(
+        "Nobody follows the jobs of 2 runs under slurm@login: their manager is gone; start one with --batch=slurm@login"
+    )
+    second.stop()
+    third = site.start()
+    third.wait_for("Following 2 runs")
+    (site.campaign.directory / "go").touch()
+    assert third.wait(120).code == 0
+    assert sorted(site.words()) == ["1", "2"]
+
+
+@pytest.mark.feature("PC-02", "AC-28")
+def test_what_people_ask_of_it(site: Site, cluster: clusters.Cluster) -> None:
+    """The doctor's tour, and why a job waits."""
+    site.begin("exit 0", "1")
+    said = site.campaign.product("doctor", "batch", "--batch=slurm@login", "--json")
+    assert said.code == 0, str(said)
+    met, tried = [one["found"] for one in json.loads(said.out)]
+    assert re.fullmatch(
+        rf"login: its host key is known, {getpass.getuser()} is let in after \S+ s, its commands are there", met
+    )
+    assert re.fullmatch(r"slurm@login: a job ran `true` on \S+: exit 0, seen after \S+ s", tried)
+    cluster.set(hold=True)
+    manager = site.start("--new=t")
+    site.submitted(1)
+    lines = {line["layer"]: line["text"] for line in json.loads(site.campaign.ok("why", "1", "--json").out)["layers"]}
+    assert re.fullmatch(r"job \d+_1 of slurm@login for \d+ s: pending \(Priority\)", lines["batch system"]), lines
+    site.line.refuse()
+    lines = {line["layer"]: line["text"] for line in json.loads(site.campaign.ok("why", "1", "--json").out)["layers"]}
+    assert "no answer: squeue: no connection to login" in lines["batch system"]
+    said = site.campaign.product("doctor", "batch", "--batch=slurm@login")
+    assert (said.code, "bad  batch     no connection to login" in said.out) == (1, True), str(said)
+    site.line.accept()
+    assert manager.stop().code == 130
+
+
+# --- the real one -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real(
+    slurm: slurms.Slurm, new_campaign: Callable[[pathlib.Path], Campaign], need: Need
+) -> Iterator[tuple[Site, service.Service]]:
+    """We are root here, and the jobs' user there."""
+    with Login(slurm.environment, need, slurm.home) as login:
+        campaign = new_campaign(login.path / "campaign")
+        campaign.directory.chmod(0o777)
+        me = User(getpass.getuser(), os.geteuid(), os.getegid(), (), 0)
+        yield Site(campaign, login.server, login.line, sshd.account(slurm.user, "/bin/sh"), me), slurm
+
+
+@pytest.mark.feature("PC-02", "PC-05", "AC-33")
+def test_ctrl_c_with_two_hundred_jobs_of_a_real_cluster(real: tuple[Site, service.Service]) -> None:
+    site, cluster = real
+    site.begin("sleep 600", "1-200")
+    manager = site.start("--new=t", "--nproc=200", "--nprep=200")
+    site.submitted(200)
+    before = site.server.commands()
+    result = manager.stop(seconds=120)
+    assert (result.code, result.said("jobs cancelled, claims given back")) == (130, True), str(result)
+    assert site.server.commands() - before <= 40
+    assert site.server.logins() == 1
+    until(lambda: not cluster.run("squeue", "-h", "-u", cluster.user).stdout, "the queue is empty", 30)
+    assert site.campaign.letters("sim_v1") == "N" * 200
+    site.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("PC-02", "PC-05")
+def test_a_production_on_a_real_cluster(real: tuple[Site, service.Service]) -> None:
+    site, cluster = real
+    site.begin("id -un; test $1 != 2", "1-4")
+    result = site.start("--new=t").wait(120)
+    assert result.code == 3, str(result)
+    assert site.campaign.letters("sim_v1") == "FEFF"
+    [log] = site.campaign.data.glob("log/v1/*00001.out")
+    assert log.read_text() == f"{cluster.user}\n"
