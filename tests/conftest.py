@@ -24,7 +24,7 @@ Found = TypeVar("Found")
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
-PROGRAMS = ("sqlite3", "ps", "runuser", "mount", "vsftpd", "qsub", "sbatch")
+PROGRAMS = ("sqlite3", "ps", "runuser", "mount", "vsftpd", "sshd", "qsub", "sbatch")
 """What some tests run beside Python."""
 
 SERVICES: dict[str, type[service.Service]] = {

@@ -7,7 +7,7 @@ import os
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -75,6 +75,31 @@ def one(bench: Bench, **more: Any) -> tuple[queue.Queue, dict[str, str], base.Ta
 
 
 @pytest.mark.feature("AC-17")
+class Gone:
+    """The Shell of a machine that can't be reached."""
+
+    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
+        raise errors.BatchUnasked(f"{argv[0]}: no connection to login")
+
+    def close(self) -> None:
+        pass
+
+
+def test_where_nobody_can_be_asked_there_is_no_job(bench: Bench) -> None:
+    """It is certain: the runs stay ready, nothing is looked for, and it is tried again a poll later."""
+    asked = queue.Queue(bench.dialect, Gone(), "alice", bench.clock, POLICY)
+    task = bench.ground.task("exit 0")
+    assert asked.submit(bench.ground.submission(task)) == {}
+    assert (asked.takes(), asked.full()) == (0, f"{bench.programs[0]}: no connection to login")
+    assert not list(bench.ground.path.rglob("*" + base.MANIFEST))
+    bench.clock.advance(POLICY.poll + 1)
+    assert (asked.takes() > 0, asked.full()) == (True, "")
+    with pytest.raises(errors.BatchUnanswered):
+        asked.query({task.mark: bench.dialect.job("1", 1)})
+    there = queue.Queue(bench.dialect, bench.cluster, "alice", bench.clock, POLICY, typed="ssh login ")
+    assert there.by_hand(bench.dialect.job("4711", 3)).startswith("ssh login ")
+
+
 def test_a_thousand_runs_are_one_call(bench: Bench) -> None:
     script = bench.ground.script("exit 0")
     tasks = [bench.ground.task_of((script,)) for _ in range(1000)]

@@ -131,6 +131,57 @@ def test_a_cluster_is_asked_every_15_s_unless_somebody_said_how_often(
     assert found.batch.system == ("slurm" if "batch" in flags else found.batch.system)
 
 
+@pytest.mark.feature("PC-02")
+@pytest.mark.parametrize(
+    ("text", "flag", "name"),
+    [
+        ("batch = { system = 'slurm', host = 'login.cluster' }", None, "slurm@login.cluster"),
+        ("[batch]\nsystem = 'sge'\nhost = 'alice@login:2222'", None, "sge@alice@login:2222"),
+        ("batch = 'slurm@login'", None, "slurm@login"),
+        ("batch = 'slurm@login'", "slurm", "slurm"),
+        ("batch = 'slurm@login'", "local", "local"),
+        ("batch.system = 'slurm'", "sge@bob@other", "sge@bob@other"),
+        ("batch = { system = 'slurm', host = '' }", None, "slurm"),
+    ],
+)
+def test_a_cluster_behind_another_machine(house: House, text: str, flag: str | None, name: str) -> None:
+    """Its name says where it is; what is said later says all of it."""
+    house.write(house.here, text + "\n")
+    found = house.load(batch=flag).batch
+    assert found.name == name
+    assert settings.Batch(tasks=7).called(name) == dataclasses.replace(found, tasks=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch.host = 'login'", "batch.host: jobs go there only with system"),
+        ("batch = { system = 'local', host = 'login' }", "batch.host: jobs go there only with system"),
+        ("batch = 'local@login'", '"local@login" is not allowed; "slurm@login.cluster"'),
+        ("batch = 'slurm@'", '"slurm@" is not allowed'),
+        ("batch = 'slurm@-oProxyCommand=x'", "is not allowed; a host as behind ssh"),
+        *(
+            (f"batch = {{ system = 'slurm', host = {host} }}", "is not allowed; a host as behind ssh")
+            for host in (
+                "'-l'",
+                "'a b'",
+                "'a;b'",
+                "'a\u00b5'",
+                '"a\\u0007"',
+                "'@a'",
+                "'a@-b'",
+                "'a:0'",
+                "'a:x'",
+                "'a/b'",
+                "'$a'",
+            )
+        ),
+    ],
+)
+def test_what_is_no_other_machine(house: House, text: str, said: str) -> None:
+    assert said in house.refusal(text + "\n")
+
+
 def test_no_attempt_may_ask_for_more_than_retry_allows(house: House) -> None:
     text = '[programs.alcapana]\nresources.memory = "2G"\nretry.memory = "1G"'
     assert "3: programs.alcapana.retry.memory: less than resources.memory, which the first" in house.refusal(text)

@@ -163,8 +163,9 @@ def test_any_sh_reads_the_line(
     program: str, tmp_path: pathlib.Path, need: Callable[[str, object], object], words: list[bytes]
 ) -> None:
     """Whatever /bin/sh is there. What comes behind the line is the command's."""
-    place = tmp_path / "sh"
+    place = tmp_path / "bin" / "sh"
     if not place.exists():
+        place.parent.mkdir()
         place.symlink_to(str(need(program, shutil.which(program))))
     line = there.line(["printf", "%s\\0", "", *map(os.fsdecode, words)], "mark")
     argv = shlex.split(there.LOGIN.removeprefix("exec "))
