@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from production import disk, errors
@@ -212,7 +212,8 @@ class Connection:
         line: list[paramiko.Transport] = []
         try:
             for host, who in self._way:
-                line.append(_greeted(_socket(host, line, waiting), host, waiting))
+                there = known.entries(host)
+                line.append(_greeted(_socket(host, line, waiting), host, there, waiting))
                 who.enter(line[-1], waiting, self._ask)
                 line[-1].set_keepalive(ALIVE)
         except BaseException:
@@ -232,12 +233,12 @@ def _be_silent() -> None:
 def _greeted(
     end: socket.socket | paramiko.Channel,
     host: config.Host,
+    there: Sequence[known.Entry],
     waiting: patience_.Patience,
 ) -> paramiko.Transport:
     """Encrypted, and with the host that we know. Raises: RemoteError."""
     import paramiko
 
-    there = known.entries(host)
     try:
         transport = paramiko.Transport(end)
     except BaseException:

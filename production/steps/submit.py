@@ -178,7 +178,8 @@ def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
 def _task(site: site_.Site, run: runs.Run) -> batch.Task:
     layout, program = site.layout, site.layout.program
     environment = dict(program.environment)
-    if program.home == "private" or "HOME" not in environment:
+    elsewhere = site.settings.batch.host  # where a user's own HOME may be another, and is known to the login
+    if program.home == "private" or ("HOME" not in environment and not elsewhere):
         environment["HOME"] = layout.home(run)  # also said where it is the manager's own: a login's may be another
     return batch.Task(
         run=run.run,

@@ -8,8 +8,12 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -171,22 +175,81 @@ def test_a_line_that_is_cut_while_submitting(site: Site, tmp_path: pathlib.Path)
 
 
 @pytest.mark.feature("PC-02", "AC-29")
-@pytest.mark.parametrize("how", ["cut", "stopped"])
+@pytest.mark.parametrize("how", ["cut", "stopped", "stalled"])
 def test_a_login_node_that_is_away_while_following(site: Site, how: str) -> None:
     """Said once; jobs that end meanwhile have ended, and nothing is lost."""
     site.begin("echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-3", lease=20)
     manager = site.start("--new=t")
     until(lambda: len(site.words()) == 3, "the jobs run")
     site.submitted(3)
-    site.line.refuse() if how == "cut" else site.server.stop()
+    {"cut": site.line.refuse, "stopped": site.server.stop, "stalled": site.line.stall}[how]()
     manager.wait_for("; waiting")
     (site.campaign.directory / "go").touch()
-    site.line.accept() if how == "cut" else site.server.start()
+    {"cut": site.line.accept, "stopped": site.server.start, "stalled": site.line.go_on}[how]()
     result = manager.wait(120)
     assert result.code == 0, str(result)
     assert site.campaign.letters("sim_v1") == "FFF"
     assert sorted(site.words()) == ["1", "2", "3"]
     assert len([message for message in result.messages if message.endswith("; waiting")]) <= 2, result.err
+
+
+@pytest.mark.feature("PC-02", "AC-33")
+def test_who_leaves_while_the_line_stands_still(site: Site) -> None:
+    """The first Ctrl-C waits for the cluster, the second for nobody; the next manager follows the jobs.
+
+    What they did after it was decided to cancel them doesn't count, so they are done once more.
+    """
+    site.begin("echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-2", lease=60)
+    manager = site.start("--new=t")
+    until(lambda: len(site.words()) == 2, "the jobs run")
+    site.submitted(2)
+    site.line.stall()
+    manager.send(signal.SIGINT)
+    manager.wait_for("waiting", seconds=40)
+    began = time.monotonic()
+    result = manager.stop()
+    assert time.monotonic() - began < 5
+    assert (result.code, result.said("still in our name: 2 submitted")) == (130, True), str(result)
+    site.line.cut()
+    site.line.go_on()
+    (site.campaign.directory / "go").touch()
+    result = site.start().wait(120)
+    assert result.code == 0, str(result)
+    assert site.campaign.letters("sim_v1") == "FF"
+    site.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("PC-02")
+def test_a_passphrase_is_asked_for_at_the_door(site: Site, need: Need) -> None:
+    """On the terminal, once, before anything begins; it is in no log and not in the database."""
+    program = need("script(1)", shutil.which("script"))
+    site.begin("exit 0", "1-2")
+    identity = site.campaign.home / ".ssh/id_test"
+    words = ["ssh-keygen", "-q", "-p", "-N", "secret word", "-f", str(identity)]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    refused = site.start("--new=t").wait()
+    assert (refused.code, "id_test has a passphrase and nobody can be asked: ssh-add" in refused.err) == (2, True)
+    command = [site.campaign.python, str(site.campaign.root / "run_production.py")]
+    command += ["--production=sim", "--batch=slurm@login", "--pause=0.5", "--new=t"]
+    with subprocess.Popen(
+        [str(program), "-qec", shlex.join(command), "/dev/null"],
+        cwd=site.campaign.directory, env=site.campaign.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as done:  # fmt: skip
+        assert done.stdin
+        assert done.stdout
+        said = b""
+        while not said.endswith(b"id_test: "):
+            said += (more := os.read(done.stdout.fileno(), 4096))
+            assert more, said.decode()
+        done.stdin.write(b"secret word\n")
+        done.stdin.flush()
+        said += done.stdout.read()
+    text = said.decode()
+    assert done.returncode == 0, text
+    assert text.count("Passphrase of") == 1
+    assert "secret" not in text
+    assert b"secret" not in b"".join(path.read_bytes() for path in site.campaign.directory.glob("production.db*"))
+    assert site.campaign.letters("sim_v1") == "FF"
 
 
 @pytest.mark.feature("PC-02")

@@ -100,7 +100,7 @@ def _submission(chosen: settings.Settings, place: str) -> base.Submission:
     task = base.Task(
         run=1, attempt=1, mark=f"{name}-1-1", argv=(path["true"],), directory=place, stdout=path["job.out"],
         stderr=path["job.err"], ticket=path["job.ticket"], witness=path["job.witness"],
-        environment=(("HOME", os.path.expanduser("~")),), resources=ASKED,
+        environment=() if chosen.batch.host else (("HOME", os.path.expanduser("~")),), resources=ASKED,
     )  # fmt: skip
     return base.Submission(name, (task,), chosen.niceness)
 
