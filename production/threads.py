@@ -6,14 +6,30 @@ its own result where its owner finds it. Tasks never change a run's state (law 5
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 _OWN_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
 """A thread's own faults stay open: blocked, they would kill without a word from faulthandler."""
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """A thread that is started in this block hears no signals.
+
+    It inherits the mask of the one that starts it. Ctrl-Z and Ctrl-C are for the main thread alone: were they open
+    there, the kernel could hand a SIGTSTP to that thread and stop the whole process in the middle of a transaction,
+    although the main thread holds it back until the commit.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.valid_signals()) - _OWN_FAULTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Crew:
@@ -73,18 +89,13 @@ class Crew:
 
     def _hire(self) -> None:
         thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
-        # A thread inherits the mask of the one that starts it. Ctrl-Z and Ctrl-C are for the main thread alone: were
-        # they open here, the kernel could hand a SIGTSTP to this thread and stop the whole process in the middle of a
-        # transaction, although the main thread holds it back until the commit.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.valid_signals()) - _OWN_FAULTS)
         try:
-            thread.start()
+            with deaf():
+                thread.start()
             self._threads.append(thread)
         except RuntimeError:
             if not self._threads:
                 raise  # with one thread or more it is only slower
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

@@ -102,8 +102,10 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: pathlib.Path) -> Iterator[Desk]:
+    before = set(threading.enumerate())
     with contextlib.ExitStack() as stack:
         yield Desk(tmp_path, stack)
+    daemon.until("every thread has ended", lambda: set(threading.enumerate()) <= before)
 
 
 @pytest.fixture

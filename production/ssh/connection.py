@@ -7,19 +7,13 @@ listens for us or calls back.
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
-import os
-import select
-import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from production import disk, errors
-from production.ssh import config, known, login
+from production import errors, threads
+from production.ssh import config, dial, login
 from production.ssh import patience as patience_
 
 if TYPE_CHECKING:
@@ -33,10 +27,6 @@ TYPING = 300.0
 """The same while there is a person who may be asked for a password."""
 OPEN = 10.0
 """Seconds that a channel may take; who needs more is gone."""
-ALIVE = 15
-"""Seconds between two signs of life, for those in between who forget silent connections."""
-LOST = 30_000
-"""Milliseconds after which the kernel believes no more in a machine that acknowledges nothing."""
 PAUSES = (2.0, 60.0)
 """Seconds before it is tried again after it was away; twice as long each time, up to the second."""
 REFUSED_PAUSES = (15.0, 600.0)
@@ -104,7 +94,7 @@ class Connection:
                     channel.exec_command(command)
                 except (paramiko.SSHException, EOFError, OSError) as cause:
                     self._drop(channel.get_transport())
-                    raise errors.RemoteAway(f"the connection to {self.host.name} broke: {_said(cause)}") from cause
+                    raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
             yield channel
 
     def close(self) -> None:
@@ -151,14 +141,14 @@ class Connection:
         line, fresh = self._reached(waiting)
         while True:
             try:
-                with self._opening:
+                with self._alone(self._opening, waiting):
                     return line.open_session(timeout=min(OPEN, max(0.1, waiting.left())))
             except paramiko.ChannelException:
                 raise
             except (paramiko.SSHException, EOFError, OSError) as cause:
                 self._drop(line)
                 if fresh:
-                    raise errors.RemoteAway(f"the connection to {self.host.name} broke: {_said(cause)}") from cause
+                    raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
             line, _ = self._reached(waiting)
             fresh = True
 
@@ -166,19 +156,17 @@ class Connection:
 
     def _reached(self, waiting: patience_.Patience) -> tuple[paramiko.Transport, bool]:
         """The connection, and whether it was made just now."""
-        while not self._lock.acquire(timeout=max(0.01, waiting.slice())):
-            waiting.check(f"no connection to {self.host.name}")
-        try:
+        with self._alone(self._lock, waiting):
             if self._line and all(one.is_active() for one in self._line):
                 return self._line[-1], False
             self._hang_up()
             if self._trouble is not None and self._now() < self._again:
                 raise type(self._trouble)(str(self._trouble))
             until = time.monotonic() + (CONNECT if self._ask is None else TYPING)
+            # who is asked a question may take longer over it than a command may take
+            ours = min(waiting.deadline, until) if self._ask is None else until
             try:
-                # who is asked a question may take longer over it than a command may take
-                ours = min(waiting.deadline, until) if self._ask is None else until
-                self._line = self._connect(patience_.Patience(ours, waiting.leaving))
+                self._line = dial.dial(self._way, patience_.Patience(ours, waiting.leaving), self._ask)
             except errors.RemoteError as trouble:
                 self._put_off(trouble)
                 raise
@@ -186,8 +174,16 @@ class Connection:
             with self._room:
                 self._most = CHANNELS
             return self._line[-1], True
+
+    @contextlib.contextmanager
+    def _alone(self, lock: threading.Lock, waiting: patience_.Patience) -> Iterator[None]:
+        """Hold the lock. Raises: RemoteAway: others held it for too long."""
+        while not lock.acquire(timeout=max(0.01, waiting.slice())):
+            waiting.check(f"no connection to {self.host.name}")
+        try:
+            yield
         finally:
-            self._lock.release()
+            lock.release()
 
     def _put_off(self, trouble: errors.RemoteError) -> None:
         first, longest = PAUSES if trouble.transient else REFUSED_PAUSES
@@ -206,64 +202,6 @@ class Connection:
             one.close()
         self._line = []
 
-    def _connect(self, waiting: patience_.Patience) -> list[paramiko.Transport]:
-        """Through every host of the way. Raises: RemoteError."""
-        _be_silent()
-        line: list[paramiko.Transport] = []
-        try:
-            for host, who in self._way:
-                there = known.entries(host)
-                line.append(_greeted(_socket(host, line, waiting), host, there, waiting))
-                who.enter(line[-1], waiting, self._ask)
-                line[-1].set_keepalive(ALIVE)
-        except BaseException:
-            for one in reversed(line):
-                one.close()
-            raise
-        return line
-
-
-def _be_silent() -> None:
-    """What the library would tell the shift, our errors tell better."""
-    theirs = logging.getLogger("paramiko")
-    theirs.propagate = False
-    theirs.setLevel(logging.CRITICAL + 1)
-
-
-def _greeted(
-    end: socket.socket | paramiko.Channel,
-    host: config.Host,
-    there: Sequence[known.Entry],
-    waiting: patience_.Patience,
-) -> paramiko.Transport:
-    """Encrypted, and with the host that we know. Raises: RemoteError."""
-    import paramiko
-
-    try:
-        transport = paramiko.Transport(end)
-    except BaseException:
-        end.close()
-        raise
-    try:
-        options = transport.get_security_options()
-        options.key_types = tuple(known.algorithms(there, options.key_types))
-        event = threading.Event()
-        with _deaf():
-            transport.start_client(event)
-        waiting.wait(event, f"no connection to {host.name}", transport.is_active)
-        if not transport.is_active():
-            cause = transport.get_exception()
-            raise errors.RemoteAway(f"no connection to {host.name}: {_said(cause) if cause else 'it hung up'}")
-        key = transport.get_remote_server_key()
-        known.check(host, there, key.get_name(), key.asbytes())
-    except (paramiko.SSHException, EOFError, OSError) as cause:
-        transport.close()
-        raise errors.RemoteAway(f"no connection to {host.name}: {_said(cause)}") from cause
-    except BaseException:
-        transport.close()
-        raise
-    return transport
-
 
 @contextlib.contextmanager
 def _watched(channel: paramiko.Channel, waiting: patience_.Patience) -> Iterator[None]:
@@ -276,78 +214,9 @@ def _watched(channel: paramiko.Channel, waiting: patience_.Patience) -> Iterator
                 channel.close()
                 return
 
-    with _deaf():
+    with threads.deaf():
         threading.Thread(target=watch, name="ssh-watch", daemon=True).start()
     try:
         yield
     finally:
         over.set()
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """A thread that is started meanwhile gets no signals: they are for the main thread alone, see ``threads``."""
-    own = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.valid_signals()) - own)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _socket(
-    host: config.Host, line: list[paramiko.Transport], waiting: patience_.Patience
-) -> socket.socket | paramiko.Channel:
-    """To its port: from here, or from the last host of the way."""
-    import paramiko
-
-    if not line:
-        return _dialled(host, waiting)
-    where = (host.address, host.port)
-    try:
-        return line[-1].open_channel("direct-tcpip", where, ("127.0.0.1", 0), timeout=max(0.1, waiting.left()))
-    except (paramiko.SSHException, EOFError, OSError) as cause:
-        text = cause.text if isinstance(cause, paramiko.ChannelException) else _said(cause)
-        raise errors.RemoteAway(
-            f"no connection to {host.name} through its ProxyJump: {disk.printable(text)}"
-        ) from cause
-
-
-def _dialled(host: config.Host, waiting: patience_.Patience) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host.address, host.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as cause:
-        raise errors.RemoteAway(f"no connection to {host.name}: {host.address}: {_said(cause)}") from cause
-    why = "it has no address"
-    for number, (family, kind, protocol, _, where) in enumerate(found):
-        waiting.check(f"no connection to {host.name}")
-        share = patience_.Patience(time.monotonic() + waiting.left() / (len(found) - number), waiting.leaving)
-        end = socket.socket(family, kind, protocol)
-        trouble = _ring(end, where, share)
-        if not trouble:
-            return end
-        end.close()
-        why = os.strerror(trouble)
-    raise errors.RemoteAway(f"no connection to {host.name} ({host.address} port {host.port}): {why}")
-
-
-def _ring(end: socket.socket, where: tuple[object, ...], waiting: patience_.Patience) -> int:
-    """Connect; the error's number, 0 if there is none."""
-    end.setblocking(False)
-    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST)
-    trouble = end.connect_ex(where)
-    if trouble != errno.EINPROGRESS:
-        return trouble
-    poll = select.poll()
-    poll.register(end, select.POLLOUT)
-    while not poll.poll(1000 * waiting.slice()):
-        if not waiting.left():
-            return errno.ETIMEDOUT
-    return end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-
-
-def _said(cause: BaseException) -> str:
-    """A library's words, in one line."""
-    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return disk.printable(words or type(cause).__name__)

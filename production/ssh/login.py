@@ -74,7 +74,7 @@ class Login:
         except paramiko.BadAuthenticationType as told:
             return list(told.allowed_types)
         except (paramiko.SSHException, EOFError, OSError) as cause:
-            raise errors.RemoteAway(f"{self._host.name} broke off the login: {_said(cause)}") from cause
+            raise errors.RemoteAway(f"{self._host.name} broke off the login: {disk.first_line(cause)}") from cause
         return []
 
     def _try(
@@ -91,7 +91,7 @@ class Login:
         try:
             begin(event=event)
         except (paramiko.SSHException, EOFError, OSError) as cause:
-            raise errors.RemoteAway(f"{self._host.name} broke off the login: {_said(cause)}") from cause
+            raise errors.RemoteAway(f"{self._host.name} broke off the login: {disk.first_line(cause)}") from cause
         waiting.wait(event, f"{self._host.name}: login", transport.is_active)
         if transport.is_authenticated():
             return []
@@ -189,7 +189,7 @@ class Login:
             except OSError:
                 raise
             except Exception as cause:  # noqa: BLE001  whatever a broken file makes of its parsers
-                why = _said(cause)
+                why = disk.first_line(cause)
             else:
                 return key
         wrong = "the passphrase is wrong" if passphrase is not None else f"is no key that can be used: {why}"
@@ -254,8 +254,3 @@ def _public(path: str) -> str:
             return file.read(1 << 16)
     except OSError:
         return ""
-
-
-def _said(cause: BaseException) -> str:
-    """A library's words, in one line."""
-    return disk.printable(str(cause) or type(cause).__name__)

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -367,6 +368,29 @@ def test_ctrl_c_with_two_hundred_jobs_of_a_real_cluster(real: tuple[Site, servic
     until(lambda: not cluster.run("squeue", "-h", "-u", cluster.user).stdout, "the queue is empty", 30)
     assert site.campaign.letters("sim_v1") == "N" * 200
     site.campaign.nothing_in_hands()
+
+
+@pytest.mark.torture
+@pytest.mark.feature("PC-02", "AC-29", "AC-33")
+@pytest.mark.parametrize("when", ["submitting", "following"])
+def test_a_line_that_is_cut_for_a_minute(real: tuple[Site, service.Service], when: str) -> None:
+    site, cluster = real
+    site.begin("echo $1 >>@/began; sleep 3", "1-4")
+    if when == "submitting":  # its command is on the way: some of what sbatch is told has gone up
+        site.line.after(12_000, site.line.refuse)
+    manager = site.start("--new=t")
+    if when == "following":
+        site.submitted(4)
+        site.line.refuse()
+    manager.wait_for("waiting" if when == "following" else "login", seconds=90)
+    threading.Event().wait(60)
+    site.line.accept()
+    result = manager.wait(200)
+    assert result.code == 0, str(result)
+    assert site.campaign.letters("sim_v1") == "FFFF"
+    assert sorted(site.words()) == ["1", "2", "3", "4"], "each was computed once"
+    assert len([message for message in result.messages if message.endswith("; waiting")]) <= 3, result.err
+    assert not cluster.run("squeue", "-h", "-u", cluster.user).stdout
 
 
 @pytest.mark.feature("PC-02", "PC-05")
