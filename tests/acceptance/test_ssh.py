@@ -376,13 +376,13 @@ def test_ctrl_c_with_two_hundred_jobs_of_a_real_cluster(real: tuple[Site, servic
 def test_a_line_that_is_cut_for_a_minute(real: tuple[Site, service.Service], when: str) -> None:
     site, cluster = real
     site.begin("echo $1 >>@/began; sleep 3", "1-4")
-    if when == "submitting":  # its command is on the way: some of what sbatch is told has gone up
-        site.line.after(12_000, site.line.refuse)
+    if when == "submitting":  # the login takes 2,000 bytes, each question 1,300, and sbatch 7,000 with its script
+        site.line.after(7_000, site.line.refuse)
     manager = site.start("--new=t")
     if when == "following":
         site.submitted(4)
         site.line.refuse()
-    manager.wait_for("waiting" if when == "following" else "login", seconds=90)
+    manager.wait_for("waiting" if when == "following" else "sbatch: the connection to login broke; waiting", seconds=90)
     threading.Event().wait(60)
     site.line.accept()
     result = manager.wait(200)
