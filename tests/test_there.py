@@ -475,6 +475,48 @@ def test_a_password_is_asked_for_only_where_nothing_else_opens(
     assert "tau" not in str(told.value)
 
 
+def test_a_key_and_a_password(desk: Desk, own: Callable[..., sshd.Sshd], need: Callable[[str, object], object]) -> None:
+    """Where the server wants one after the other."""
+    need("root, for an account with a password", os.geteuid() == 0)
+    server = own("PasswordAuthentication yes", "AuthenticationMethods publickey,password")
+    name = sshd.account("rpword", "/bin/sh")
+    subprocess.run(["chpasswd"], input=f"{name}:tau and mu", text=True, check=True)
+    server.introduce(desk.home, name)
+    with pytest.raises(errors.RemoteRefused, match="it takes: password"):
+        desk.connection().greet(patience_.of(20))
+    way = desk.connection()
+    way.greet(patience_.of(20), lambda *_: "tau and mu")
+    server.sever()
+    assert there.There(way).run(["id", "-un"], timeout=20).stdout == f"{name}\n"
+
+
+def test_more_keys_than_the_server_has_patience_for(
+    desk: Desk,
+    own: Callable[..., sshd.Sshd],
+    user: str,
+    monkeypatch: pytest.MonkeyPatch,
+    need: Callable[[str, object], object],
+) -> None:
+    server = own("MaxAuthTries 4")
+    server.introduce(desk.home, user)
+    need("ssh-agent", shutil.which("ssh-agent"))
+    (desk.home / ".ssh/id_test").unlink()
+    place = str(desk.home / "agent")
+    with subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL) as agent:
+        try:
+            daemon.until("the agent listens", lambda: os.path.exists(place))
+            monkeypatch.setenv("SSH_AUTH_SOCK", place)
+            for number in range(6):
+                sshd.make_key(desk.home / f"key{number}")
+                subprocess.run(["ssh-add", "-q", str(desk.home / f"key{number}")], check=True, capture_output=True)
+            with pytest.raises(
+                errors.RemoteRefused, match=r"broke off the login of \w+ after \d keys; name the right one"
+            ):
+                desk.connection().greet(patience_.of(20))
+        finally:
+            agent.terminate()
+
+
 # --- lines that break -------------------------------------------------------------------------------------------------
 
 

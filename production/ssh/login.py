@@ -21,6 +21,9 @@ from production.ssh import patience as patience_
 if TYPE_CHECKING:
     import paramiko
 
+MANY = 3
+"""Who hangs up after so many refusals has had enough of us; servers take six, some fewer."""
+
 Ask = Callable[[str, bool], str]
 """Asks a person; the second word says whether what is typed may be seen."""
 
@@ -35,13 +38,15 @@ class Login:
         self._password = ""
         self._notes: list[str] = []
         """Why keys couldn't be tried."""
+        self._refusals = 0
+        """In this login."""
 
     def enter(self, transport: paramiko.Transport, waiting: patience_.Patience, ask: Ask | None) -> None:
         """Log in. Without ``ask`` there is nobody to ask.
 
         Raises: RemoteRefused: we aren't let in. RemoteAway: it took too long, or the connection broke.
         """
-        self._notes = []
+        self._notes, self._refusals = [], 0
         offered = self._offered(transport, waiting)
         if "publickey" in offered:
             with contextlib.ExitStack() as stack:
@@ -98,10 +103,14 @@ class Login:
         trouble = transport.get_exception()
         if isinstance(trouble, paramiko.ssh_exception.PartialAuthentication):
             return list(trouble.allowed_types)
-        if not transport.is_active():
-            many = "; of many keys name the right one: IdentityFile and IdentitiesOnly in ~/.ssh/config"
-            raise errors.RemoteRefused(f"{self._host.name} broke off the login of {self._host.user}{many}")
-        return offered
+        self._refusals += 1
+        if transport.is_active():
+            return offered
+        broken = f"{self._host.name} broke off the login of {self._host.user}"
+        if self._refusals >= MANY:
+            why = f"after {self._refusals} keys; name the right one: IdentityFile and IdentitiesOnly in ~/.ssh/config"
+            raise errors.RemoteRefused(f"{broken} {why}")
+        raise errors.RemoteAway(broken)
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 

@@ -47,9 +47,10 @@ class _Probe:
 def batch(patient: finding.Patient) -> list[finding.Finding]:
     """It takes a job, runs it, and its end is seen."""
     chosen = _quick(patient.chosen)
-    met = [node.look(chosen.batch)] if chosen.batch.host else []
+    if chosen.batch.host:
+        return [node.look(chosen.batch), _tried(patient, chosen)]
     wiring.check_batch(chosen.batch)
-    return [*met, _tried(patient, chosen)]
+    return [_tried(patient, chosen)]
 
 
 def _tried(patient: finding.Patient, chosen: settings.Settings) -> finding.Finding:
