@@ -120,8 +120,8 @@ def own(place: pathlib.Path, server: sshd.Sshd) -> Iterator[Callable[..., sshd.S
     """Servers that a test does something to."""
     assert server.port
     with (
-        contextlib.ExitStack() as stack,
         tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as directory,
+        contextlib.ExitStack() as stack,  # ends first: a server is known by a file in the directory
     ):
         pathlib.Path(directory).chmod(0o755)
         numbers = iter(range(100))
