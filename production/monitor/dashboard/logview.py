@@ -236,7 +236,7 @@ class Log(view.View):
         if not (rows and path and text):
             return
         here = rows[min(self._top, len(rows) - 1)]
-        start = here.end if down and again else here.begin
+        start = self._goal if self._goal is not None else here.end if down and again else here.begin
         wanted = self.stage.readers.asking(SEARCH)
 
         def question(_memory: library.Library, say: readers.Say[int | None]) -> None:
