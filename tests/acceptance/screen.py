@@ -95,6 +95,7 @@ class Screen:
         self._stream = pyte.ByteStream(self.emulated)
         self.closed = False
         self._marked = 0
+        self.typed: list[str] = []
 
     # ── what stands on it ──
 
@@ -137,7 +138,8 @@ class Screen:
 
     def told(self) -> str:
         edge = "+" + "-" * self.emulated.columns + "+"
-        return "\n".join([edge, *(f"|{line}" for line in self.lines), edge])
+        last = " ".join(map(repr, self.typed[-12:]))
+        return "\n".join([edge, *(f"|{line}" for line in self.lines), edge, f"typed last: {last}"])
 
     # ── what happens to it ──
 
@@ -145,6 +147,7 @@ class Screen:
         """Keys by their names in ``KEYS``, or text as it is. Esc is the last: what comes right behind it is Alt with that key."""
         assert "esc" not in keys[:-1]
         for key in keys:
+            self.typed.append(key)
             os.write(self._master, KEYS.get(key, key).encode())
 
     def press(self, row: int, column: int = 5, button: int = 0) -> None:

@@ -44,8 +44,10 @@ class Case:
 class View:
     """How one comes to a view, and what each of its keys does there."""
 
+    run: int
+    """On which the cursor is in the table of runs, on the way."""
     way: tuple[str, ...]
-    """From the table of runs."""
+    """From there."""
     there: Seen
     cases: dict[str, Case]
     """{command: what it does}."""
@@ -114,6 +116,7 @@ def every(*seen: Seen) -> Callable[[Screen], bool]:
 RUNS, FAILURES, MANAGERS, MESSAGES = map(heading, ("runs", "failures", "managers", "messages"))
 BY_STATE = ("c", "home", "down", "down", "enter")
 RUN_5 = ("g", "5", "enter")
+FIRST = 31
 
 
 EVERYWHERE = {
@@ -171,6 +174,7 @@ ASKED = {
 
 VIEWS = {
     keys.RUNS: View(
+        FIRST,
         (),
         at(31),
         EVERYWHERE
@@ -201,7 +205,8 @@ VIEWS = {
         },
     ),
     keys.RUN: View(
-        (*RUN_5, "enter"),
+        5,
+        ("enter",),
         every(heading("run 5 "), "failures that count", "nothing until that is mended"),
         EVERYWHERE
         | SCROLLED
@@ -212,7 +217,8 @@ VIEWS = {
         | {"log": Case(heading("run 5, attempt 2, stdout"))},
     ),
     keys.LOG: View(
-        (*RUN_5, "l"),
+        5,
+        ("l",),
         every(heading("run 5, attempt 2, stdout"), "line 200 of"),
         EVERYWHERE
         | searched("line 150 of", top(150), "home", ready=top(1))
@@ -234,6 +240,7 @@ VIEWS = {
         },
     ),
     keys.FAILURES: View(
+        FIRST,
         ("2",),
         every(FAILURES, on("sim_v1: 2 failed"), "suggestion"),
         EVERYWHERE
@@ -246,8 +253,9 @@ VIEWS = {
         },
     ),
     keys.MANAGERS: View(
+        FIRST,
         ("3",),
-        every(MANAGERS, on("manager  standing")),
+        every(MANAGERS, on("standing")),
         EVERYWHERE
         | chosen("manager", "at work")
         | searched("at work", on("at work"))
@@ -261,6 +269,7 @@ VIEWS = {
         },
     ),
     keys.MESSAGES: View(
+        FIRST,
         ("4",),
         every(MESSAGES, on("submitting")),
         EVERYWHERE
@@ -279,6 +288,7 @@ VIEWS = {
         },
     ),
     keys.COLUMNS: View(
+        FIRST,
         ("c",),
         every(heading("columns"), on("[x] run")),
         EVERYWHERE
@@ -289,19 +299,21 @@ VIEWS = {
         },
     ),
     keys.HELP: View(
+        FIRST,
         ("?",),
         "keys of: runs",
-        EVERYWHERE | SCROLLED | searched("a page up", "  PgUp") | {"help": Case(at(31), more=("esc",))},
+        EVERYWHERE | SCROLLED | searched("draw the screen", "draw the screen") | {"help": Case(at(31), more=("esc",))},
     ),
     keys.CONFIRM: View(
-        ("g", "60", "enter", "p", "0", "enter"),
+        60,
+        ("p", "0", "enter"),
         every("priority 0?", "would be"),
         SCROLLED
         | {
             "page_down": Case(beyond(0)),
             "page_up": Case(just(0), before=("page down",), ready=beyond(0)),
             "redraw": Case(lambda screen: b"leave it" in screen.fresh),
-            "confirm": Case("given a priority: 1 run (60)"),
+            "confirm": Case("\n given a priority: 1 run (60)"),
             "reason": Case(every("why: the talk", "priority 0?"), more=("the talk", "enter", "end")),
             "back": Case(at(60)),
         },
@@ -340,8 +352,10 @@ def test_each_key_does_what_it_says(standing: Campaign, watch: Opened, view: str
     place = VIEWS[view]
     columns, rows = place.size
     screen = watch(standing, until="31", columns=columns, rows=rows)
-    screen.until(at(31))
+    screen.until(every(at(31), "%" if rows > 14 else "60"))
     for command, key in pressed(view):
+        screen.type("g", str(place.run), "enter")
+        screen.until(at(place.run))
         screen.type(*place.way)
         screen.until(place.there)
         if command == "quit":
@@ -358,8 +372,8 @@ def walk(screen: Screen, case: Case, key: str) -> None:
     """One key."""
     screen.type(*case.before)
     screen.until(case.ready)
-    assert is_true(case.seen, screen) == case.stays, f"before {key!r}:\n{screen.told()}"
     screen.mark()
+    assert is_true(case.seen, screen) == case.stays, f"before {key!r}:\n{screen.told()}"
     screen.type(key, *case.more)
     if case.stays:
         screen.again()
