@@ -9,11 +9,7 @@ import contextlib
 import curses
 import datetime
 import os
-import shlex
-import shutil
-import signal
-import subprocess
-import sys
+import termios
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,19 +18,27 @@ import urwid
 
 import production as software
 from production import errors, request
-from production.catalogue import library
-from production.monitor import outlook, readers, snapshot
-from production.monitor.dashboard import board, keys, lists, palettes, runsview, sheet, surroundings, view
+from production import run as runs
+from production.monitor import readers, snapshot
+from production.monitor.dashboard import (
+    board,
+    keys,
+    lists,
+    pager,
+    palettes,
+    runsview,
+    sheet,
+    surroundings,
+    view,
+    watcher,
+    words,
+)
 from production.monitor.dashboard import line as lines
 
 TICK = 1.0
 """Seconds between two looks at the memory."""
-FORESEE = 30.0
-"""Seconds between two estimates of the end, at least; they cost more."""
 FLASH = 8.0
 """Seconds that a word stays beside the keys."""
-KEPT = 1000
-"""Lines of a manager."""
 WHEEL = 3
 """Rows."""
 
@@ -57,19 +61,12 @@ class App:
 
     def __init__(self, here: surroundings.Surroundings) -> None:
         self.here = here
-        self.production = here.production
-        self.snapshot: snapshot.Snapshot | None = None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.readers = readers.Readers(here.open, self._ring)
-        self._outlook: outlook.Outlook | None = None
-        self._foreseen = 0.0
-        self._machine: snapshot.Machine | None = None
-        self._trouble = ""
+        self._watcher = watcher.Watcher(here, self.readers, self._news)
+        self._words = words.Words(here.lines)
         self._flash: tuple[str, str, float] = ("", "", 0.0)
         """(role, text, until when; monotonic)."""
-        self._said: list[tuple[str, str]] = []
-        self._half = b""
-        self._leaving = False
         self._prompt: sheet.Prompt | None = None
         self._pressed = (0, 0.0)
         """(row, when) the mouse was pressed last."""
@@ -86,17 +83,22 @@ class App:
     # ── the loop ──
 
     def run(self) -> None:
+        """Raises: ProductionError, if the manager has gone without a word."""
         try:
             self._loop.watch_file(self._bell, self._deliver)
             if self.here.lines is not None:
-                os.set_blocking(self.here.lines, False)
                 self._loop.watch_file(self.here.lines, self._hear)
             self._look(self._loop)
             self._runs.news()
             self._loop.run()
+        except (OSError, termios.error):
+            if not self._words.orphaned():
+                raise  # else a shell has taken the terminal back, and put it right
         finally:
             self.readers.close()
             os.close(self._bell)
+        if self._words.orphaned():
+            raise errors.ProductionError("the manager has gone without a word: was it killed? Start it again to go on")
 
     def _ring(self) -> None:
         """From a reader's thread."""
@@ -112,65 +114,42 @@ class App:
         """Once a second: ask for what is new, and show the time."""
         loop.set_alarm_in(TICK, self._look)
         self._views[-1].tick()
-        if not self.readers.busy("snapshot"):
-            before, chosen, lease = self.snapshot, self.production, self.here.lease
-
-            def question(memory: library.Library, say: readers.Say[tuple[snapshot.Snapshot, snapshot.Machine]]) -> None:
-                now = datetime.datetime.now(datetime.UTC)
-                say((snapshot.take(memory, chosen, before, lease, now), snapshot.machine()))
-
-            self.readers.ask("snapshot", question, self._looked, self._sorry)
-        self._foresee()
+        self._watcher.look()
         self.renew()
 
-    def _looked(self, found: tuple[snapshot.Snapshot, snapshot.Machine]) -> None:
-        before, (self.snapshot, self._machine) = self.snapshot, found
-        self._trouble = ""
-        self.production = self.snapshot.production
-        if before is not None and before.version != self.snapshot.version:
+    def _news(self, written: bool) -> None:
+        if written:
             self._views[-1].news()
         self.renew()
 
-    def _sorry(self, trouble: Exception) -> None:
-        self._trouble = str(trouble)
-        self.renew()
-
-    def _foresee(self) -> None:
-        if time.monotonic() < self._foreseen or self.readers.busy("outlook"):
-            return
-        self._foreseen = time.monotonic() + FORESEE
-        chosen, answers = self.production, self.here.answers
-        self.readers.ask(
-            "outlook", lambda memory, say: say(answers.outlook(memory, chosen)), self._foretold, lambda _: None
-        )
-
-    def _foretold(self, found: outlook.Outlook) -> None:
-        self._outlook = found
-        self.renew()
-
-    # ── what our manager says ──
-
     def _hear(self) -> None:
-        """Its lines; at their end it has ended, and so have we."""
-        try:
-            block = os.read(self.here.lines or 0, 1 << 16)
-        except BlockingIOError:
-            return
-        if not block:
+        if not self._words.hear():
             raise urwid.ExitMainLoop
-        *whole, self._half = (self._half + block).split(b"\n")
-        for raw in whole:
-            text = raw.decode("utf-8", "replace")
-            self._leaving = self._leaving or text == surroundings.LEAVING
-            if text != surroundings.LEAVING:
-                self._said.append(lists.stamped(text, self.now()))
-        del self._said[:-KEPT]
         if isinstance(top := self._views[-1], lists.Messages):
             top.fill()
         self.renew()
 
+    @property
+    def production(self) -> runs.Production:
+        return self._watcher.production
+
+    @property
+    def snapshot(self) -> snapshot.Snapshot | None:
+        return self._watcher.snapshot
+
     def said(self) -> Sequence[tuple[str, str]]:
-        return self._said
+        return self._words.said
+
+    def watch(self, production: runs.Production) -> None:
+        self._watcher.turn_to(production)
+        self._home()
+        self._runs = runsview.Runs(self)
+        self._views = [self._runs]
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._watcher.look()
+        self._views[-1].news()
 
     # ── painting ──
 
@@ -196,19 +175,19 @@ class App:
             database=self.here.database,
             production=self.production,
             snapshot=self.snapshot,
-            outlook=self._outlook,
-            machine=self._machine,
-            trouble=self._trouble,
-            leaving=self._leaving,
+            outlook=self._watcher.outlook,
+            machine=self._watcher.machine,
+            trouble=self._watcher.trouble,
+            leaving=self._words.leaving,
             ascii=not urwid.supports_unicode(),
         )
 
     def _last_words(self, columns: int, rows: int) -> list[lines.Line]:
         """The last lines of our manager, as many as there is room for."""
         number = 0 if rows < 16 else 1 if rows < board.ROOMY else 5
-        if self._leaving and rows >= 16:
+        if self._words.leaving and rows >= 16:
             number = max(number, rows // 4)
-        return [lines.within(lines.plain(text, "dim"), columns) for _, text in self._said[-number:]] if number else []
+        return self._words.last(number, columns)
 
     def _footer(self, columns: int) -> lines.Line:
         role, text, until = self._flash
@@ -218,6 +197,10 @@ class App:
         told: list[lines.Line] = [(("key", key.told), ("", f" {key.word}")) for key in there]
         last = told[-2:]  # help and quit are always there
         return lines.joined([lines.packed(told[:-2], columns - lines.width(lines.joined(last)) - 2), *last])
+
+    def note(self, text: str) -> None:
+        self._words.note(text, self.now())
+        self.say(text)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         self._flash = ("error" if wrong else "told", text, time.monotonic() + FLASH)
@@ -310,6 +293,9 @@ class App:
             self._home()
             self.show(kind(self))
 
+    def do_view_5(self) -> None:
+        self._turn_to(lists.Productions)
+
     def do_next_view(self) -> None:
         place = (keys.LISTS.index(self._views[-1].name) + 1) % len(keys.LISTS)
         getattr(self, f"do_view_{place + 1}")()
@@ -370,34 +356,19 @@ class App:
     # ── other programs ──
 
     def page(self, path: str) -> None:
-        """In a process group of its own: a Ctrl-C in the pager isn't meant for the production."""
-        command = shlex.split(os.environ.get("PAGER") or "less")
-        if not command or shutil.which(command[0]) is None:
-            self.say(f"PAGER: {' '.join(command)} is not on the PATH", wrong=True)
+        try:
+            command = pager.command()
+        except errors.UsageError as wrong:
+            self.say(str(wrong), wrong=True)
             return
         self._loop.stop()
         try:
-            code = _in_front([*command, path])
+            code = pager.run([*command, path])
         finally:
             self._loop.start()
             self._screen.clear()
         if code:
             self.say(f"{command[0]} ended with exit {code}", wrong=True)
-
-
-def _in_front(command: Sequence[str]) -> int:
-    """Run a command that has the terminal for itself; its exit code."""
-    terminal, ours = sys.stdin.fileno(), os.getpgrp()
-    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # sent to who gives the terminal back from behind
-    try:
-        with subprocess.Popen(command, process_group=0) as process:
-            with contextlib.suppress(OSError):  # it has ended already
-                os.tcsetpgrp(terminal, process.pid)
-            code = process.wait()
-        os.tcsetpgrp(terminal, ours)
-    finally:
-        signal.signal(signal.SIGTTOU, before)
-    return code
 
 
 def _suited() -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 from production import clock, errors, facts, moment, places
 from production import filter as filters
 from production import run as runs
 from production.catalogue import library
 from production.monitor import table
-from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view
+from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view, words
 from production.monitor.dashboard import line as lines
 
+GUEST = 15.0
+"""Seconds before a cluster is asked again why a run waits."""
+SHARE = 20
+"""What costs is asked again after so many times what it took."""
 MESSAGES = 500
 """So many of the last are shown."""
 
@@ -28,6 +32,8 @@ class Run(view.Text):
         self.title = f"run {run}"
         self._why: list[scroll.Entry] = []
         self._known: list[scroll.Entry] = []
+        self._again = 0.0
+        """When a cluster may be asked again; monotonic."""
 
     def news(self) -> None:
         production, run, answers = self.stage.production, self.run, self.stage.here.answers
@@ -37,7 +43,8 @@ class Run(view.Text):
             self._portrayed,
             self.sorry,
         )
-        if not self.stage.readers.busy("why"):
+        if time.monotonic() >= self._again and not self.stage.readers.busy("why"):
+            self._again = time.monotonic() + GUEST
             self._explain()
 
     def _explain(self) -> None:
@@ -87,14 +94,30 @@ class Failures(view.Text):
     name = keys.FAILURES
     choosing = True
 
+    def __init__(self, stage: view.Stage) -> None:
+        super().__init__(stage)
+        self._begun = self._again = 0.0
+
     def news(self) -> None:
-        if not self.stage.readers.busy(self.name):
+        self._begun = time.monotonic()
+        if self._begun >= self._again and not self.stage.readers.busy(self.name):
             production, answers = self.stage.production, self.stage.here.answers
             self.ask(lambda memory: answers.failures(memory, production))
 
+    def put(self, entries: Sequence[scroll.Entry]) -> None:
+        now = time.monotonic()
+        self._again = now + SHARE * (now - self._begun)
+        super().put(entries)
+
     def do_open(self) -> None:
-        if self.scroll.target is not None:
-            self.stage.show_runs(str(self.scroll.target))
+        if isinstance(self.scroll.target, tuple):
+            words_, _ = self.scroll.target
+            self.stage.show_runs(words_)
+
+    def do_log(self) -> None:
+        if isinstance(self.scroll.target, tuple):
+            _, run = self.scroll.target
+            self.stage.show(logview.Log(self.stage, run))
 
 
 _COLUMNS = (
@@ -165,6 +188,34 @@ def _taken(one: facts.AtWork) -> str:
     return " ".join(filter(None, (one.datasets.strip("[]"), one.tranches.strip("[]"))))
 
 
+class Productions(view.Text):
+    """All there are, the newest first."""
+
+    name = keys.PRODUCTIONS
+    choosing = True
+
+    def news(self) -> None:
+        self.ask(self._there)
+
+    def _there(self, memory: library.Library) -> list[scroll.Entry]:
+        every = sorted(memory.productions(), key=lambda one: -one.id)
+        rows = [(one, _standing(one, memory.counts(one.id), self.stage.production)) for one in every]
+        wide = max(len(one.name) for one in every)
+        return [scroll.Entry(text, target=one, head=f"{one.name:{wide}}  ") for one, text in rows]
+
+    def do_open(self) -> None:
+        if isinstance(self.scroll.target, runs.Production):
+            self.stage.watch(self.scroll.target)
+
+
+def _standing(one: runs.Production, counts: Mapping[runs.State, int], shown: runs.Production) -> str:
+    finished, stuck = counts[runs.State.FINISHED], counts[runs.State.FAILED] + counts[runs.State.HELD]
+    told = [f"{one.tag}, {one.quality}", f"{finished:,}/{sum(counts.values()):,} finished"]
+    told += [f"{stuck:,} failed or held"] if stuck else []
+    told += ["closed" if one.stop else "open", f"since {moment.briefly(one.start)}"]
+    return "  ".join(told) + ("  (this one)" if one.id == shown.id else "")
+
+
 class Messages(view.Text):
     """What was said and what happened, the newest last."""
 
@@ -190,7 +241,7 @@ class Messages(view.Text):
     def fill(self) -> None:
         """With what the manager said, too."""
         told = [(one.at, scroll.Entry(_event(one), palettes.STATES[one.after], one.run)) for one in self._events]
-        told += [(at, scroll.Entry(text)) for at, text in self.stage.said()]
+        told += [(at, scroll.Entry(text, words.role(text))) for at, text in self.stage.said()]
         told.sort(key=lambda one: one[0])
         self.scroll.put([entry for _, entry in told], at_end=True)
         self.stage.renew()
@@ -211,11 +262,3 @@ def _event(one: facts.Happening) -> str:
     who = f"asked by {one.asked_by}" if one.asked_by and one.asked_by not in one.why else ""
     said = "; ".join(filter(None, (one.why, who)))
     return f"{at:%Y-%m-%d %H:%M:%S}  run {one}  {move}" + (f"  {said}" if said else "")
-
-
-def stamped(text: str, now: datetime.datetime) -> tuple[str, str]:
-    """(instant, line) of a line of a log, that begins with its local time."""
-    try:
-        return clock.text(datetime.datetime.fromisoformat(text[:24])), text
-    except ValueError:
-        return clock.text(now), text
