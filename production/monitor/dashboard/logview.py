@@ -146,6 +146,8 @@ class Log(view.View):
 
     def move(self, rows: int) -> None:
         """Down beyond the last line it is followed."""
+        if self._goal is not None:
+            return  # what is on the screen is about to go
         most = max(0, len(self._piece.lines) - self._height)
         at_end = bool(self._piece.lines) and self._piece.lines[-1].end >= self._piece.size
         goal = self._top + rows
