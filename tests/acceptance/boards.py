@@ -15,6 +15,9 @@ PROGRAM = """
 script = "sim.sh"
 arguments = ["{run}", "{attempt}"]
 retry = { limit = 2, pause = 0 }
+
+[programs.old]
+script = "old.sh"
 """
 
 SCRIPT = """
@@ -33,6 +36,7 @@ RUNS = 60
 def begin(campaign: Campaign) -> None:
     """Sixty runs, of which 1 to 4 are finished, 5 and 6 failed twice, the others new."""
     campaign.script("sim.sh", SCRIPT)
+    campaign.script("old.sh", "true")
     campaign.settings(PROGRAM)
     campaign.begin(f"1-{RUNS}")
     campaign.ok("datasets", "add", "1-6", "--dataset=Cu20")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import pytest
@@ -28,14 +28,12 @@ class Case:
     seen: Seen
     more: tuple[str, ...] = ()
     """Typed behind it."""
-    before: tuple[str, ...] = ()
-    """Typed first."""
+    before: tuple[Seen, ...] = ()
+    """Typed first; what is called is waited for."""
     ready: Seen = ""
     """Seen then."""
-    leave: tuple[str, ...] = ()
-    """Typed at the end, so that the next finds everything as it was."""
-    left: Seen = ""
-    """Seen then."""
+    leave: tuple[Seen, ...] = ()
+    """Typed at the end, so that the next finds everything as it was; likewise."""
     stays: bool = False
     """Nothing is to change: what is to be seen was there before."""
 
@@ -113,7 +111,7 @@ def every(*seen: Seen) -> Callable[[Screen], bool]:
     return lambda screen: all(is_true(one, screen) for one in seen)
 
 
-RUNS, FAILURES, MANAGERS, MESSAGES = map(heading, ("runs", "failures", "managers", "messages"))
+RUNS, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS = map(heading, keys.LISTS)
 BY_STATE = ("c", "home", "down", "down", "enter")
 RUN_5 = ("g", "5", "enter")
 FIRST = 31
@@ -124,6 +122,7 @@ EVERYWHERE = {
     "view_2": Case(FAILURES),
     "view_3": Case(MANAGERS),
     "view_4": Case(MESSAGES),
+    "view_5": Case(PRODUCTIONS),
     "back": Case(RUNS),
     "help": Case("keys of: "),
     "palette": Case("colours: light", leave=("t", "t")),
@@ -224,7 +223,7 @@ VIEWS = {
         | searched("line 150 of", top(150), "home", ready=top(1))
         | {
             "down": Case(top(2), before=("home",), ready=top(1)),
-            "up": Case(top(1), before=("home", "down"), ready=top(2)),
+            "up": Case(top(1), before=("home", top(1), "down"), ready=top(2)),
             "page_down": Case(gone("line 10 of"), before=("home",), ready=top(1)),
             "page_up": Case(gone("following")),
             "last": Case("following", before=("home",), ready=top(1)),
@@ -235,7 +234,7 @@ VIEWS = {
             "later": Case("line 200 of run 5 attempt 2", before=("[",), ready="of run 5 attempt 1"),
             "right": Case(" far", more=("right",) * 2),
             "left": Case(gone(" far"), before=("right",) * 3, ready=" far"),
-            "pager": Case("paging sim.run00005", leave=("enter",), left=heading("run 5, attempt 2")),
+            "pager": Case("paging sim.run00005", leave=("enter", heading("run 5, attempt 2"))),
             "go_to": Case(lambda screen: 30 < share(screen) < 70, more=("50", "enter")),
         },
     ),
@@ -248,6 +247,7 @@ VIEWS = {
         | searched("once mended", on("once mended"))
         | {
             "open": Case("filter 5-6", leave=("backspace",)),
+            "log": Case("attempt 2, stdout"),
             "view_2": Case(every(FAILURES, on("sim_v1: 2 failed")), stays=True),
             "next_view": Case(MANAGERS),
         },
@@ -278,13 +278,29 @@ VIEWS = {
             "open": Case(heading("run 3")),
             "log": Case("attempt 1, stdout"),
             "view_4": Case(every(MESSAGES, just(100)), stays=True),
-            "next_view": Case(RUNS),
+            "next_view": Case(PRODUCTIONS),
             "down": Case(below("messages", 2), before=("home",), ready=below("messages", 1)),
             "up": Case(below("messages", 1), before=("home", "down"), ready=below("messages", 2)),
             "page_down": Case(beyond(0), before=("home",), ready=below("messages", 1)),
             "page_up": Case(lambda screen: 0 <= share(screen) < 100),
             "last": Case(just(100), before=("home",), ready=below("messages", 1)),
             "first": Case(below("messages", 1)),
+        },
+    ),
+    keys.PRODUCTIONS: View(
+        FIRST,
+        ("5",),
+        every(PRODUCTIONS, on("old_v1"), "sim_v1 "),
+        EVERYWHERE
+        | chosen("old_v1", "sim_v1")
+        | searched("v5, gold", on("v5, gold"))
+        | {
+            "open": Case(
+                lambda screen: screen.text.startswith("old_v1") and boards.runs(screen)[:1] == [1],
+                leave=("5", on("old_v1"), "down", on("sim_v1"), "enter", at(31)),
+            ),
+            "view_5": Case(every(PRODUCTIONS, on("old_v1")), stays=True),
+            "next_view": Case(RUNS),
         },
     ),
     keys.COLUMNS: View(
@@ -329,6 +345,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
     campaign = Campaign(tmp_path_factory.mktemp("keys") / "campaign")
     with contextlib.closing(campaign):
         boards.begin(campaign)
+        assert campaign.run("--production=old", "--new=v4", "--dataset=Si16").code == 0
         boards.working(campaign)
         campaign.script("pager.sh", 'echo "paging ${1##*/}"; read key')
         campaign.environment["PAGER"] = str(campaign.directory / "pager.sh")
@@ -351,7 +368,7 @@ def test_each_key_has_its_test(view: str) -> None:
 def test_each_key_does_what_it_says(standing: Campaign, watch: Opened, view: str) -> None:
     place = VIEWS[view]
     columns, rows = place.size
-    screen = watch(standing, until="31", columns=columns, rows=rows)
+    screen = watch(standing, "--production=sim", until="31", columns=columns, rows=rows)
     screen.until(every(at(31), "%" if rows > 14 else "60"))
     for command, key in pressed(view):
         screen.type("g", str(place.run), "enter")
@@ -370,7 +387,7 @@ def test_each_key_does_what_it_says(standing: Campaign, watch: Opened, view: str
 
 def walk(screen: Screen, case: Case, key: str) -> None:
     """One key."""
-    screen.type(*case.before)
+    go(screen, case.before)
     screen.until(case.ready)
     screen.mark()
     assert is_true(case.seen, screen) == case.stays, f"before {key!r}:\n{screen.told()}"
@@ -378,5 +395,13 @@ def walk(screen: Screen, case: Case, key: str) -> None:
     if case.stays:
         screen.again()
     screen.until(case.seen)
-    screen.type(*case.leave)
-    screen.until(case.left)
+    go(screen, case.leave)
+
+
+def go(screen: Screen, steps: Sequence[Seen]) -> None:
+    """Type, and wait for what is called."""
+    for step in steps:
+        if isinstance(step, str):
+            screen.type(step)
+        else:
+            screen.until(step)
