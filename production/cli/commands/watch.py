@@ -61,6 +61,7 @@ def _watch(given: argparse.Namespace) -> int:
 
     with asking.catalogue(path) as catalogue:
         production = asking.looked_at(catalogue, given)
+        catalogue.records.opened()  # one of an earlier version says now what is to be done
     here = surroundings.Surroundings(
         open=lambda: _open(path),
         production=production,

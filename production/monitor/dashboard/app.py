@@ -22,6 +22,7 @@ import urwid
 
 import production as software
 from production import errors, request
+from production import run as runs
 from production.catalogue import library
 from production.monitor import outlook, readers, snapshot
 from production.monitor.dashboard import board, keys, lists, palettes, runsview, sheet, surroundings, view
@@ -29,8 +30,8 @@ from production.monitor.dashboard import line as lines
 
 TICK = 1.0
 """Seconds between two looks at the memory."""
-FORESEE = 30.0
-"""Seconds between two estimates of the end, at least; they cost more."""
+FORESEE, SHARE = 5.0, 20
+"""Seconds between two estimates of the end, at least; and so many times what one took."""
 FLASH = 8.0
 """Seconds that a word stays beside the keys."""
 KEPT = 1000
@@ -132,21 +133,36 @@ class App:
         self.renew()
 
     def _sorry(self, trouble: Exception) -> None:
-        self._trouble = str(trouble)
+        self._trouble = view.told(trouble)
         self.renew()
+
+    def watch(self, production: runs.Production) -> None:
+        """Another one."""
+        self.production, self.snapshot, self._outlook, self._foreseen = production, None, None, 0.0
+        self._home()
+        self._runs = runsview.Runs(self)
+        self._views = [self._runs]
+        self._runs.news()
 
     def _foresee(self) -> None:
         if time.monotonic() < self._foreseen or self.readers.busy("outlook"):
             return
-        self._foreseen = time.monotonic() + FORESEE
         chosen, answers = self.production, self.here.answers
-        self.readers.ask(
-            "outlook", lambda memory, say: say(answers.outlook(memory, chosen)), self._foretold, lambda _: None
-        )
 
-    def _foretold(self, found: outlook.Outlook) -> None:
-        self._outlook = found
+        def question(memory: library.Library, say: readers.Say[tuple[outlook.Outlook, float]]) -> None:
+            start = time.monotonic()
+            say((answers.outlook(memory, chosen), time.monotonic() - start))
+
+        self.readers.ask("outlook", question, self._foretold, self._unforeseen)
+
+    def _foretold(self, found: tuple[outlook.Outlook, float]) -> None:
+        self._outlook, took = found
+        self._foreseen = time.monotonic() + max(FORESEE, SHARE * took)
         self.renew()
+
+    def _unforeseen(self, _: Exception) -> None:
+        """The snapshot tells what is wrong."""
+        self._foreseen = time.monotonic() + FORESEE
 
     # ── what our manager says ──
 
@@ -218,6 +234,11 @@ class App:
         told: list[lines.Line] = [(("key", key.told), ("", f" {key.word}")) for key in there]
         last = told[-2:]  # help and quit are always there
         return lines.joined([lines.packed(told[:-2], columns - lines.width(lines.joined(last)) - 2), *last])
+
+    def note(self, text: str) -> None:
+        """Say it, and keep it among the messages."""
+        self._said.append(lists.stamped(f"{self.now():%Y-%m-%d %H:%M:%S%z} YOU     {text}", self.now()))
+        self.say(text)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         self._flash = ("error" if wrong else "told", text, time.monotonic() + FLASH)
@@ -309,6 +330,9 @@ class App:
         if not isinstance(self._views[-1], kind):
             self._home()
             self.show(kind(self))
+
+    def do_view_5(self) -> None:
+        self._turn_to(lists.Productions)
 
     def do_next_view(self) -> None:
         place = (keys.LISTS.index(self._views[-1].name) + 1) % len(keys.LISTS)

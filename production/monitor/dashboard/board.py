@@ -22,6 +22,8 @@ SPARKS = " ▁▂▃▄▅▆▇█"
 ASCII_SPARKS = " .:-=+*%#"
 NARROW = 60
 """Columns below which only words that can't be missed are said."""
+WIDE = 100
+"""Columns from which on there are words for everything."""
 ROOMY = 40
 """Rows from which on transfers have lines of their own."""
 TRANSFERS = 6
@@ -119,7 +121,8 @@ def _who(scene: Scene, columns: int) -> lines.Line:
         over = snap.production.stop is not None
         found = [lines.plain("no manager is at work", "dim" if over else "bad")]
     ailing = sorted(range(len(found)), key=lambda place: (found[place][0][0] != "bad", place))
-    told = lines.packed([found[place] for place in ailing], columns)
+    several = [lines.plain(f"{len(found)} managers:", "dim")] if len(found) > 1 else []
+    told = lines.packed([*several, *(found[place] for place in ailing)], columns)
     return lines.apart(told, lines.plain(scene.database, "dim"), columns)
 
 
@@ -221,13 +224,12 @@ def spark(values: Sequence[int], *, ascii_: bool) -> str:
 def _pace(scene: Scene, snap: snapshots.Snapshot, columns: int) -> Iterator[lines.Line]:
     """What was finished in each hour, and when all will be."""
     hours = snapshots.hourly(snap.hours, scene.now)
+    wide = columns >= WIDE
     told: list[lines.Line] = []
     if any(hours):
-        number = 24 if columns >= 100 else 12
-        line = spark(hours[-number:], ascii_=scene.ascii)
-        told.append(
-            (("dim", "finished/h "), ("good", f"|{line}|"), ("", f" {hours[-1]:,} this hour, {hours[-2]:,} the last"))
-        )
+        shape = spark(hours[-24 if wide else -12 :], ascii_=scene.ascii)
+        last = f" {hours[-1]:,} this hour, {hours[-2]:,} the last" if wide else f" {hours[-2] or hours[-1]:,}"
+        told.append((("dim", "finished/h "), ("good", f"|{shape}|"), ("", last)))
     if when := _when(scene):
         told.append(lines.plain(when))
     if told:
@@ -243,18 +245,20 @@ def _when(scene: Scene) -> str:
     ends = [scene.now + datetime.timedelta(seconds=end) for end in (found.forecast.median, found.forecast.ninety)]
     first, last = (moment.told(end, scene.now) for end in ends)
     who = "" if found.managers else " if somebody worked on it"
-    return f"end: half a chance by {first}, 90 % by {last}{who}"
+    return f"end {first} (50 %), {last} (90 %){who}"
 
 
 def _meters(scene: Scene, snap: snapshots.Snapshot, columns: int) -> lines.Line:
     """Jobs, disk, this machine."""
+    wide = columns >= WIDE
     told: list[lines.Line] = []
     if snap.jobs.running or snap.jobs.queued:
         told.append(lines.plain(f"jobs {snap.jobs.running:,} running {snap.jobs.queued:,} queued"))
     if snap.quota is not None:
-        told.append(quota(snap.quota, 20 if columns >= 120 else 10, short=columns < 100))
+        told.append(quota(snap.quota, 20 if wide else 10, short=not wide))
     if scene.machine is not None:
-        told.append(lines.plain(f"here: cpu {scene.machine.cpu:.0f} % memory {scene.machine.memory:.0f} %", "dim"))
+        cpu, memory = f"cpu {scene.machine.cpu:.0f} %", f"{scene.machine.memory:.0f} %"
+        told.append(lines.plain(f"here: {cpu} memory {memory}" if wide else f"{cpu} mem {memory}", "dim"))
     return lines.packed(told, columns)
 
 
@@ -265,7 +269,7 @@ def quota(found: facts.Quota, wide: int, *, short: bool = False) -> lines.Line:
     promised = min(wide - used, round(wide * found.promised / most))
     full = found.used >= found.allowed
     parts = (("bad" if full else "good", "#" * used), ("held", "+" * promised), ("dim", "." * (wide - used - promised)))
-    share = f"{100 * found.used // most} % used"
+    share = f"{100 * found.used // most} %" + ("" if short else " used")
     share += f", {100 * found.promised // most} % promised" if found.promised and not short else ""
     said = f"] {share} of {room.shown(found.allowed)}" + (" FULL" if full else "")
     return (("", "disk ["), *(part for part in parts if part[1]), ("bad" if full else "", said))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-RUNS, RUN, LOG, FAILURES, MANAGERS, MESSAGES, COLUMNS, HELP, CONFIRM = VIEWS = (
-    "runs", "run", "log", "failures", "managers", "messages", "columns", "help", "confirm",
+RUNS, RUN, LOG, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS, COLUMNS, HELP, CONFIRM = VIEWS = (
+    "runs", "run", "log", "failures", "managers", "messages", "productions", "columns", "help", "confirm",
 )  # fmt: skip
-LISTS = (RUNS, FAILURES, MANAGERS, MESSAGES)
+LISTS = (RUNS, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS)
 """Those that a number opens."""
-SEARCHED = (RUN, LOG, FAILURES, MANAGERS, MESSAGES, HELP)
+SEARCHED = (RUN, LOG, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS, HELP)
 BROWSING = tuple(view for view in VIEWS if view != CONFIRM)
 
 
@@ -41,6 +41,7 @@ KEYS = (
     Key("open", ("enter",), "Enter", "its runs", "the runs of the group under the cursor", (FAILURES,)),
     Key("open", ("enter",), "Enter", "its run", "the run of the line under the cursor", (MESSAGES,)),
     Key("open", ("enter",), "Enter", "its runs", "the runs that the manager under the cursor has", (MANAGERS,)),
+    Key("open", ("enter",), "Enter", "watch it", "that production instead of this one", (PRODUCTIONS,)),
     Key("open", ("enter",), "Enter", "sort", "sort by this column; once more: the other way round", (COLUMNS,)),
     Key("toggle", (" ",), "Space", "show", "show this column, or don't", (COLUMNS,)),
     Key("log", ("l",), "l", "log", "what the run's job says, as it says it", (RUNS, RUN, MESSAGES)),
@@ -72,6 +73,7 @@ KEYS = (
     Key("view_2", ("2",), "2", "failures", "what failed, by cause and by what the jobs said last"),
     Key("view_3", ("3",), "3", "managers", "who is at work, and whether they are alive"),
     Key("view_4", ("4",), "4", "messages", "what was said and what happened, the newest last"),
+    Key("view_5", ("5",), "5", "", "all productions; to look at another one"),
     Key("next_view", ("tab",), "Tab", "", "the next of these", LISTS),
     Key("up", ("up", "k"), "↑ k", "", "one up", VIEWS),
     Key("down", ("down", "j"), "↓ j", "", "one down", VIEWS),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 from production import clock, errors, facts, moment, places
 from production import filter as filters
@@ -13,6 +14,10 @@ from production.monitor import table
 from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view
 from production.monitor.dashboard import line as lines
 
+GUEST = 15.0
+"""Seconds before a cluster is asked again why a run waits."""
+SHARE = 20
+"""What costs is asked again after so many times what it took."""
 MESSAGES = 500
 """So many of the last are shown."""
 
@@ -28,6 +33,8 @@ class Run(view.Text):
         self.title = f"run {run}"
         self._why: list[scroll.Entry] = []
         self._known: list[scroll.Entry] = []
+        self._again = 0.0
+        """When a cluster may be asked again; monotonic."""
 
     def news(self) -> None:
         production, run, answers = self.stage.production, self.run, self.stage.here.answers
@@ -37,7 +44,8 @@ class Run(view.Text):
             self._portrayed,
             self.sorry,
         )
-        if not self.stage.readers.busy("why"):
+        if time.monotonic() >= self._again and not self.stage.readers.busy("why"):
+            self._again = time.monotonic() + GUEST
             self._explain()
 
     def _explain(self) -> None:
@@ -87,10 +95,20 @@ class Failures(view.Text):
     name = keys.FAILURES
     choosing = True
 
+    def __init__(self, stage: view.Stage) -> None:
+        super().__init__(stage)
+        self._begun = self._again = 0.0
+
     def news(self) -> None:
-        if not self.stage.readers.busy(self.name):
+        self._begun = time.monotonic()
+        if self._begun >= self._again and not self.stage.readers.busy(self.name):
             production, answers = self.stage.production, self.stage.here.answers
             self.ask(lambda memory: answers.failures(memory, production))
+
+    def put(self, entries: Sequence[scroll.Entry]) -> None:
+        now = time.monotonic()
+        self._again = now + SHARE * (now - self._begun)
+        super().put(entries)
 
     def do_open(self) -> None:
         if self.scroll.target is not None:
@@ -163,6 +181,34 @@ class Managers(view.Text):
 
 def _taken(one: facts.AtWork) -> str:
     return " ".join(filter(None, (one.datasets.strip("[]"), one.tranches.strip("[]"))))
+
+
+class Productions(view.Text):
+    """All there are, the newest first."""
+
+    name = keys.PRODUCTIONS
+    choosing = True
+
+    def news(self) -> None:
+        self.ask(self._there)
+
+    def _there(self, memory: library.Library) -> list[scroll.Entry]:
+        every = sorted(memory.productions(), key=lambda one: -one.id)
+        rows = [(one, _standing(one, memory.counts(one.id), self.stage.production)) for one in every]
+        wide = max(len(one.name) for one in every)
+        return [scroll.Entry(text, target=one, head=f"{one.name:{wide}}  ") for one, text in rows]
+
+    def do_open(self) -> None:
+        if isinstance(self.scroll.target, runs.Production):
+            self.stage.watch(self.scroll.target)
+
+
+def _standing(one: runs.Production, counts: Mapping[runs.State, int], shown: runs.Production) -> str:
+    finished, stuck = counts[runs.State.FINISHED], counts[runs.State.FAILED] + counts[runs.State.HELD]
+    told = [f"{one.tag}, {one.quality}", f"{finished:,}/{sum(counts.values()):,} finished"]
+    told += [f"{stuck:,} failed or held"] if stuck else []
+    told += ["closed" if one.stop else "open", f"since {moment.briefly(one.start)}"]
+    return "  ".join(told) + ("  (this one)" if one.id == shown.id else "")
 
 
 class Messages(view.Text):

@@ -90,7 +90,7 @@ class Log(view.View):
         self.stage.renew()
 
     def _sorry(self, trouble: Exception) -> None:
-        self._trouble = str(trouble)
+        self._trouble = view.told(trouble)
         self.stage.renew()
 
     def left(self) -> None:

@@ -78,7 +78,7 @@ class Runs(view.View):
             self._load()
 
     def _sorry(self, trouble: Exception) -> None:
-        self.trouble = str(trouble)
+        self.trouble = view.told(trouble)
         self.stage.renew()
 
     def left(self) -> None:

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from production import errors
 from production import filter as filters
 from production import run as runs
 from production.catalogue import library
@@ -55,6 +56,14 @@ class Stage(Protocol):
         """Say what would be done, and do it if the person says yes."""
         ...
 
+    def note(self, text: str) -> None:
+        """The same, and keep it among the messages."""
+        ...
+
+    def watch(self, production: runs.Production) -> None:
+        """Another production."""
+        ...
+
     def wished(self) -> None:
         """It was done: marks have served."""
         ...
@@ -66,6 +75,12 @@ class Stage(Protocol):
     def said(self) -> Sequence[tuple[str, str]]:
         """(instant, text) of what the manager has told; nothing if it isn't ours."""
         ...
+
+
+def told(trouble: Exception) -> str:
+    """In one line."""
+    known = isinstance(trouble, errors.ProductionError)
+    return str(trouble) if known else f"unexpected {type(trouble).__name__}: {trouble}; please report this"
 
 
 class View:
@@ -130,7 +145,8 @@ class Text(View):
     def _heading(self, columns: int) -> lines.Line:
         if self.trouble:
             return lines.within(lines.plain(f"{self.title}: {self.trouble}", "error"), columns)
-        how = "looking …" if self.stage.readers.busy(self.name) else self.scroll.place()
+        looking = not self.scroll.entries and self.stage.readers.busy(self.name)
+        how = "looking …" if looking else self.scroll.place()
         return lines.apart(lines.plain(self.title, "heading"), lines.plain(how, "dim"), columns)
 
     def ask(self, question: Callable[[library.Library], Sequence[scroll.Entry]]) -> None:
@@ -144,7 +160,7 @@ class Text(View):
 
     def sorry(self, trouble: Exception) -> None:
         """What can't be told now; what was told before stays."""
-        self.trouble = str(trouble)
+        self.trouble = told(trouble)
         self.stage.renew()
 
     def left(self) -> None:
@@ -246,4 +262,4 @@ class Confirm(Text):
     def _done(self, told: Sequence[str]) -> None:
         self.stage.wished()
         self.stage.back()
-        self.stage.say("; ".join(told))
+        self.stage.note("; ".join(told))
