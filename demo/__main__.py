@@ -298,13 +298,15 @@ def asked() -> Demo:
         "--batch", default="local", choices=["local", "sge", "slurm"], help="who computes (%(default)s)"
     )
     parser.add_argument(
-        "--rate", type=rate, default=0.0, metavar="R", help="MiB/s of each transfer, to see them go (as quick as can be)"
+        "--rate",
+        type=rate,
+        default=0.0,
+        metavar="R",
+        help="MiB/s of each transfer, to see them go (as quick as can be)",
     )
     parser.add_argument("--display", action="store_true", help="show the dashboard of each production")
     options = parser.parse_args()
-    return Demo(
-        options.directory.resolve(), options.runs, options.decays, options.batch, options.rate, options.display
-    )
+    return Demo(options.directory.resolve(), options.runs, options.decays, options.batch, options.rate, options.display)
 
 
 def rate(text: str) -> float:
