@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import production
 from production import threads
@@ -21,8 +22,10 @@ from production.monitor.dashboard import surroundings
 
 KEPT = 30
 """Lines that are shown when it has been closed."""
-PATIENCE = 3.0
-"""Seconds that it may take to close itself."""
+MOST = 1 << 20
+"""Bytes that wait for it."""
+PATIENCE = 2.0
+"""Seconds that it may take to close itself, or to stop."""
 
 _RESTORE = "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m\x1b(B\r\n"
 """Leave the other screen; no mouse, no bracketed paste; show the cursor; no colours (ECMA-48, xterm's ctlseqs)."""
@@ -82,8 +85,36 @@ class Display:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._rest:
                 self._rest = self._rest[os.write(self._pipe, self._rest) :]
-        if len(self._rest) > 1 << 20:
-            self._rest = b""
+        if len(self._rest) > MOST:
+            self._rest = self._rest[: self._rest.index(b"\n") + 1]  # it hangs: the line that was begun is all it gets
+
+    @contextlib.contextmanager
+    def stopping_together(self) -> Iterator[None]:
+        """While this lasts, a Ctrl-Z stops us only after the dashboard: a shell takes the terminal once we have stopped."""
+
+        def stop(number: int, _frame: object) -> None:
+            self._await_stop()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            signal.signal(number, stop)  # somebody said fg
+
+        if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
+            yield
+            return
+        signal.signal(signal.SIGTSTP, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+
+    def _await_stop(self) -> None:
+        """It has restored the terminal, and stopped; or is gone, or hangs."""
+        end = time.monotonic() + PATIENCE
+        while self.open and time.monotonic() < end:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT):
+                    return
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Its pipe's end tells it to go; who doesn't hear that is ended."""

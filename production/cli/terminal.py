@@ -67,14 +67,16 @@ class Lines(logging.Handler):
 
         self._wipe()
         try:
-            self._display = display.Display(arguments, self._go_on)
+            opened = self._display = display.Display(arguments, self._go_on)
         except (OSError, termios.error) as trouble:
             log.warning("The dashboard can't be shown: %s", trouble)
-        try:
             yield
+            return
+        try:
+            with opened.stopping_together():
+                yield
         finally:
-            if self._display is not None:
-                self._display.close()
+            opened.close()
 
     def _go_on(self) -> None:
         """The dashboard is closed: what it was told last stands where it was. From its thread."""
@@ -85,8 +87,9 @@ class Lines(logging.Handler):
 
     def leaving(self) -> None:
         """The production was told to stop."""
-        if self._display is not None:
-            self._display.leaving()
+        with self.lock or contextlib.nullcontext():
+            if self._display is not None:
+                self._display.leaving()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record) + "\n"

@@ -9,11 +9,7 @@ import contextlib
 import curses
 import datetime
 import os
-import shlex
-import shutil
-import signal
-import subprocess
-import sys
+import termios
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,19 +19,26 @@ import urwid
 import production as software
 from production import errors, request
 from production import run as runs
-from production.catalogue import library
-from production.monitor import outlook, readers, snapshot
-from production.monitor.dashboard import board, keys, lists, palettes, runsview, sheet, surroundings, view
+from production.monitor import readers, snapshot
+from production.monitor.dashboard import (
+    board,
+    keys,
+    lists,
+    pager,
+    palettes,
+    runsview,
+    sheet,
+    surroundings,
+    view,
+    watcher,
+    words,
+)
 from production.monitor.dashboard import line as lines
 
 TICK = 1.0
 """Seconds between two looks at the memory."""
-FORESEE, SHARE = 5.0, 20
-"""Seconds between two estimates of the end, at least; and so many times what one took."""
 FLASH = 8.0
 """Seconds that a word stays beside the keys."""
-KEPT = 1000
-"""Lines of a manager."""
 WHEEL = 3
 """Rows."""
 
@@ -58,19 +61,12 @@ class App:
 
     def __init__(self, here: surroundings.Surroundings) -> None:
         self.here = here
-        self.production = here.production
-        self.snapshot: snapshot.Snapshot | None = None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.readers = readers.Readers(here.open, self._ring)
-        self._outlook: outlook.Outlook | None = None
-        self._foreseen = 0.0
-        self._machine: snapshot.Machine | None = None
-        self._trouble = ""
+        self._watcher = watcher.Watcher(here, self.readers, self._news)
+        self._words = words.Words(here.lines)
         self._flash: tuple[str, str, float] = ("", "", 0.0)
         """(role, text, until when; monotonic)."""
-        self._said: list[tuple[str, str]] = []
-        self._half = b""
-        self._leaving = False
         self._prompt: sheet.Prompt | None = None
         self._pressed = (0, 0.0)
         """(row, when) the mouse was pressed last."""
@@ -87,17 +83,22 @@ class App:
     # ── the loop ──
 
     def run(self) -> None:
+        """Raises: ProductionError, if the manager has gone without a word."""
         try:
             self._loop.watch_file(self._bell, self._deliver)
             if self.here.lines is not None:
-                os.set_blocking(self.here.lines, False)
                 self._loop.watch_file(self.here.lines, self._hear)
             self._look(self._loop)
             self._runs.news()
             self._loop.run()
+        except (OSError, termios.error):
+            if not self._words.orphaned():
+                raise  # else a shell has taken the terminal back, and put it right
         finally:
             self.readers.close()
             os.close(self._bell)
+        if self._words.orphaned():
+            raise errors.ProductionError("the manager has gone without a word: was it killed? Start it again to go on")
 
     def _ring(self) -> None:
         """From a reader's thread."""
@@ -113,80 +114,42 @@ class App:
         """Once a second: ask for what is new, and show the time."""
         loop.set_alarm_in(TICK, self._look)
         self._views[-1].tick()
-        if not self.readers.busy("snapshot"):
-            before, chosen, lease = self.snapshot, self.production, self.here.lease
-
-            def question(memory: library.Library, say: readers.Say[tuple[snapshot.Snapshot, snapshot.Machine]]) -> None:
-                now = datetime.datetime.now(datetime.UTC)
-                say((snapshot.take(memory, chosen, before, lease, now), snapshot.machine()))
-
-            self.readers.ask("snapshot", question, self._looked, self._sorry)
-        self._foresee()
+        self._watcher.look()
         self.renew()
 
-    def _looked(self, found: tuple[snapshot.Snapshot, snapshot.Machine]) -> None:
-        before, (self.snapshot, self._machine) = self.snapshot, found
-        self._trouble = ""
-        self.production = self.snapshot.production
-        if before is not None and before.version != self.snapshot.version:
+    def _news(self, written: bool) -> None:
+        if written:
             self._views[-1].news()
         self.renew()
 
-    def _sorry(self, trouble: Exception) -> None:
-        self._trouble = view.told(trouble)
-        self.renew()
-
-    def watch(self, production: runs.Production) -> None:
-        """Another one."""
-        self.production, self.snapshot, self._outlook, self._foreseen = production, None, None, 0.0
-        self._home()
-        self._runs = runsview.Runs(self)
-        self._views = [self._runs]
-        self._runs.news()
-
-    def _foresee(self) -> None:
-        if time.monotonic() < self._foreseen or self.readers.busy("outlook"):
-            return
-        chosen, answers = self.production, self.here.answers
-
-        def question(memory: library.Library, say: readers.Say[tuple[outlook.Outlook, float]]) -> None:
-            start = time.monotonic()
-            say((answers.outlook(memory, chosen), time.monotonic() - start))
-
-        self.readers.ask("outlook", question, self._foretold, self._unforeseen)
-
-    def _foretold(self, found: tuple[outlook.Outlook, float]) -> None:
-        self._outlook, took = found
-        self._foreseen = time.monotonic() + max(FORESEE, SHARE * took)
-        self.renew()
-
-    def _unforeseen(self, _: Exception) -> None:
-        """The snapshot tells what is wrong."""
-        self._foreseen = time.monotonic() + FORESEE
-
-    # ── what our manager says ──
-
     def _hear(self) -> None:
-        """Its lines; at their end it has ended, and so have we."""
-        try:
-            block = os.read(self.here.lines or 0, 1 << 16)
-        except BlockingIOError:
-            return
-        if not block:
+        if not self._words.hear():
             raise urwid.ExitMainLoop
-        *whole, self._half = (self._half + block).split(b"\n")
-        for raw in whole:
-            text = raw.decode("utf-8", "replace")
-            self._leaving = self._leaving or text == surroundings.LEAVING
-            if text != surroundings.LEAVING:
-                self._said.append(lists.stamped(text, self.now()))
-        del self._said[:-KEPT]
         if isinstance(top := self._views[-1], lists.Messages):
             top.fill()
         self.renew()
 
+    @property
+    def production(self) -> runs.Production:
+        return self._watcher.production
+
+    @property
+    def snapshot(self) -> snapshot.Snapshot | None:
+        return self._watcher.snapshot
+
     def said(self) -> Sequence[tuple[str, str]]:
-        return self._said
+        return self._words.said
+
+    def watch(self, production: runs.Production) -> None:
+        self._watcher.turn_to(production)
+        self._home()
+        self._runs = runsview.Runs(self)
+        self._views = [self._runs]
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._watcher.look()
+        self._views[-1].news()
 
     # ── painting ──
 
@@ -212,19 +175,19 @@ class App:
             database=self.here.database,
             production=self.production,
             snapshot=self.snapshot,
-            outlook=self._outlook,
-            machine=self._machine,
-            trouble=self._trouble,
-            leaving=self._leaving,
+            outlook=self._watcher.outlook,
+            machine=self._watcher.machine,
+            trouble=self._watcher.trouble,
+            leaving=self._words.leaving,
             ascii=not urwid.supports_unicode(),
         )
 
     def _last_words(self, columns: int, rows: int) -> list[lines.Line]:
         """The last lines of our manager, as many as there is room for."""
         number = 0 if rows < 16 else 1 if rows < board.ROOMY else 5
-        if self._leaving and rows >= 16:
+        if self._words.leaving and rows >= 16:
             number = max(number, rows // 4)
-        return [lines.within(lines.plain(text, "dim"), columns) for _, text in self._said[-number:]] if number else []
+        return self._words.last(number, columns)
 
     def _footer(self, columns: int) -> lines.Line:
         role, text, until = self._flash
@@ -236,8 +199,7 @@ class App:
         return lines.joined([lines.packed(told[:-2], columns - lines.width(lines.joined(last)) - 2), *last])
 
     def note(self, text: str) -> None:
-        """Say it, and keep it among the messages."""
-        self._said.append(lists.stamped(f"{self.now():%Y-%m-%d %H:%M:%S%z} YOU     {text}", self.now()))
+        self._words.note(text, self.now())
         self.say(text)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
@@ -394,34 +356,19 @@ class App:
     # ── other programs ──
 
     def page(self, path: str) -> None:
-        """In a process group of its own: a Ctrl-C in the pager isn't meant for the production."""
-        command = shlex.split(os.environ.get("PAGER") or "less")
-        if not command or shutil.which(command[0]) is None:
-            self.say(f"PAGER: {' '.join(command)} is not on the PATH", wrong=True)
+        try:
+            command = pager.command()
+        except errors.UsageError as wrong:
+            self.say(str(wrong), wrong=True)
             return
         self._loop.stop()
         try:
-            code = _in_front([*command, path])
+            code = pager.run([*command, path])
         finally:
             self._loop.start()
             self._screen.clear()
         if code:
             self.say(f"{command[0]} ended with exit {code}", wrong=True)
-
-
-def _in_front(command: Sequence[str]) -> int:
-    """Run a command that has the terminal for itself; its exit code."""
-    terminal, ours = sys.stdin.fileno(), os.getpgrp()
-    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # sent to who gives the terminal back from behind
-    try:
-        with subprocess.Popen(command, process_group=0) as process:
-            with contextlib.suppress(OSError):  # it has ended already
-                os.tcsetpgrp(terminal, process.pid)
-            code = process.wait()
-        os.tcsetpgrp(terminal, ours)
-    finally:
-        signal.signal(signal.SIGTTOU, before)
-    return code
 
 
 def _suited() -> str:

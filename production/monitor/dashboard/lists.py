@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +10,7 @@ from production import filter as filters
 from production import run as runs
 from production.catalogue import library
 from production.monitor import table
-from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view
+from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view, words
 from production.monitor.dashboard import line as lines
 
 GUEST = 15.0
@@ -111,8 +110,14 @@ class Failures(view.Text):
         super().put(entries)
 
     def do_open(self) -> None:
-        if self.scroll.target is not None:
-            self.stage.show_runs(str(self.scroll.target))
+        if isinstance(self.scroll.target, tuple):
+            words_, _ = self.scroll.target
+            self.stage.show_runs(words_)
+
+    def do_log(self) -> None:
+        if isinstance(self.scroll.target, tuple):
+            _, run = self.scroll.target
+            self.stage.show(logview.Log(self.stage, run))
 
 
 _COLUMNS = (
@@ -236,7 +241,7 @@ class Messages(view.Text):
     def fill(self) -> None:
         """With what the manager said, too."""
         told = [(one.at, scroll.Entry(_event(one), palettes.STATES[one.after], one.run)) for one in self._events]
-        told += [(at, scroll.Entry(text)) for at, text in self.stage.said()]
+        told += [(at, scroll.Entry(text, words.role(text))) for at, text in self.stage.said()]
         told.sort(key=lambda one: one[0])
         self.scroll.put([entry for _, entry in told], at_end=True)
         self.stage.renew()
@@ -257,11 +262,3 @@ def _event(one: facts.Happening) -> str:
     who = f"asked by {one.asked_by}" if one.asked_by and one.asked_by not in one.why else ""
     said = "; ".join(filter(None, (one.why, who)))
     return f"{at:%Y-%m-%d %H:%M:%S}  run {one}  {move}" + (f"  {said}" if said else "")
-
-
-def stamped(text: str, now: datetime.datetime) -> tuple[str, str]:
-    """(instant, line) of a line of a log, that begins with its local time."""
-    try:
-        return clock.text(datetime.datetime.fromisoformat(text[:24])), text
-    except ValueError:
-        return clock.text(now), text

@@ -129,7 +129,7 @@ class Runs(view.View):
         filled = [any(column) for column in zip(*self._cells, strict=True)] or [True] * len(kinds)
         widths = table.fitted([column for column, _ in kinds], widest, filled, wide - 2)
         first = self._window.first
-        told = [lines.within(lines.plain("  " + _row(heading, widths, kinds), "heading"), wide)]
+        told = [lines.filled(lines.plain("  " + _row(heading, widths, kinds), "heading"), wide, "heading")]
         for place, row in enumerate(self._window.shown()):
             told.append(
                 self._line(row, self._cells[first + place], widths, kinds, at=place == self._window.cursor, wide=wide)

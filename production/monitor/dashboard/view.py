@@ -21,10 +21,12 @@ class Stage(Protocol):
 
     here: surroundings.Surroundings
     readers: readers.Readers
-    snapshot: snapshot.Snapshot | None
 
     @property
     def production(self) -> runs.Production: ...
+
+    @property
+    def snapshot(self) -> snapshot.Snapshot | None: ...
 
     def now(self) -> datetime.datetime:
         """In local time."""
