@@ -36,22 +36,24 @@ LOOK = 0.1
 """Seconds between two looks at it: tmux can't tell when it shows something."""
 DAMAGED = {"Al50": (2092, 2095)}
 """Raw files that end too early."""
-BEGIN = datetime.datetime(2026, 11, 20, 21, 4)
+ZONE = datetime.timezone(datetime.timedelta(hours=1))
+BEGIN = datetime.datetime(2026, 11, 20, 21, 4, tzinfo=ZONE)
 """When the demo began, in the screens."""
 
 VIEWED: Mapping[str, tuple[Sequence[str], str]] = {
     "failed": ((), r"> 2092 .* failed"),
     "why": (["Enter"], r"\n  next .*(?s:.*)history:"),
-    "log": (["Escape", "l", "o"], r"stderr .*(?s:.*)truncated|stderr .*(?s:.*)alcapana returned"),
+    "log": (["BSpace", "l", "o"], r"stderr .*(?s:.*)truncated|stderr .*(?s:.*)alcapana returned"),
     "failures": (["2"], r"2 runs, cause program(?s:.*)suggestion"),
     "managers": (["3"], r"\nnobody is at work"),
     "messages": (["4"], r"submitted → failed"),
     "productions": (["5"], r"this one"),
     "confirm": (["1", " ", " ", "r"], r"would be retried: 2 runs"),
-    "columns": (["Escape", "Escape", "c"], r"\[x\] run"),
-    "help": (["Escape", "?"], r"Space +mark the run"),
+    "columns": (["n", "BSpace", "c"], r"\[x\] run"),
+    "help": (["BSpace", "?"], r"Space +mark the run"),
 }  # fmt: skip
-"""{screen: (keys that lead to it from the one before, what it shows then)}, after the first demo."""
+"""{screen: (keys that lead to it from the one before, what it shows then)}, after the first demo. Backspace goes back at once;
+for an Esc a terminal waits whether more is coming."""
 STATES = ("staging", "running", "failing", *VIEWED, "finished")
 SCREENS = (*STATES, *(f"{name} wide" for name in STATES), "small", "lines")
 """All that the page has."""
@@ -138,6 +140,7 @@ def damage(tmux: Tmux, directory: pathlib.Path) -> list[pathlib.Path]:
 
 
 def demo(rate: float) -> Sequence[str]:
+    """The command; MiB/s of each transfer."""
     return (sys.executable, "-m", "demo", "--directory=.", "--display", f"--rate={rate}")
 
 
@@ -171,10 +174,7 @@ def looked_at(tmux: Tmux) -> Iterator[tuple[str, str]]:
     for size, suffix in ((NORMAL, ""), (WIDE, " wide")):
         watch = Terminal(tmux, f"watch{suffix.strip()}", size, *WATCH)
         for name, (pressed, shows) in VIEWED.items():
-            for key in pressed:
-                watch.type(key)
-                if key == "Escape":
-                    watch.screen("")
+            watch.type(*pressed)
             yield f"{name}{suffix}", watch.screen(shows)
         watch.close()
 
@@ -185,7 +185,7 @@ def mended(tmux: Tmux) -> Iterator[tuple[str, str]]:
     own.screen(r"alcapana_v2(?s:.*)/12 finished")
     own.type("q")
     yield "lines", own.screen(r"Submitting(?s:.*)Finished run(?s:.*)in hand")
-    own.screen(r"makes version 3")
+    own.screen(r"Finished: alcapana version 2, rootana")
     own.close()
     for size, suffix in ((NORMAL, ""), (WIDE, " wide")):
         watch = Terminal(tmux, f"finished{suffix.strip()}", size, *WATCH)
@@ -208,7 +208,7 @@ def play() -> dict[str, str]:
                     for path in broken:
                         path.unlink()
                 for screen, text in story(tmux):
-                    print(screen, flush=True)
+                    print(screen, flush=True)  # noqa: T201  a person waits for minutes
                     found[screen] = short(replaced.all_of(text))
         finally:
             tmux.close()
@@ -230,7 +230,7 @@ class Replaced:
             sys.executable: "/usr/bin/python3",
         }
         self._words = {user: "muonist".ljust(len(user), "s"), host: node + "1".rjust(len(host) - len(node), "0")}
-        self._later = BEGIN - datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=1))).replace(tzinfo=None)
+        self._later = BEGIN - datetime.datetime.now(ZONE)
         self._numbers: dict[str, str] = {}
         self._next = itertools.count()
 
@@ -296,23 +296,30 @@ def where(key: keys.Key) -> str:
 
 def with_keys(page: str) -> str:
     """The page with the keys as they are now."""
-    return re.sub(r"(?<=<!-- keys -->\n\n).*?(?=\n\n#)", lambda _: table(), page, flags=re.DOTALL)
+    return re.sub(r"(?<=<!-- keys -->\n\n).*?(?=\n\n#)", lambda _: table(), page, count=1, flags=re.DOTALL)
 
 
 def with_screens(page: str, screens: Mapping[str, str]) -> str:
     """The page with other screens."""
     for name, text in screens.items():
-        block = rf"(?<=<!-- screen {name} -->\n)```text\n.*?^```$"
-        page, number = re.subn(
-            block, lambda _, text=text: f"```text\n{text}\n```", page, flags=re.DOTALL | re.MULTILINE
-        )
-        if number != 1:
-            sys.exit(f"docs/dashboard.md: {number} places for the screen {name}")
+        page = _place(name).sub(lambda _, text=text: f"```text\n{text}\n```", page)
     return page
+
+
+def check(page: str) -> None:
+    """Before anybody waits for them: whether there is a place for each."""
+    for name in SCREENS:
+        if len(_place(name).findall(page)) != 1:
+            sys.exit(f"docs/dashboard.md: needs one place for the screen {name}: <!-- screen {name} -->, and a block ```text")
+
+
+def _place(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<=<!-- screen {name} -->\n)```text\n.*?^```$", re.DOTALL | re.MULTILINE)
 
 
 if __name__ == "__main__":
     page_ = with_keys(PAGE.read_text(encoding="utf-8"))
+    check(page_)
     if sys.argv[1:] != ["--keys"]:
         page_ = with_screens(page_, play())
     PAGE.write_text(page_, encoding="utf-8")
