@@ -45,8 +45,6 @@ VIEWED: Mapping[str, tuple[Sequence[str], str]] = {
     "why": (["Enter"], r"\n  next .*(?s:.*)history:"),
     "log": (["BSpace", "l", "o"], r"stderr .*(?s:.*)truncated|stderr .*(?s:.*)alcapana returned"),
     "failures": (["2"], r"2 runs, cause program(?s:.*)suggestion"),
-    "managers": (["3"], r"\nnobody is at work"),
-    "messages": (["4"], r"submitted → failed"),
     "productions": (["5"], r"this one"),
     "confirm": (["1", " ", " ", "r"], r"would be retried: 2 runs"),
     "columns": (["n", "BSpace", "c"], r"\[x\] run"),
@@ -54,7 +52,7 @@ VIEWED: Mapping[str, tuple[Sequence[str], str]] = {
 }  # fmt: skip
 """{screen: (keys that lead to it from the one before, what it shows then)}, after the first demo. Backspace goes back at once;
 for an Esc a terminal waits whether more is coming."""
-STATES = ("staging", "running", "failing", *VIEWED, "finished")
+STATES = ("staging", "running", "managers", "messages", "failing", *VIEWED, "finished")
 SCREENS = (*STATES, *(f"{name} wide" for name in STATES), "small", "lines")
 """All that the page has."""
 
@@ -68,7 +66,7 @@ class Tmux:
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
         self._settings = directory / "tmux.conf"
-        self._settings.write_text("set -g status off\nset -g default-terminal screen-256color\nset -g escape-time 10\n")
+        self._settings.write_text("set -g status off\nset -g default-terminal screen-256color\nset -g exit-empty off\n")
         self._environment = {
             "PATH": os.environ["PATH"], "HOME": str(directory), "PYTHONPATH": str(ROOT), "TMUX_TMPDIR": str(directory),
             "TERM": "xterm", "LC_ALL": "C.UTF-8", "TZ": "CET-1", "PAGER": "cat", "SHELL": "/bin/sh",
@@ -153,11 +151,15 @@ def at_work(tmux: Tmux) -> Iterator[tuple[str, str]]:
     own.screen(r"0/12 finished")
     beside = Terminal(tmux, "beside", WIDE, *WATCH)
     beside.screen(r"/12 finished")
-    for name, shows in (
-        ("staging", r"[1-3]/12 finished(?s:.*)B/s(?s:.*)(claimed(?s:.*)){3}"),
-        ("running", r"[3-9]/12 finished(?s:.*)[12] running(?s:.*)submitted"),
-        ("failing", r"/12 finished .*1 failed .*in hand"),
+    for name, pressed, shows in (
+        ("staging", (), r"[1-3]/12 finished(?s:.*)B/s(?s:.*)(claimed(?s:.*)){3}"),
+        ("running", (), r"[3-9]/12 finished(?s:.*)[12] running(?s:.*)submitted"),
+        ("managers", ("3",), r"\nmanagers(?s:.*)at work +local"),
+        ("messages", ("4",), r"\nmessages(?s:.*)→ finished"),
+        ("failing", ("1",), r"/12 finished .*1 failed .*in hand(?s:.*)\nruns"),
     ):
+        own.type(*pressed)
+        beside.type(*pressed)
         yield name, own.screen(shows)
         yield f"{name} wide", beside.screen(shows)
         if name == "running":
@@ -223,31 +225,33 @@ class Replaced:
 
     def __init__(self, directory: pathlib.Path) -> None:
         user, host = pwd.getpwuid(os.geteuid()).pw_name, socket.gethostname()
+        self._host = host
         node = "node" if len(host) > 4 else "n"
         self._paths = {
-            str(directory): "/shared/mu/demo",
-            str(ROOT): "/opt/run_production",
+            str(directory): "/shared/muon/alcap",
+            str(ROOT): "/opt/production",
             sys.executable: "/usr/bin/python3",
         }
-        self._words = {user: "muonist".ljust(len(user), "s"), host: node + "1".rjust(len(host) - len(node), "0")}
-        self._later = BEGIN - datetime.datetime.now(ZONE)
+        self._words = {user: "muonist", host: node + "1".rjust(len(host) - len(node), "0")}
+        now = datetime.datetime.now(ZONE).replace(second=0, microsecond=0)  # some are told without their seconds
+        self._later = BEGIN - now
         self._numbers: dict[str, str] = {}
         self._next = itertools.count()
 
     def all_of(self, text: str) -> str:
+        """A screen, as others may see it."""
         for path, other in self._paths.items():
-            text = text.replace(path, other.ljust(len(path), "s")[: len(path)])
-        text = re.sub(r"(?<=:)\d{2,7}(?=[\s,.;/]|$)|(?<=job )\d+(?=\.\d+@)", self._number, text)
+            text = text.replace(path, _as_long(other, path))
+        number = rf"(?<={re.escape(self._host)}:)\d+(?!\d|…)|(?<=127\.0\.0\.1:)\d+|(?<=job )\d+(?=\.\d+@)"
+        text = re.sub(number, self._number, text)
         text = re.sub(r"(?<=\.)\d+@[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", self._serial, text)
         for word, other in self._words.items():
-            text = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w.-])", other[: len(word)], text)
+            text = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w.-])", _as_long(other, word), text)
         time_ = r"(?<![\w:.])(\d{4}-\d\d-\d\d )?(\d\d:\d\d)(:\d\d)?(?![\w:])"
         return re.sub(time_, self._instant, text)
 
     def _number(self, found: re.Match[str]) -> str:
-        """Of a process or a port; one has the same everywhere. Minutes and seconds are none."""
-        if len(found[0]) < 3:
-            return found[0]
+        """Of a process or a port; one has the same everywhere."""
         if found[0] not in self._numbers:
             first = int("4711047110"[: len(found[0])])
             self._numbers[found[0]] = str(first + next(self._next))
@@ -264,6 +268,10 @@ class Replaced:
         except ValueError:  # a share, a version, whatever it is
             return found[0]
         return at.strftime(("%Y-%m-%d " if found[1] else "") + "%H:%M" + (":%S" if found[3] else ""))
+
+
+def _as_long(text: str, other: str) -> str:
+    return text.ljust(len(other), text[-1])[: len(other)]
 
 
 def short(text: str) -> str:
@@ -310,7 +318,9 @@ def check(page: str) -> None:
     """Before anybody waits for them: whether there is a place for each."""
     for name in SCREENS:
         if len(_place(name).findall(page)) != 1:
-            sys.exit(f"docs/dashboard.md: needs one place for the screen {name}: <!-- screen {name} -->, and a block ```text")
+            sys.exit(
+                f"docs/dashboard.md: needs one place for the screen {name}: <!-- screen {name} -->, and a block ```text"
+            )
 
 
 def _place(name: str) -> re.Pattern[str]:
