@@ -6,7 +6,7 @@ Ages grow, so once a second those that are on the screen are made anew. Pure.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from production import disk, facts
 from production.monitor import columns, table
@@ -33,11 +33,17 @@ class Cells:
 
     def fill(self, rows: Sequence[facts.Row], names: Sequence[str], seen: columns.Seen) -> None:
         """Other rows or columns. They are as wide as all that is loaded needs, so that they stay as it scrolls."""
+        places = {row.run: place for place, row in enumerate(self._rows)} if names == self.names else {}
+        kept = [self._kept(row, places) or (_cells(row, names, seen), self._second) for row in rows]
         self._rows, self.names = rows, names
-        self._cells = [_cells(row, names, seen) for row in rows]
-        self._made = [self._second] * len(rows)
+        self._cells, self._made = [cells for cells, _ in kept], [second for _, second in kept]
         self._widest = [max(map(table.width, column)) for column in zip(*self._cells, strict=True)] or [0] * len(names)
         self._filled = [any(column) for column in zip(*self._cells, strict=True)] or [True] * len(names)
+
+    def _kept(self, row: facts.Row, places: Mapping[int, int]) -> tuple[tuple[str, ...], int] | None:
+        """What was made of it before, and when; most rows are loaded again."""
+        place = places.get(row.run)
+        return None if place is None or self._rows[place] != row else (self._cells[place], self._made[place])
 
     def tick(self) -> None:
         """A second has passed."""
