@@ -47,7 +47,11 @@ class Answers:
         for group in found.groups:
             first, *rest = found.told(group)
             named = filters.ranges(group.numbers, NAMED) if len(group.ranges) <= NAMED else f"cause:{group.cause}"
-            entries += [scroll.Entry(""), scroll.Entry(first, "bad", named), *map(scroll.Entry, rest)]
+            entries += [
+                scroll.Entry(""),
+                scroll.Entry(first, "bad", (named, group.example.run)),
+                *map(scroll.Entry, rest),
+            ]
         return entries
 
     def outlook(self, memory: library.Library, production: runs.Production) -> outlooks.Outlook:

@@ -22,6 +22,8 @@ from production.monitor.dashboard import surroundings
 
 KEPT = 30
 """Lines that are shown when it has been closed."""
+MOST = 1 << 20
+"""Bytes that wait for it."""
 PATIENCE = 2.0
 """Seconds that it may take to close itself, or to stop."""
 
@@ -83,8 +85,8 @@ class Display:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._rest:
                 self._rest = self._rest[os.write(self._pipe, self._rest) :]
-        if len(self._rest) > 1 << 20:
-            self._rest = b""
+        if len(self._rest) > MOST:
+            self._rest = self._rest[: self._rest.index(b"\n") + 1]  # it hangs: the line that was begun is all it gets
 
     @contextlib.contextmanager
     def stopping_together(self) -> Iterator[None]:

@@ -87,8 +87,9 @@ class Lines(logging.Handler):
 
     def leaving(self) -> None:
         """The production was told to stop."""
-        if self._display is not None:
-            self._display.leaving()
+        with self.lock or contextlib.nullcontext():
+            if self._display is not None:
+                self._display.leaving()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record) + "\n"

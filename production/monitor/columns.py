@@ -68,7 +68,7 @@ COLUMNS: dict[str, tuple[table.Column, Cell]] = {
     ),
     "cause": (table.Column("cause", least=9, rank=1), lambda row, _: row.cause or ""),
     "message": (table.Column("message", least=20, rank=2, enough=40), _message),
-    "said": (table.Column("said", least=16, rank=1, enough=40), _said),
+    "said": (table.Column("cause or message", least=16, rank=1, enough=40), _said),
     "user": (table.Column("user", rank=4), lambda row, _: row.user or ""),
     "manager": (table.Column("manager", least=8, rank=5), lambda row, _: row.manager or ""),
     "failures": (table.Column("failures", least=8, rank=5, right=True), lambda row, _: str(row.failures)),

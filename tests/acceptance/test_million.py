@@ -134,7 +134,7 @@ SCREENS: dict[str, str] = {
     _PAGE.format(words=["host:node7"], after=500_000): "[499807, 499607, 499407]",
     "records.transfers(1)": "[]",
     "records.jobs(1)": "Jobs(queued=399, running=0)",
-    "records.quota(1)": "None",
+    "records.quota(1)": "Quota(used=1, promised=1436380449, allowed=2, limit=3, at='2026-11-20T00:00:00.000000Z')",
     "[(event.run, event.after) for event in records.happenings(1, 2)]": "[(999900, 'failed'), (999900, 'submitted')]",
     "[event.run for event in records.happenings(1, 2, before=5000)]": "[4881, 4999]",
     "[row.run for row in records.of_runs(1, [999_999, 3, 500_000])]": "[999999, 3, 500000]",

@@ -271,7 +271,8 @@ def quota(found: facts.Quota, wide: int, *, short: bool = False) -> lines.Line:
     parts = (("bad" if full else "good", "#" * used), ("held", "+" * promised), ("dim", "." * (wide - used - promised)))
     share = f"{100 * found.used // most} %" + ("" if short else " used")
     share += f", {100 * found.promised // most} % promised" if found.promised and not short else ""
-    said = f"] {share} of {room.shown(found.allowed)}" + (" FULL" if full else "")
+    limit = "" if short else f" (limit {room.shown(found.limit)})"
+    said = f"] {share} of {room.shown(found.allowed)}{limit}" + (" FULL" if full else "")
     return (("", "disk ["), *(part for part in parts if part[1]), ("bad" if full else "", said))
 
 

@@ -45,6 +45,7 @@ KEYS = (
     Key("open", ("enter",), "Enter", "sort", "sort by this column; once more: the other way round", (COLUMNS,)),
     Key("toggle", (" ",), "Space", "show", "show this column, or don't", (COLUMNS,)),
     Key("log", ("l",), "l", "log", "what the run's job says, as it says it", (RUNS, RUN, MESSAGES)),
+    Key("log", ("l",), "l", "a log", "what the job of one of its runs said", (FAILURES,)),
     Key("filter", ("/",), "/", "filter", "only some runs, e.g. state:failed dataset:Al50 host:n03 cause:memory >2h text", (RUNS,)),
     Key("search", ("/",), "/", "search", "look for a text, from here down", SEARCHED),
     Key("again", ("n",), "n", "", "the next line with the text", SEARCHED),

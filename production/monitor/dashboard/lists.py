@@ -110,8 +110,14 @@ class Failures(view.Text):
         super().put(entries)
 
     def do_open(self) -> None:
-        if self.scroll.target is not None:
-            self.stage.show_runs(str(self.scroll.target))
+        if isinstance(self.scroll.target, tuple):
+            words_, _ = self.scroll.target
+            self.stage.show_runs(words_)
+
+    def do_log(self) -> None:
+        if isinstance(self.scroll.target, tuple):
+            _, run = self.scroll.target
+            self.stage.show(logview.Log(self.stage, run))
 
 
 _COLUMNS = (

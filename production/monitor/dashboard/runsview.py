@@ -130,7 +130,7 @@ class Runs(view.View):
         self._cells.renew(first, first + len(rows), seen)
         heading = [self._named(name) for name in self.shown]
         widths = self._cells.widths(heading, wide - 2)
-        told = [lines.within(lines.plain("  " + cells.joined(heading, widths, self.shown), "heading"), wide)]
+        told = [lines.filled(lines.plain("  " + cells.joined(heading, widths, self.shown), "heading"), wide, "heading")]
         for place, row in enumerate(rows):
             at, marked = place == self._window.cursor, self.everything or row.run in self.marks
             told.append(self._cells.line(first + place, widths, wide, at=at, marked=marked))

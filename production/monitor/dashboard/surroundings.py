@@ -43,7 +43,7 @@ class Answers(Protocol):
         ...
 
     def failures(self, memory: library.Library, production: runs.Production) -> Sequence[scroll.Entry]:
-        """What failed, in groups; the target of each is a filter that means its runs."""
+        """What failed, in groups; the target of each is (a filter that means its runs, one of them)."""
         ...
 
     def outlook(self, memory: library.Library, production: runs.Production) -> outlook.Outlook:
