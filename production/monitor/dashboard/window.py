@@ -12,6 +12,8 @@ from production import facts
 
 SCREENS = 3
 """Loaded before and behind the one that is shown."""
+USUAL = 50
+"""Rows of a screen, as long as nobody has said how many there are."""
 FIRST, LAST = -1, 1 << 62
 """Keys before and behind every run."""
 
@@ -48,7 +50,7 @@ class Window:
 
     def __init__(self) -> None:
         self.stretch = Stretch((), begins=True, ends=True, whole=False)
-        self.height = 1
+        self.height = USUAL
         self._cursor = 0
         self._top = 0
         self._wanted: int | None = FIRST
