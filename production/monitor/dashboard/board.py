@@ -77,7 +77,7 @@ def _small(scene: Scene, columns: int) -> Iterator[lines.Line]:
         return
     told = _counts(snap)
     share = lines.plain(f"{snap.counts[State.FINISHED]:,}/{snap.whole:,}")
-    yield lines.packed([name, share, *_stuck(snap), *_alarm(scene)], columns)
+    yield lines.packed([name, share, *_alarm(scene), *_stuck(snap)], columns)
     yield lines.packed(told[1:], columns)
     yield bar(snap, columns)
 
