@@ -83,8 +83,8 @@ def _small(scene: Scene, columns: int) -> Iterator[lines.Line]:
 
 
 def _as_of(scene: Scene) -> str:
-    since = f", as of {scene.snapshot.at.astimezone():%H:%M:%S}" if scene.snapshot else ""
-    return f"{scene.trouble}{since}"
+    since = f"as of {scene.snapshot.at.astimezone():%H:%M:%S}: " if scene.snapshot else ""
+    return f"{since}{scene.trouble}"
 
 
 def _title(scene: Scene, columns: int) -> lines.Line:
