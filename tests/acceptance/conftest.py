@@ -98,12 +98,14 @@ def house(users: tuple[User, User], need: Need) -> Iterator[tuple[str, pathlib.P
         shutil.copy(ROOT / "run_production.py", directory)
         for name in ("production", "sge_scripts"):
             shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-        # psutil is built for every Python 3, humanize is plain; nothing else is imported on the way of a run
-        for name in ("psutil", "humanize"):
+        # psutil is built for every Python 3, the others are plain; nothing else is imported on the way of a run, or to watch
+        for name in ("psutil", "humanize", "urwid", "wcwidth"):
             spec = importlib.util.find_spec(name)
             assert spec
             assert spec.submodule_search_locations
             shutil.copytree(spec.submodule_search_locations[0], directory / name)
+        if spec := importlib.util.find_spec("typing_extensions"):  # urwid's
+            shutil.copy(str(spec.origin), directory)
         subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
         found = [one for one in candidates() if runs_for(users[1], one, directory)]
         yield str(need("a Python 3.11 or later that other users may run", found and found[0])), directory

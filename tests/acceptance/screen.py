@@ -14,7 +14,6 @@ import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from typing import Any
 import pyte
 import pytest
 
-from tests.acceptance.campaign import PATIENCE, Campaign
+from tests.acceptance.campaign import PATIENCE, Campaign, User
 
 _LEADER = (
     "import fcntl, os, sys, termios\n"
@@ -74,17 +73,19 @@ class Screen:
     """A terminal of so many columns and rows."""
 
     def __init__(
-        self, campaign: Campaign, command: Sequence[str], columns: int = 100, rows: int = 30, **environment: str | None
+        self, campaign: Campaign, command: Sequence[str], columns: int = 100, rows: int = 30,
+        user: User | None = None, **environment: str | None,
     ) -> None:  # fmt: skip
-        """``environment``: over the campaign's; None: not there."""
+        """``user``: somebody else, in whose name it is started. ``environment``: over the campaign's; None: not there."""
         self._master, slave = os.openpty()
         _set_size(self._master, columns, rows)
         self.before = termios.tcgetattr(slave)
         words = campaign.environment | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"} | environment
         words = {name: word for name, word in words.items() if word is not None}
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LEADER, *command], stdin=slave, stdout=slave, stderr=slave,
+            [campaign.python, "-I", "-S", "-c", _LEADER, *command], stdin=slave, stdout=slave, stderr=slave,
             cwd=campaign.directory, env=words, start_new_session=True,
+            user=user.uid if user else None, group=user.gid if user else None, extra_groups=user.groups if user else None,
         )  # fmt: skip
         os.close(slave)
         self.pid = self._process.pid

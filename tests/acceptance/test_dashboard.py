@@ -199,7 +199,7 @@ def test_a_filter_that_is_wrong_says_what_is(past: Campaign, watch: Opened) -> N
         assert "filter" not in screen.lines[5]
     screen.type("/", "state:faild", "enter")
     screen.until("state:faild: ")
-    screen.type(*["backspace"] * 2, "ed", "enter")
+    screen.type("backspace", "ed", "enter")
     screen.until("filter state:failed")
     screen.until(lambda screen: boards.runs(screen) == [5, 6])
     screen.type("/", "ctrl u", "777", "enter")
