@@ -29,20 +29,27 @@ def width(line: Line) -> int:
 
 def within(line: Line, wide: int) -> Line:
     """The line, or its beginning and an ellipsis, in so many places."""
-    left, kept = wide, []
-    for role, part in line:
-        if table.width(part) > left:
-            kept.append((role, table.within(part, left)))
-            return tuple(kept)
-        kept.append((role, part))
-        left -= table.width(part)
-    return tuple(kept)
+    return _fitted(line, wide)[0]
 
 
 def filled(line: Line, wide: int, role: str = "") -> Line:
     """Cut or filled to so many places."""
-    cut = within(line, wide)
-    return (*cut, (role, " " * (wide - width(cut))))
+    cut, left = _fitted(line, wide)
+    return (*cut, (role, " " * left)) if left > 0 else cut
+
+
+def _fitted(line: Line, wide: int) -> tuple[Line, int]:
+    """The line within so many places, and how many are left."""
+    left, kept = wide, []
+    for role, part in line:
+        takes = table.width(part)
+        if takes > left:
+            cut = table.within(part, left)
+            kept.append((role, cut))
+            return tuple(kept), left - table.width(cut)
+        kept.append((role, part))
+        left -= takes
+    return line, left
 
 
 def all_as(line: Line, role: str) -> Line:

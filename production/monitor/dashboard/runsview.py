@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from production import disk, errors, facts
+from production import errors
 from production import filter as filters
 from production.catalogue import library
-from production.monitor import columns, readers, table
-from production.monitor.dashboard import keys, lists, logview, palettes, reading, scroll, view, window
+from production.monitor import columns, readers
+from production.monitor.dashboard import cells, keys, lists, logview, reading, scroll, view, window
 from production.monitor.dashboard import line as lines
 
 DEFAULT = ("run", "datasets", "state", "attempt", "where", "since", "duration", "said")
@@ -35,8 +35,9 @@ class Runs(view.View):
         self._order: reading.Order | None = None
         self._window = window.Window()
         self._asked: window.Around | None = None
-        self._cells: list[list[str]] = []
-        """What stands in the columns of all rows that are loaded; empty: it is to be made anew."""
+        self._cells = cells.Cells()
+        self._anew = True
+        """What stands in the columns is to be made anew."""
         self._above = 2
         """Lines above the rows."""
         if words:
@@ -67,7 +68,7 @@ class Runs(view.View):
         sign = 0 if self._choice.key != "run" else -1 if self._choice.down else 1
         if found.stretch.whole or not self._window.stretch.whole:
             self._window.take(found.stretch, sign=sign)
-            self._cells = []
+            self._anew = True
         if found.stretch.whole and self._window.near_edge():
             self._load_later()
         self.stage.renew()
@@ -120,50 +121,28 @@ class Runs(view.View):
         return [lines.plain(f"no run is meant by: {self.words}" if self.words else "there are no runs", "dim")]
 
     def _table(self, wide: int) -> list[lines.Line]:
-        """The heading, and the rows that are shown; as wide as what is loaded needs."""
-        kinds = [columns.COLUMNS[name] for name in self.shown]
-        if not self._cells:
-            self._cells = self._all_cells(kinds)
+        """The heading, and the rows that are shown."""
+        seen = columns.Seen(self.stage.now(), self.stage.production.data, narrow=True)
+        if self._anew:
+            self._anew = False
+            self._cells.fill(self._window.rows, tuple(self.shown), seen)
+        first, rows = self._window.first, self._window.shown()
+        self._cells.renew(first, first + len(rows), seen)
         heading = [self._named(name) for name in self.shown]
-        widest = [max(map(table.width, column)) for column in zip(heading, *self._cells, strict=True)]
-        filled = [any(column) for column in zip(*self._cells, strict=True)] or [True] * len(kinds)
-        widths = table.fitted([column for column, _ in kinds], widest, filled, wide - 2)
-        first = self._window.first
-        told = [lines.filled(lines.plain("  " + _row(heading, widths, kinds), "heading"), wide, "heading")]
-        for place, row in enumerate(self._window.shown()):
-            told.append(
-                self._line(row, self._cells[first + place], widths, kinds, at=place == self._window.cursor, wide=wide)
-            )
+        widths = self._cells.widths(heading, wide - 2)
+        told = [lines.filled(lines.plain("  " + cells.joined(heading, widths, self.shown), "heading"), wide, "heading")]
+        for place, row in enumerate(rows):
+            at, marked = place == self._window.cursor, self.everything or row.run in self.marks
+            told.append(self._cells.line(first + place, widths, wide, at=at, marked=marked))
         return told
 
-    def _all_cells(self, kinds: Sequence[tuple[table.Column, columns.Cell]]) -> list[list[str]]:
-        """Of all rows that are loaded: once a second is enough, not at each key."""
-        seen = columns.Seen(self.stage.now(), self.stage.production.data, narrow=True)
-        return [[disk.printable(cell(row, seen)) for _, cell in kinds] for row in self._window.rows]
-
     def tick(self) -> None:
-        self._cells = []
+        self._cells.tick()
 
     def _named(self, name: str) -> str:
         """A heading; of the column that it is sorted by with a sign."""
         sign = ("v" if self._choice.down else "^") if name == self._sort else ""
         return f"{columns.COLUMNS[name][0].name}{sign}"
-
-    def _line(
-        self, row: facts.Row, cells: list[str], widths: dict[int, int], kinds: Sequence[tuple[table.Column, columns.Cell]],
-        *, at: bool, wide: int,
-    ) -> lines.Line:  # fmt: skip
-        marked = self.everything or row.run in self.marks
-        if at:
-            role = "cursor marked" if marked else "cursor"
-            return lines.filled(lines.plain(("* " if marked else "> ") + _row(cells, widths, kinds), role), wide, role)
-        parts: list[lines.Part] = [("mark", "* " if marked else "  ")]
-        for place, width in widths.items():
-            if len(parts) > 1:
-                parts.append(("", table.GAP))
-            role = palettes.STATES[row.state] if self.shown[place] in ("state", "cause") else "mark" if marked else ""
-            parts.append((role, table.cell(cells[place], width, kinds[place][0], cut=True)))
-        return lines.within(tuple(parts), wide)
 
     # ── keys ──
 
@@ -231,7 +210,7 @@ class Runs(view.View):
         here = self._window.current
         anew = choice.wanted != self._choice.wanted
         self._choice = choice
-        self._order, self._cells = None, []
+        self._order, self._anew = None, True
         self._window.begin_anew(here.run if here and not anew else window.FIRST)
         self._load()
 
@@ -261,6 +240,10 @@ class Runs(view.View):
         self._sort = name
         self._choose(reading.Choice(self._choice.wanted, columns.SORTED[name], down))
 
+    def show(self, names: Sequence[str]) -> None:
+        """These columns."""
+        self.shown, self._anew = list(names), True
+
     def do_columns(self) -> None:
         self.stage.show(Columns(self.stage, self))
 
@@ -287,10 +270,6 @@ class Runs(view.View):
         self.marks, self.everything = set(), False
 
 
-def _row(cells: Sequence[str], widths: dict[int, int], kinds: Sequence[tuple[table.Column, columns.Cell]]) -> str:
-    return table.GAP.join(table.cell(cells[place], width, kinds[place][0], cut=True) for place, width in widths.items())
-
-
 class Columns(view.Text):
     """Which columns the table has, and by which it is sorted."""
 
@@ -314,8 +293,7 @@ class Columns(view.Text):
         name = str(self.scroll.target)
         shown = set(self._of.shown) ^ {name}
         if name != "run":  # without it nobody knows what a row is
-            self._of.shown = [one for one in columns.COLUMNS if one in shown]
-            self._of.tick()
+            self._of.show([one for one in columns.COLUMNS if one in shown])
         self._fill()
         self.scroll.move(1)
 
