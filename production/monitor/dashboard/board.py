@@ -286,8 +286,8 @@ def _coming(snap: snapshots.Snapshot, columns: int, most: int, *, alone: bool) -
         if len(told) > most:
             yield lines.plain(f"and {len(told) - most} more on their way", "dim")
         return
-    some = lines.packed([lines.plain(f"{len(told)} on their way:", "dim"), *told], columns, "; ")
-    yield some
+    head = lines.plain(f"{len(told)} on {'its' if len(told) == 1 else 'their'} way: ", "dim")
+    yield (*head, *lines.packed(told, columns - lines.width(head), "; "))
 
 
 def _transfer(one: facts.Coming, snap: snapshots.Snapshot) -> lines.Line:
