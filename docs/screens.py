@@ -45,7 +45,7 @@ VIEWED: Mapping[str, tuple[Sequence[str], str]] = {
     "why": (["Enter"], r"\n  next .*(?s:.*)history:"),
     "log": (["BSpace", "l", "o"], r"stderr .*(?s:.*)truncated|stderr .*(?s:.*)alcapana returned"),
     "failures": (["2"], r"2 runs, cause program(?s:.*)suggestion"),
-    "productions": (["5"], r"this one"),
+    "productions": (["5"], r"\nproductions(?s:.*)alcapana_v1 .*10/12"),
     "confirm": (["1", " ", " ", "r"], r"would be retried: 2 runs"),
     "columns": (["n", "BSpace", "c"], r"\[x\] run"),
     "help": (["BSpace", "?"], r"Space +mark the run"),
@@ -199,7 +199,7 @@ def play() -> dict[str, str]:
     """{name: screen}, as others may see them."""
     if shutil.which("tmux") is None:
         sys.exit("make screens needs tmux: apt-get install tmux, dnf install tmux")
-    with tempfile.TemporaryDirectory(prefix="demo-") as name:
+    with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as name:
         directory = pathlib.Path(name)
         tmux, replaced = Tmux(directory), Replaced(directory)
         found: dict[str, str] = {}
@@ -327,9 +327,13 @@ def _place(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- screen {name} -->\n)```text\n.*?^```$", re.DOTALL | re.MULTILINE)
 
 
+def main() -> None:
+    """Make them."""
+    check(PAGE.read_text(encoding="utf-8"))
+    found = {} if sys.argv[1:] == ["--keys"] else play()
+    page = PAGE.read_text(encoding="utf-8")  # somebody may have written on meanwhile
+    PAGE.write_text(with_screens(with_keys(page), found), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    page_ = with_keys(PAGE.read_text(encoding="utf-8"))
-    check(page_)
-    if sys.argv[1:] != ["--keys"]:
-        page_ = with_screens(page_, play())
-    PAGE.write_text(page_, encoding="utf-8")
+    main()
