@@ -235,6 +235,7 @@ class Replaced:
         self._words = {user: "muonist", host: node + "1".rjust(len(host) - len(node), "0")}
         now = datetime.datetime.now(ZONE).replace(second=0, microsecond=0)  # some are told without their seconds
         self._later = BEGIN - now
+        self._today = f"{now:%Y-%m-%d}"
         self._numbers: dict[str, str] = {}
         self._next = itertools.count()
 
@@ -248,7 +249,8 @@ class Replaced:
         for word, other in self._words.items():
             text = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w.-])", _as_long(other, word), text)
         time_ = r"(?<![\w:.])(\d{4}-\d\d-\d\d )?(\d\d:\d\d)(:\d\d)?(?![\w:])"
-        return re.sub(time_, self._instant, text)
+        text = re.sub(time_, self._instant, text)
+        return text.replace(self._today, f"{BEGIN:%Y-%m-%d}")  # days alone
 
     def _number(self, found: re.Match[str]) -> str:
         """Of a process or a port; one has the same everywhere."""
