@@ -66,9 +66,10 @@ class Runs(view.View):
         if found.order is not None:
             self._order = found.order
         sign = 0 if self._choice.key != "run" else -1 if self._choice.down else 1
-        if found.stretch.whole or not self._window.stretch.whole:
-            self._window.take(found.stretch, sign=sign)
-            self._anew = True
+        if not found.stretch.whole and self._window.stretch.whole:
+            return  # what is there is more than what was found so far
+        self._window.take(found.stretch, sign=sign)
+        self._anew = True
         if found.stretch.whole and self._window.near_edge():
             self._load_later()
         self.stage.renew()
