@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.acceptance import campaign as campaigns
 from tests.acceptance import clusters
 from tests.acceptance.campaign import ROOT, User
+from tests.acceptance.screen import Screen
 from tests.services import service
 
 Need = Callable[[str, object], object]
@@ -41,6 +43,31 @@ def new_campaign() -> Iterator[Callable[[pathlib.Path], campaigns.Campaign]]:
 def campaign(new_campaign: Callable[[pathlib.Path], campaigns.Campaign], tmp_path: pathlib.Path) -> campaigns.Campaign:
     """An empty campaign."""
     return new_campaign(tmp_path / "campaign")
+
+
+@pytest.fixture
+def show() -> Iterator[Callable[..., Screen]]:
+    """Opens terminals with a command in them: see ``Screen``."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(campaign: campaigns.Campaign, *command: str, **how: Any) -> Screen:
+            made = Screen(campaign, command, **how)
+            stack.callback(made.close)
+            return made
+
+        yield opened
+
+
+@pytest.fixture
+def watch(show: Callable[..., Screen]) -> Callable[..., Screen]:
+    """Opens ``production watch`` with these words; once its head is there."""
+
+    def opened(campaign: campaigns.Campaign, *words: str, until: str = "cpu", **how: Any) -> Screen:
+        made = show(campaign, campaign.python, "-m", "production", "watch", *words, **how)
+        made.until(until)
+        return made
+
+    return opened
 
 
 @pytest.fixture(scope="session")

@@ -146,6 +146,8 @@ class Log(view.View):
 
     def move(self, rows: int) -> None:
         """Down beyond the last line it is followed."""
+        if self._goal is not None:
+            return  # what is on the screen is about to go
         most = max(0, len(self._piece.lines) - self._height)
         at_end = bool(self._piece.lines) and self._piece.lines[-1].end >= self._piece.size
         goal = self._top + rows
@@ -236,7 +238,7 @@ class Log(view.View):
         if not (rows and path and text):
             return
         here = rows[min(self._top, len(rows) - 1)]
-        start = here.end if down and again else here.begin
+        start = self._goal if self._goal is not None else here.end if down and again else here.begin
         wanted = self.stage.readers.asking(SEARCH)
 
         def question(_memory: library.Library, say: readers.Say[int | None]) -> None:

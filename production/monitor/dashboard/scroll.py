@@ -34,6 +34,8 @@ class Scroll:
         self._size = (80, 1)
         self._cursor = 0
         self._top = 0
+        self._hit: int | None = None
+        """Place of the line that was found last: near the end it can't stand at the top."""
 
     def put(self, entries: Sequence[Entry], *, at_end: bool = False) -> None:
         """Other entries; the place on the screen stays."""
@@ -84,6 +86,7 @@ class Scroll:
 
     def move(self, number: int) -> None:
         """So many lines down, or up."""
+        self._hit = None
         if self._choosing:
             self._cursor += number
         else:
@@ -104,14 +107,19 @@ class Scroll:
             self._cursor = self._top + place
         return there
 
-    def search(self, text: str, step: int) -> bool:
-        """To the next line with a text, or the one before; whether there is one. All small letters mean any."""
+    def search(self, text: str, step: int, *, again: bool) -> bool:
+        """To the next line with a text, or the one before; whether there is one. All small letters mean any.
+
+        ``again``: not the one that we are at.
+        """
         self.found = text
-        here = self._cursor if self._choosing else self._top
-        places = range(here + step, len(self._lines) if step > 0 else -1, step)
+        top = self._top if self._hit is None or not again else self._hit
+        here = self._cursor if self._choosing else top
+        places = range(here + step if again else here, len(self._lines) if step > 0 else -1, step)
         for place in places:
             if has(lines.text(self._lines[place][0]), text):
-                self.move(place - here)
+                self.move(place - (self._cursor if self._choosing else self._top))
+                self._hit = place
                 return True
         return False
 

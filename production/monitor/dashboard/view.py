@@ -187,19 +187,19 @@ class Text(View):
         self.scroll.move(len(self.scroll.entries) * 1000)
 
     def do_search(self) -> None:
-        self.stage.ask_person("search: ", self.scroll.found, lambda text: self._search(text, 1))
+        self.stage.ask_person("search: ", self.scroll.found, lambda text: self._search(text, 1, again=False))
 
     def do_again(self) -> None:
-        self._tell(self._search(self.scroll.found, 1))
+        self._tell(self._search(self.scroll.found, 1, again=True))
 
     def do_before(self) -> None:
-        self._tell(self._search(self.scroll.found, -1))
+        self._tell(self._search(self.scroll.found, -1, again=True))
 
-    def _search(self, text: str, step: int) -> str:
+    def _search(self, text: str, step: int, *, again: bool) -> str:
         if not text:
             self.scroll.found = ""
             return ""
-        return "" if self.scroll.search(text, step) else f"{text}: not {'below' if step > 0 else 'above'}"
+        return "" if self.scroll.search(text, step, again=again) else f"{text}: not {'below' if step > 0 else 'above'}"
 
     def _tell(self, trouble: str) -> None:
         if trouble:

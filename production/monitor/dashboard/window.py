@@ -64,8 +64,8 @@ class Window:
 
     @property
     def current(self) -> facts.Row | None:
-        """Under the cursor."""
-        return self.rows[self._cursor] if self.rows else None
+        """Under the cursor; None: there is none, or it is on its way to another, and a key must not mean the wrong one."""
+        return self.rows[self._cursor] if self.rows and self._wanted is None else None
 
     @property
     def cursor(self) -> int:
@@ -115,7 +115,11 @@ class Window:
 
     def go_to(self, run: int) -> None:
         """To a run, or to the next one there is; or ``FIRST``, ``LAST``."""
-        self._wanted, self._owed = run, 0
+        place = next((place for place, row in enumerate(self.rows) if row.run == run), None)
+        self._wanted, self._owed = run if place is None else None, 0
+        if place is not None:
+            self._cursor = place
+            self._settle()
 
     def point(self, place: int) -> bool:
         """To a row of the screen; whether there is one."""
