@@ -42,6 +42,8 @@ FLASH = 8.0
 WHEEL = 3
 """Rows."""
 
+ESC = 0.03
+"""Seconds after which an Esc is the key and not the begin of another one's name; over a slow line these come in one piece, too."""
 DOUBLE = 0.5
 """Seconds between two presses of the mouse that are one."""
 FEWEST = 8
@@ -78,6 +80,7 @@ class App:
         self._sheet = sheet.Sheet(self._paint, self._press, self._point)
         self._frame: urwid.Frame[Any, None, Any] = urwid.Frame(self._sheet)
         self._screen = urwid.display.raw.Screen()
+        self._screen.set_input_timeouts(complete_wait=ESC)
         self._loop = urwid.MainLoop(self._frame, sheet.colours(self._palette), self._screen)
 
     # ── the loop ──

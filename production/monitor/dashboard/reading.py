@@ -8,7 +8,7 @@ import datetime
 import functools
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from production import facts
@@ -82,7 +82,8 @@ def read(
     yield Found(_of_order(memory, production, order, around), order)
 
 
-Rows: TypeAlias = Iterator[facts.Row]
+Rows: TypeAlias = Iterator[facts.Row | None]
+"""None: those of a state have all been read, and the next may be long in coming."""
 
 
 def _by_number(
@@ -123,7 +124,10 @@ def _by_state(
     return itertools.chain(later, _chained(onwards)), itertools.chain(earlier, _chained(backwards))
 
 
-_chained = itertools.chain.from_iterable
+def _chained(parts: Iterable[Rows]) -> Rows:
+    for part in parts:
+        yield None
+        yield from part
 
 
 def _state(records: library.Records, production: int, run: int) -> runs.State | None:
@@ -143,13 +147,16 @@ def key(choice: Choice) -> window.Key | None:
 
 def _stretches(onwards: Rows, backwards: Rows, around: window.Around) -> Iterator[window.Stretch]:
     later: list[facts.Row] = []
-    shown = time.monotonic()
-    for row in itertools.islice(onwards, around.after + 1):
-        later.append(row)
-        if time.monotonic() - shown > NEWS:
-            shown = time.monotonic()
+    shown, told = time.monotonic(), 0
+    for row in onwards:
+        if row is not None:
+            later.append(row)
+        if len(later) > around.after:
+            break
+        if len(later) > told and (row is None or time.monotonic() - shown > NEWS):
+            shown, told = time.monotonic(), len(later)
             yield window.Stretch(tuple(later), begins=around.run == window.FIRST, ends=False, whole=False)
-    earlier = list(itertools.islice(backwards, around.before + 1))
+    earlier = list(itertools.islice((row for row in backwards if row is not None), around.before + 1))
     yield window.Stretch(
         rows=(*reversed(earlier[: around.before]), *later[: around.after]),
         begins=len(earlier) <= around.before,

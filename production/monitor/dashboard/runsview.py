@@ -65,9 +65,10 @@ class Runs(view.View):
         self.trouble = ""
         if found.order is not None:
             self._order = found.order
-        if found.stretch.whole or not self._window.stretch.whole:
-            self._window.take(found.stretch, reading.key(self._choice))
-            self._anew = True
+        if not found.stretch.whole and self._window.stretch.whole:
+            return  # what is there is more than what was found so far
+        self._window.take(found.stretch, reading.key(self._choice))
+        self._anew = True
         if found.stretch.whole and self._window.near_edge():
             self._load_later()
         self.stage.renew()
