@@ -361,15 +361,15 @@ class App:
     def page(self, path: str) -> None:
         try:
             command = pager.command()
+            self._loop.stop()
+            try:
+                code = pager.run([*command, path])
+            finally:
+                self._loop.start()
+                self._screen.clear()
         except errors.UsageError as wrong:
             self.say(str(wrong), wrong=True)
             return
-        self._loop.stop()
-        try:
-            code = pager.run([*command, path])
-        finally:
-            self._loop.start()
-            self._screen.clear()
         if code:
             self.say(f"{command[0]} ended with exit {code}", wrong=True)
 

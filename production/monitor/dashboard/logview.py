@@ -81,7 +81,7 @@ class Log(view.View):
     def _take(self, piece: Piece) -> None:
         anew = self._piece.path == piece.path and (piece.file != self._piece.file or piece.size < self._piece.size)
         if anew and self._piece.size:
-            self.stage.say(f"{piece.path} begins anew: it was cut off, or is another file")
+            self.stage.say("the log begins anew: it was cut off, or is another file")
         byte = self._begin() if self._goal is None else self._goal
         self._trouble, self._piece, self._goal = "", piece, None
         most = max(0, len(piece.lines) - self._height)

@@ -28,11 +28,15 @@ def run(words: list[str]) -> int:
     """Until it has ended; its exit code.
 
     In a process group of its own: a Ctrl-C in there isn't meant for the production that may stand behind us.
+    Raises: UsageError, if it can't be started.
     """
     terminal, ours = sys.stdin.fileno(), os.getpgrp()
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # sent to who gives the terminal back from behind
     try:
-        pid = os.posix_spawnp(words[0], words, os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
+        try:
+            pid = os.posix_spawnp(words[0], words, os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
+        except OSError as trouble:  # no program, though it may be executed
+            raise errors.UsageError(f"PAGER={words[0]}: {trouble.strerror}") from trouble
         status = -1
         while status < 0 or os.WIFSTOPPED(status):
             with contextlib.suppress(OSError):  # it has ended already
