@@ -176,17 +176,18 @@ class Window:
         if wanted is None and here is not None and key is not None:
             place = bisect.bisect_left(stretch.rows, key(here), key=key)
         else:
-            place = _place(stretch.rows, wanted if wanted is not None else here.run if here else FIRST, before)
+            beyond = before if wanted is None else len(stretch.rows)
+            place = _place(stretch.rows, wanted if wanted is not None else here.run if here else FIRST, beyond)
         self._cursor = min(place, max(0, len(stretch.rows) - 1))
         self._wanted = None
         self._top = self._cursor - offset
         self.move(0)
 
 
-def _place(rows: Sequence[facts.Row], run: int, before: int) -> int:
-    """Of a run; if it isn't there, of the next one; or where another was that isn't there any more."""
+def _place(rows: Sequence[facts.Row], run: int, beyond: int) -> int:
+    """Of a run; if it isn't there, of the next one; ``beyond``, if there is none."""
     if run in (FIRST, LAST):
         return 0 if run == FIRST else len(rows)
     found = next((place for place, row in enumerate(rows) if row.run == run), None)
     later = next((place for place, row in enumerate(rows) if row.run > run), None)
-    return found if found is not None else later if later is not None else before
+    return found if found is not None else later if later is not None else beyond
