@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -84,10 +85,27 @@ def packed(lines: Iterable[Line], wide: int, between: str = "  ") -> Line:
 
 
 def folded(text: str, wide: int, role: str = "", indent: int | None = None) -> Iterator[Line]:
-    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``. What is quoted is cut."""
+    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``. What is quoted is cut.
+
+    A word that is longer than the screen, such as a path, is broken: what is cut off can be read nowhere.
+    """
     if text.lstrip().startswith("| "):
         yield plain(table.within(text, wide), role)
         return
     own = len(text) - len(text.lstrip(" "))
-    for one in table.folded(text, wide, own + 4 if indent is None else indent):
-        yield plain(table.within(one, wide), role)
+    deep = own + 4 if indent is None else indent
+    for one in table.folded(text, wide, deep):
+        for part in _broken(one, wide, min(deep, wide // 2)):
+            yield plain(part, role)
+
+
+def _broken(text: str, wide: int, indent: int) -> Iterator[str]:
+    """In pieces of so many places."""
+    while table.width(text) > wide:
+        widths = itertools.accumulate(map(table.width, text))
+        place = sum(1 for _ in itertools.takewhile(lambda width: width <= wide, widths))
+        if not text[:place].strip():
+            break  # not even one character has room
+        yield text[:place]
+        text = " " * indent + text[place:].lstrip(" ")
+    yield table.within(text, wide)
