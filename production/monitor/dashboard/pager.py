@@ -36,7 +36,7 @@ def run(words: list[str]) -> int:
         try:
             pid = os.posix_spawnp(words[0], words, os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
         except OSError as trouble:  # no program, though it may be executed
-            raise errors.UsageError(f"PAGER={words[0]}: {trouble.strerror}") from trouble
+            raise errors.UsageError(f"PAGER: {os.path.basename(words[0])}: {trouble.strerror}") from trouble
         status = -1
         while status < 0 or os.WIFSTOPPED(status):
             with contextlib.suppress(OSError):  # it has ended already

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from production import errors
+from production import disk, errors
 from production import filter as filters
 from production import run as runs
 from production.catalogue import library
@@ -81,7 +81,7 @@ class Stage(Protocol):
 
 def told(trouble: Exception) -> str:
     """In one line."""
-    known = isinstance(trouble, errors.ProductionError)
+    known = isinstance(trouble, errors.ProductionError | disk.Trouble)
     return str(trouble) if known else f"unexpected {type(trouble).__name__}: {trouble}; please report this"
 
 
