@@ -154,7 +154,8 @@ def test_it_is_cut_off_replaced_and_removed(log: pathlib.Path, reading: Open) ->
     log.unlink()
     screen.until("nothing on stdout")
     log.mkdir()
-    screen.until(lambda screen: str(log.name) in screen.text)
+    screen.until("cannot read ")
+    assert "unexpected" not in screen.text
     screen.type("o")
     screen.until("error of run 1")
     screen.type("o")
