@@ -284,10 +284,10 @@ def _coming(snap: snapshots.Snapshot, columns: int, most: int, *, alone: bool) -
     if alone:
         yield from (lines.within(one, columns) for one in told[:most])
         if len(told) > most:
-            yield lines.plain(f"and {len(told) - most} more on their way", "dim")
+            yield lines.within(lines.plain(f"and {len(told) - most} more on their way", "dim"), columns)
         return
     head = lines.plain(f"{len(told)} on {'its' if len(told) == 1 else 'their'} way: ", "dim")
-    yield (*head, *lines.packed(told, columns - lines.width(head), "; "))
+    yield lines.within((*head, *lines.packed(told, columns - lines.width(head), "; ")), columns)
 
 
 def _transfer(one: facts.Coming, snap: snapshots.Snapshot) -> lines.Line:
