@@ -58,7 +58,7 @@ def run(quick: bool) -> None:
         _paint(directory, 3 if quick else 9)
         _keys(directory, rounds)
     with measure.workspace() as directory:
-        _manager(directory, 300 if quick else 3000, 2 if quick else 4)
+        _manager(directory, 300 if quick else 2000, 2 if quick else 4)
 
 
 # ── the first screen ──
@@ -253,10 +253,9 @@ def _production(directory: pathlib.Path, number: int, *more: str, watched: bool 
     production = measure.python("-m", "production")
     measure.command([*production, "init", "production.db"], place)
     ours = measure.python(str(measure.ROOT / "run_production.py"), "--production=noop")
-    adding = [*production, "datasets", "add", "--dataset=all"]
-    measure.command([*adding, "1"], place)
-    measure.command([*ours, "--new=bench"], place)  # there is a production to be watched
-    measure.command([*adding, f"2-{number}"], place)
+    for runs, dataset in (("1", "first"), (f"2-{number}", "rest")):
+        measure.command([*production, "datasets", "add", f"--dataset={dataset}", runs], place)
+    measure.command([*ours, "--new=bench", "--dataset=first"], place)  # there is a production to be watched
     with contextlib.ExitStack() as stack:
         if watched:
             beside = stack.enter_context(screen.started([*production, "watch"], place))
