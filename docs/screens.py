@@ -45,7 +45,7 @@ VIEWED: Mapping[str, tuple[Sequence[str], str]] = {
     "why": (["Enter"], r"\n  next .*(?s:.*)history:"),
     "log": (["BSpace", "l", "o"], r"stderr .*(?s:.*)truncated|stderr .*(?s:.*)alcapana returned"),
     "failures": (["2"], r"2 runs, cause program(?s:.*)suggestion"),
-    "productions": (["5"], r"this one"),
+    "productions": (["5"], r"\nproductions(?s:.*)alcapana_v1 .*10/12"),
     "confirm": (["1", " ", " ", "r"], r"would be retried: 2 runs"),
     "columns": (["n", "BSpace", "c"], r"\[x\] run"),
     "help": (["BSpace", "?"], r"Space +mark the run"),
@@ -199,7 +199,7 @@ def play() -> dict[str, str]:
     """{name: screen}, as others may see them."""
     if shutil.which("tmux") is None:
         sys.exit("make screens needs tmux: apt-get install tmux, dnf install tmux")
-    with tempfile.TemporaryDirectory(prefix="demo-") as name:
+    with tempfile.TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as name:
         directory = pathlib.Path(name)
         tmux, replaced = Tmux(directory), Replaced(directory)
         found: dict[str, str] = {}
@@ -235,6 +235,7 @@ class Replaced:
         self._words = {user: "muonist", host: node + "1".rjust(len(host) - len(node), "0")}
         now = datetime.datetime.now(ZONE).replace(second=0, microsecond=0)  # some are told without their seconds
         self._later = BEGIN - now
+        self._today = f"{now:%Y-%m-%d}"
         self._numbers: dict[str, str] = {}
         self._next = itertools.count()
 
@@ -248,7 +249,8 @@ class Replaced:
         for word, other in self._words.items():
             text = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w.-])", _as_long(other, word), text)
         time_ = r"(?<![\w:.])(\d{4}-\d\d-\d\d )?(\d\d:\d\d)(:\d\d)?(?![\w:])"
-        return re.sub(time_, self._instant, text)
+        text = re.sub(time_, self._instant, text)
+        return text.replace(self._today, f"{BEGIN:%Y-%m-%d}")  # days alone
 
     def _number(self, found: re.Match[str]) -> str:
         """Of a process or a port; one has the same everywhere."""
@@ -327,9 +329,13 @@ def _place(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- screen {name} -->\n)```text\n.*?^```$", re.DOTALL | re.MULTILINE)
 
 
+def main() -> None:
+    """Make them."""
+    check(PAGE.read_text(encoding="utf-8"))
+    found = {} if sys.argv[1:] == ["--keys"] else play()
+    page = PAGE.read_text(encoding="utf-8")  # somebody may have written on meanwhile
+    PAGE.write_text(with_screens(with_keys(page), found), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    page_ = with_keys(PAGE.read_text(encoding="utf-8"))
-    check(page_)
-    if sys.argv[1:] != ["--keys"]:
-        page_ = with_screens(page_, play())
-    PAGE.write_text(page_, encoding="utf-8")
+    main()

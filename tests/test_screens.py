@@ -49,9 +49,7 @@ def test_what_is_replaced_is_as_long_as_it_was() -> None:
     directory = screens.ROOT / "demo-x"
     replaced = screens.Replaced(directory)
     user, host = getpass.getuser(), socket.gethostname()
-    text = (
-        f"{user}@{host}:31962 at work\n{directory}/data/log  {screens.ROOT}/demo\n2026-01-02 03:04:05  end 03:05  ffff|"
-    )
+    text = f"{user}@{host}:31962 at work\n{directory}/data/log  {screens.ROOT}/demo\n2026-01-02 03:04:05  end 03:05  45 % |"
     shown = replaced.all_of(text)
     assert [len(line) for line in shown.splitlines()] == [len(line) for line in text.splitlines()]
     assert not [word for word in (f"{user}@", "31962", str(screens.ROOT), "03:04:05") if word in shown]

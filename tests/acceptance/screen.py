@@ -162,7 +162,7 @@ class Screen:
 
     # ── waiting ──
 
-    def until(self, expected: str | Callable[[Screen], object], seconds: float = 8) -> None:
+    def until(self, expected: str | Callable[[Screen], object], seconds: float = PATIENCE) -> None:
         """Until this stands on it, or is so."""
         said = f"{expected!r}" if isinstance(expected, str) else "what was expected"
         deadline = time.monotonic() + seconds

@@ -77,14 +77,14 @@ def _small(scene: Scene, columns: int) -> Iterator[lines.Line]:
         return
     told = _counts(snap)
     share = lines.plain(f"{snap.counts[State.FINISHED]:,}/{snap.whole:,}")
-    yield lines.packed([name, share, *_stuck(snap), *_alarm(scene)], columns)
+    yield lines.packed([name, share, *_alarm(scene), *_stuck(snap)], columns)
     yield lines.packed(told[1:], columns)
     yield bar(snap, columns)
 
 
 def _as_of(scene: Scene) -> str:
-    since = f", as of {scene.snapshot.at.astimezone():%H:%M:%S}" if scene.snapshot else ""
-    return f"{scene.trouble}{since}"
+    since = f"as of {scene.snapshot.at.astimezone():%H:%M:%S}: " if scene.snapshot else ""
+    return f"{since}{scene.trouble}"
 
 
 def _title(scene: Scene, columns: int) -> lines.Line:
@@ -286,8 +286,8 @@ def _coming(snap: snapshots.Snapshot, columns: int, most: int, *, alone: bool) -
         if len(told) > most:
             yield lines.plain(f"and {len(told) - most} more on their way", "dim")
         return
-    some = lines.packed([lines.plain(f"{len(told)} on their way:", "dim"), *told], columns, "; ")
-    yield some
+    head = lines.plain(f"{len(told)} on {'its' if len(told) == 1 else 'their'} way: ", "dim")
+    yield (*head, *lines.packed(told, columns - lines.width(head), "; "))
 
 
 def _transfer(one: facts.Coming, snap: snapshots.Snapshot) -> lines.Line:

@@ -84,7 +84,10 @@ def packed(lines: Iterable[Line], wide: int, between: str = "  ") -> Line:
 
 
 def folded(text: str, wide: int, role: str = "", indent: int | None = None) -> Iterator[Line]:
-    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``."""
+    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``. What is quoted is cut."""
+    if text.lstrip().startswith("| "):
+        yield plain(table.within(text, wide), role)
+        return
     own = len(text) - len(text.lstrip(" "))
     for one in table.folded(text, wide, own + 4 if indent is None else indent):
         yield plain(table.within(one, wide), role)

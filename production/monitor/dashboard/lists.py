@@ -71,8 +71,10 @@ class Run(view.Text):
         self._fill()
 
     def _fill(self) -> None:
-        why = [scroll.Entry("why:", "name"), *(self._why or [scroll.Entry("  asking …", "dim")])]
-        self.put([*self._known[:1], *why, *self._known[1:]])
+        now = [scroll.Entry("now and next:", "name"), *(self._why or [scroll.Entry("  asking …", "dim")])]
+        parts = [place for place, entry in enumerate(self._known) if not entry.text.startswith(" ")]
+        below = parts[1] if len(parts) > 1 else len(self._known)
+        self.put([*self._known[:below], *now, *self._known[below:]])
 
     def meant(self) -> filters.Filter:
         return filters.Filter(runs=((self.run, self.run),))
@@ -199,21 +201,25 @@ class Productions(view.Text):
 
     def _there(self, memory: library.Library) -> list[scroll.Entry]:
         every = sorted(memory.productions(), key=lambda one: -one.id)
-        rows = [(one, _standing(one, memory.counts(one.id), self.stage.production)) for one in every]
+        rows = [(one, _standing(one, memory.counts(one.id))) for one in every]
         wide = max(len(one.name) for one in every)
-        return [scroll.Entry(text, target=one, head=f"{one.name:{wide}}  ") for one, text in rows]
+        here = self.stage.production.id
+        return [
+            scroll.Entry(text, target=one, head=f"{'*' if one.id == here else ' '} {one.name:{wide}}  ")
+            for one, text in rows
+        ]
 
     def do_open(self) -> None:
         if isinstance(self.scroll.target, runs.Production):
             self.stage.watch(self.scroll.target)
 
 
-def _standing(one: runs.Production, counts: Mapping[runs.State, int], shown: runs.Production) -> str:
+def _standing(one: runs.Production, counts: Mapping[runs.State, int]) -> str:
     finished, stuck = counts[runs.State.FINISHED], counts[runs.State.FAILED] + counts[runs.State.HELD]
     told = [f"{one.tag}, {one.quality}", f"{finished:,}/{sum(counts.values()):,} finished"]
     told += [f"{stuck:,} failed or held"] if stuck else []
-    told += ["closed" if one.stop else "open", f"since {moment.briefly(one.start)}"]
-    return "  ".join(told) + ("  (this one)" if one.id == shown.id else "")
+    told.append(f"{'closed' if one.stop else 'open'} since {moment.briefly(one.stop or one.start)[:10]}")
+    return "  ".join(told)
 
 
 class Messages(view.Text):

@@ -71,8 +71,10 @@ def read(
 ) -> Iterator[Found]:
     """What is found meanwhile, then all of it. ``before``: how it was sorted the last time. Raises: CatalogueError."""
     if choice.key in ("run", "state"):
-        ways = _by_number if choice.key == "run" else _by_state
-        onwards, backwards = ways(memory.records, production, choice, around.run, now)
+        if choice.key == "run":
+            onwards, backwards = _by_number(memory.records, production, choice, around.run, now)
+        else:
+            onwards, backwards = _by_state(memory.records, production, choice, around, now)
         for stretch in _stretches(onwards, backwards, around):
             yield Found(stretch)
         return
@@ -98,14 +100,15 @@ def _by_number(
 
 
 def _by_state(
-    records: library.Records, production: int, choice: Choice, run: int, now: datetime.datetime
+    records: library.Records, production: int, choice: Choice, around: window.Around, now: datetime.datetime
 ) -> tuple[Rows, Rows]:
     """The same, the states one after the other."""
+    run = around.run
     states = [one for one in STATES if not choice.wanted.states or one in choice.wanted.states]
     if choice.down:
         states.reverse()
-    here = None if run in (window.FIRST, window.LAST) else records.row(production, run)
-    place = states.index(here.state) if here and here.state in states else None
+    state = None if run in (window.FIRST, window.LAST) else around.state or _state(records, production, run)
+    place = states.index(state) if state in states else None
 
     def of(state: runs.State, from_: int) -> tuple[Rows, Rows]:
         alike = dataclasses.replace(choice, wanted=dataclasses.replace(choice.wanted, states=(state.value,)))
@@ -125,6 +128,21 @@ def _chained(parts: Iterable[Rows]) -> Rows:
     for part in parts:
         yield None
         yield from part
+
+
+def _state(records: library.Records, production: int, run: int) -> runs.State | None:
+    row = records.row(production, run)
+    return row.state if row else None
+
+
+def key(choice: Choice) -> window.Key | None:
+    """By which rows are in order; None: by something that they don't tell, or not exactly."""
+    sign = -1 if choice.down else 1
+    if choice.key == "run":
+        return lambda row: sign * row.run
+    if choice.key == "state":
+        return lambda row: (sign * STATES.index(row.state), sign * row.run)
+    return None
 
 
 def _stretches(onwards: Rows, backwards: Rows, around: window.Around) -> Iterator[window.Stretch]:

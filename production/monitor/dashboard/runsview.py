@@ -65,10 +65,9 @@ class Runs(view.View):
         self.trouble = ""
         if found.order is not None:
             self._order = found.order
-        sign = 0 if self._choice.key != "run" else -1 if self._choice.down else 1
         if not found.stretch.whole and self._window.stretch.whole:
             return  # what is there is more than what was found so far
-        self._window.take(found.stretch, sign=sign)
+        self._window.take(found.stretch, reading.key(self._choice))
         self._anew = True
         if found.stretch.whole and self._window.near_edge():
             self._load_later()

@@ -5,10 +5,13 @@ However many runs there are, a few screens of them are loaded around the cursor,
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from production import facts
+from production import run as runs
 
 SCREENS = 3
 """Loaded before and behind the one that is shown."""
@@ -16,6 +19,9 @@ USUAL = 50
 """Rows of a screen, as long as nobody has said how many there are."""
 FIRST, LAST = -1, 1 << 62
 """Keys before and behind every run."""
+
+
+Key: TypeAlias = Callable[[facts.Row], Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +32,8 @@ class Around:
     """Or its place, if there is no such run; or ``FIRST``, ``LAST``."""
     before: int
     after: int
+    state: runs.State | None = None
+    """In which it stood on the screen; None: wherever it is now."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,30 +159,34 @@ class Window:
         here = self.current
         if here is None or (self.stretch.begins and not self._cursor):
             return Around(FIRST, before, after)  # who looks at the first row looks at the first, whichever that is
-        return Around(here.run, before + self.cursor, after)
+        return Around(here.run, before + self.cursor, after, here.state)
 
-    def take(self, stretch: Stretch, *, sign: int) -> None:
-        """What was loaded: in order of their numbers (1), the highest first (-1), or in another order (0)."""
+    def take(self, stretch: Stretch, key: Key | None) -> None:
+        """What was loaded. ``key``: by which its rows are in order; None: nobody can tell it from a row.
+
+        The cursor stays where it was in that order: a run that moved on is not run after.
+        """
         here, offset = None if self.stretch.begins and not self._cursor else self.current, self.cursor
-        goal = self._wanted if self._wanted is not None else here.run if here else FIRST
-        if self._wanted is not None:
-            offset = 0 if self._wanted in (FIRST, LAST) else self.height // 2
+        wanted, before = self._wanted, self._cursor
+        if wanted is not None:
+            offset = 0 if wanted in (FIRST, LAST) else self.height // 2
         self.stretch = stretch
         if not stretch.rows and not stretch.whole:
             return  # it is looked for
-        self._cursor = min(_place(stretch.rows, goal, sign, self._cursor), max(0, len(stretch.rows) - 1))
+        if wanted is None and here is not None and key is not None:
+            place = bisect.bisect_left(stretch.rows, key(here), key=key)
+        else:
+            place = _place(stretch.rows, wanted if wanted is not None else here.run if here else FIRST, before)
+        self._cursor = min(place, max(0, len(stretch.rows) - 1))
         self._wanted = None
         self._top = self._cursor - offset
         self.move(0)
 
 
-def _place(rows: Sequence[facts.Row], run: int, sign: int, before: int) -> int:
-    """Of a run; if it isn't there any more, of the one that stands where it would, or stood where it did."""
+def _place(rows: Sequence[facts.Row], run: int, before: int) -> int:
+    """Of a run; if it isn't there, of the next one; or where another was that isn't there any more."""
     if run in (FIRST, LAST):
         return 0 if run == FIRST else len(rows)
     found = next((place for place, row in enumerate(rows) if row.run == run), None)
-    if found is not None:
-        return found
-    if not sign:
-        return before
-    return next((place for place, row in enumerate(rows) if sign * (row.run - run) >= 0), len(rows))
+    later = next((place for place, row in enumerate(rows) if row.run > run), None)
+    return found if found is not None else later if later is not None else before
