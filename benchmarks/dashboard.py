@@ -169,7 +169,7 @@ def _views(shown: screen.Screen, found: dict[str, list[float]], rounds: int) -> 
     """One run and its log, and the other lists, with their first words."""
     for _ in range(rounds):
         for name, key, words in (
-            ("Enter", ENTER, rb"why:"), ("Esc", ESC, rb"state"),
+            ("Enter", ENTER, rb"history:"), ("Esc", ESC, rb"state"),
             ("log", b"l", rb"attempt 1, stdout"), ("Esc", ESC, rb"state"),
             ("failures", b"2", rb"300 runs|magic"), ("managers", b"3", rb"elsewhere:4711"), ("messages", b"4", rb"run \d+"),
             ("Esc", ESC, rb"state"),
