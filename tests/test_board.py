@@ -33,7 +33,7 @@ def manager(number: int = 1, user: str = "mu", host: str = "node1") -> facts.AtW
 def snapshot(counts: dict[State, int], **more: object) -> snapshots.Snapshot:
     made = snapshots.Snapshot(
         at=NOW, version=1, production=PRODUCTION, base="", closed_by=None, counts=collections.Counter(counts),
-        managers=(manager(),), trouble={}, hours={}, transfers=(), speeds={}, jobs=facts.Jobs(0, 0), quota=None,
+        managers=(manager(),), trouble={}, hours={}, transfers=(), speeds={}, jobs=facts.Jobs(0, 0), quota=None, hands={}, last_words="",
     )  # fmt: skip
     return dataclasses.replace(made, **more)  # type: ignore[arg-type]
 
@@ -83,9 +83,9 @@ def test_managers_in_trouble_stand_first() -> None:
 def test_a_transfer_and_its_second_attempt() -> None:
     snap = snapshot(SOME, transfers=(COMING,), speeds={COMING.path: snapshots.Speed(NOW, 43, 1.0)})
     assert "1 on its way: 2107 43 % 1 byte/s 57 s left attempt 2" in told(scene(snap))
-    many = tuple(dataclasses.replace(COMING, run=number, path=str(number)) for number in range(9))
-    assert "and 3 more on their way" in told(scene(snapshot(SOME, transfers=many)), 100, 60)
-    assert any(line.startswith("9 on their way: ") for line in told(scene(snapshot(SOME, transfers=many))))
+    many = tuple(dataclasses.replace(COMING, run=number, path=str(number)) for number in range(19))
+    assert "and 7 more on their way" in told(scene(snapshot(SOME, transfers=many)), 100, 60)
+    assert any(line.startswith("19 on their way: ") for line in told(scene(snapshot(SOME, transfers=many))))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_transfer_and_its_second_attempt() -> None:
         ({State.NEW: 10}, "[..........]"),
         ({State.FINISHED: 1, State.NEW: 10_000}, "[#.........]"),
         ({State.FINISHED: 9_999, State.FAILED: 1}, "[#########x]"),
-        ({State.FINISHED: 5, State.SUBMITTED: 2, State.HELD: 1, State.WAITING: 2}, "[#####>>x..]"),
+        ({State.FINISHED: 5, State.SUBMITTED: 2, State.HELD: 1, State.WAITING: 2}, "[#####>>!..]"),
         ({}, ""),
     ],
 )

@@ -28,11 +28,11 @@ def letters(number: int, **how: bool) -> scroll.Scroll:
 
 def test_the_text_moves_and_stays_on_the_screen() -> None:
     text = letters(9)
-    assert (shown(text), text.place()) == (["a", "b", "c", "d"], "0 %")
+    assert (shown(text), text.place()) == (["a", "b", "c", "d"], "lines 1-4 of 9")
     text.move(2)
-    assert (shown(text), text.place()) == (["c", "d", "e", "f"], "40 %")
+    assert (shown(text), text.place()) == (["c", "d", "e", "f"], "lines 3-6 of 9")
     text.page(1)
-    assert (shown(text), text.place()) == (["f", "g", "h", "i"], "100 %")
+    assert (shown(text), text.place()) == (["f", "g", "h", "i"], "lines 6-9 of 9")
     text.page(-1)
     assert shown(text) == ["c", "d", "e", "f"]
     text.move(-100)
@@ -72,6 +72,26 @@ def test_of_a_line_without_a_target_the_one_above_is_meant() -> None:
     assert text.target is None
 
 
+def test_a_cursor_may_leap_from_one_thing_to_the_next() -> None:
+    text = scroll.Scroll(choosing=True, leaping=True)
+    text.fit(40, 4)
+    rest = [scroll.Entry("more")] * 2
+    text.put(
+        [
+            scroll.Entry("heading"),
+            *(entry for name in "abc" for entry in (scroll.Entry(name, target=name), *rest)),
+        ]
+    )
+    assert (text.target, shown(text)[0]) == ("a", "heading")
+    text.move(1)
+    assert text.target == "b"
+    assert "".join(shown(text)).startswith("moreb"), "all that belongs to it is on the screen"
+    text.move(5)
+    assert text.target == "c"
+    text.page(-1)
+    assert text.target in ("a", "b")
+
+
 def test_who_reads_the_end_goes_on_reading_it() -> None:
     text = letters(6, choosing=True)
     text.move(9)
@@ -88,10 +108,11 @@ def test_searching() -> None:
     assert shown(text)[0] == "Alpha", "from here on"
     assert text.search("alpha", 1, again=True)
     assert "alpha beta" in shown(text)
-    assert not text.search("alpha", 1, again=True), "though it can't stand at the top"
-    assert text.search("alpha", -1, again=True)
+    assert text.search("alpha", 1, again=True), "round the end"
     assert shown(text)[0] == "Alpha"
-    assert not text.search("alpha", -1, again=True)
+    assert text.search("alpha", -1, again=True)
+    assert "alpha beta" in shown(text)
+    assert not text.search("gamma", 1, again=True)
     assert not text.search("Beta", 1, again=False), "a capital is meant"
     assert ("found", "beta") not in [part for line in text.shown() for part in line]
     assert text.search("beta", 1, again=False)

@@ -43,7 +43,13 @@ class Answers:
     def failures(self, memory: library.Library, production: runs.Production) -> Sequence[scroll.Entry]:
         found = failing.Answer(memory, production, self._chosen, suggest=True)
         found.find(filters.EVERYTHING, ever=False)
-        entries = [scroll.Entry(found.summary(), "name")]
+        again = memory.records.again(production.id)
+        told = (
+            f"; {journal.count(again)} failed before, and {'is' if again == 1 else 'are'} under way again"
+            if again
+            else ""
+        )
+        entries = [scroll.Entry(f"{found.summary()}{told}", "name")]
         for group in found.groups:
             first, *rest = found.told(group)
             named = filters.ranges(group.numbers, NAMED) if len(group.ranges) <= NAMED else f"cause:{group.cause}"
@@ -59,14 +65,16 @@ class Answers:
         lease = max(300.0, self._chosen.lease)
         return outlooks.look(memory, production, now, nproc=self._chosen.nproc, lease=lease)
 
-    def plan(self, memory: library.Library, wish: surroundings.Wish) -> Sequence[str]:
+    def plan(self, memory: library.Library, wish: surroundings.Wish) -> surroundings.Plan:
         if wish.manager is not None:
             number, manager = self._places(memory, wish)
             before = "" if manager.nproc is None else f" instead of {manager.nproc:,}"
             more = places.waits(number, memory.in_flight(manager.owner))
-            return [f"would be asked: {manager}: {journal.count(number, 'job')} at a time{before}{more}"]
-        told = telling.plan(memory, wish.production, wish.verb, wish.wanted)
-        return telling.lines(memory, wish.production, told, wish.verb, done=False) or ["no run is meant"]
+            told = f"would be asked: {manager}: {journal.count(number, 'job')} at a time{before}{more}"
+            return surroundings.Plan([told], void=False)
+        planned = telling.plan(memory, wish.production, wish.verb, wish.wanted)
+        said = telling.lines(memory, wish.production, planned, wish.verb, done=False) or ["no run is meant"]
+        return surroundings.Plan(said, void=not (planned.done or planned.asked))
 
     def _places(self, memory: library.Library, wish: surroundings.Wish) -> tuple[int, facts.AtWork]:
         """How many jobs at a time, and of whom. Raises: UsageError."""

@@ -11,7 +11,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from production import disk, errors
@@ -61,8 +61,11 @@ class Lines(logging.Handler):
         self._followed = (catalogue, production, wanted)
 
     @contextlib.contextmanager
-    def shown_in(self, arguments: Sequence[str]) -> Iterator[None]:
-        """While this lasts, the dashboard shows what is said; once it is closed, lines do. ``arguments``: its own."""
+    def shown_in(self, arguments: Sequence[str], leaving: Callable[[], bool]) -> Iterator[None]:
+        """While this lasts, the dashboard shows what is said; once it is closed, lines do.
+
+        ``arguments``: its own; ``leaving``: whether somebody wants to go.
+        """
         from production.cli import display
 
         self._wipe()
@@ -76,7 +79,7 @@ class Lines(logging.Handler):
             with opened.stopping_together():
                 yield
         finally:
-            opened.close()
+            opened.close(leaving)
 
     def _go_on(self) -> None:
         """The dashboard is closed: what it was told last stands where it was. From its thread."""

@@ -60,11 +60,25 @@ class Snapshot:
     """{path: how quick it comes}."""
     jobs: facts.Jobs
     quota: facts.Quota | None
+    hands: Mapping[int, Mapping[runs.State, int]]
+    """{manager: how many runs it has in each state}."""
+    last_words: str
+    """Of the manager that left last, if that was for a reason."""
 
     @property
     def whole(self) -> int:
         """All runs."""
         return sum(self.counts.values())
+
+    @property
+    def left(self) -> int:
+        """Runs that somebody has to do yet, and may."""
+        return self.counts[runs.State.NEW] + self.in_hand
+
+    def jobs_of(self, manager: facts.AtWork) -> int:
+        """Those that it has in its batch system."""
+        hands = self.hands.get(manager.id, {})
+        return hands.get(runs.State.SUBMITTING, 0) + hands.get(runs.State.SUBMITTED, 0)
 
     @property
     def in_hand(self) -> int:
@@ -111,6 +125,8 @@ def take(
         speeds=_speeds(before.speeds if before else {}, transfers, now),
         jobs=memory.records.jobs(production.id),
         quota=memory.records.quota(production.id),
+        hands=memory.records.hands(production.id),
+        last_words=words if (words := memory.last_words(production.id)) not in ("", "done", "stopped") else "",
     )
 
 

@@ -5,6 +5,7 @@ Ages grow, so once a second those that are on the screen are made anew. Pure.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 
@@ -61,7 +62,9 @@ class Cells:
     def widths(self, heading: Sequence[str], limit: int) -> dict[int, int]:
         """{place of a column: its width} of those that have room."""
         widest = [max(wide, table.width(name)) for wide, name in zip(self._widest, heading, strict=True)]
-        return table.fitted([columns.COLUMNS[name][0] for name in self.names], widest, self._filled, limit)
+        kinds = [columns.COLUMNS[name][0] for name in self.names]
+        named = [dataclasses.replace(kind, name=name) for kind, name in zip(kinds, heading, strict=True)]
+        return table.fitted(named, widest, self._filled, limit)
 
     def line(self, place: int, widths: dict[int, int], wide: int, *, at: bool, marked: bool) -> lines.Line:
         """A row; ``at``: it is under the cursor."""

@@ -85,21 +85,18 @@ def packed(lines: Iterable[Line], wide: int, between: str = "  ") -> Line:
 
 
 def folded(text: str, wide: int, role: str = "", indent: int | None = None) -> Iterator[Line]:
-    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``. What is quoted is cut.
+    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``.
 
     A word that is longer than the screen, such as a path, is broken: what is cut off can be read nowhere.
     """
-    if text.lstrip().startswith("| "):
-        yield plain(table.within(text, wide), role)
-        return
     own = len(text) - len(text.lstrip(" "))
     deep = own + 4 if indent is None else indent
     for one in table.folded(text, wide, deep):
-        for part in _broken(one, wide, min(deep, wide // 2)):
+        for part in broken(one, wide, min(deep, wide // 2)):
             yield plain(part, role)
 
 
-def _broken(text: str, wide: int, indent: int) -> Iterator[str]:
+def broken(text: str, wide: int, indent: int) -> Iterator[str]:
     """In pieces of so many places."""
     while table.width(text) > wide:
         widths = itertools.accumulate(map(table.width, text))

@@ -107,7 +107,8 @@ def _by_state(
     states = [one for one in STATES if not choice.wanted.states or one in choice.wanted.states]
     if choice.down:
         states.reverse()
-    state = None if run in (window.FIRST, window.LAST) else around.state or _state(records, production, run)
+    now_in = None if run in (window.FIRST, window.LAST) else _state(records, production, run)
+    state = now_in if now_in in states else around.state
     place = states.index(state) if state in states else None
 
     def of(state: runs.State, from_: int) -> tuple[Rows, Rows]:

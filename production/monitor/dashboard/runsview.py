@@ -11,7 +11,7 @@ from production.monitor import columns, readers
 from production.monitor.dashboard import cells, keys, lists, logview, reading, scroll, view, window
 from production.monitor.dashboard import line as lines
 
-DEFAULT = ("run", "datasets", "state", "attempt", "where", "since", "duration", "said")
+DEFAULT = ("run", "datasets", "state", "attempt", "host", "job", "since", "duration", "cause", "message")
 
 TOPIC = "runs"
 
@@ -32,6 +32,11 @@ class Runs(view.View):
         """All that the filter means are marked."""
         self._choice = reading.Choice()
         self._sort = "state"
+        self._down = False
+        self._seen: Sequence[str] = DEFAULT
+        """Columns that have room."""
+        self._sought: int | None = None
+        """A run that somebody wants to go to."""
         self._order: reading.Order | None = None
         self._window = window.Window()
         self._asked: window.Around | None = None
@@ -69,9 +74,18 @@ class Runs(view.View):
             return  # what is there is more than what was found so far
         self._window.take(found.stretch, reading.key(self._choice))
         self._anew = True
+        if found.stretch.whole:
+            self._tell_sought()
         if found.stretch.whole and self._window.near_edge():
             self._load_later()
         self.stage.renew()
+
+    def _tell_sought(self) -> None:
+        """A run that somebody wanted to go to may not be there."""
+        sought, self._sought = self._sought, None
+        if sought is not None and (row := self._window.current) is not None and row.run != sought:
+            where = f"among: {self.words}" if self.words else "in this production"
+            self.stage.say(f"run {sought} is not {where}; this is the next one", wrong=True)
 
     def _load_later(self) -> None:
         """Once: what has no more would be asked for again and again."""
@@ -99,14 +113,14 @@ class Runs(view.View):
         """Which runs, how many of them, in which order."""
         if self.trouble:
             return lines.within(lines.plain(self.trouble, "error"), wide)
-        told = [lines.plain("runs", "heading")]
+        told = [view.tabs(self.name, wide)]
         if self.words:
             told.append((("dim", "filter "), ("name", self.words)))
         if self.everything or self.marks:
             marked = "all of them" if self.everything else f"{len(self.marks):,}"
             told.append(lines.plain(f"{marked} marked", "mark"))
         if self._choice != reading.Choice(self._choice.wanted):
-            told.append(lines.plain(f"by {self._sort} {'down' if self._choice.down else 'up'}", "dim"))
+            told.append(lines.plain(f"by {self._sort} {'down' if self._down else 'up'}", "dim"))
         if self._order and self._choice.key != "run" and self._order.cut:
             told.append(lines.plain(f"the first {reading.MOST:,} only", "held"))
         if self.stage.readers.busy(TOPIC) and not self._window.stretch.whole:
@@ -130,6 +144,7 @@ class Runs(view.View):
         self._cells.renew(first, first + len(rows), seen)
         heading = [self._named(name) for name in self.shown]
         widths = self._cells.widths(heading, wide - 2)
+        self._seen = [self.shown[place] for place in widths]
         told = [lines.filled(lines.plain("  " + cells.joined(heading, widths, self.shown), "heading"), wide, "heading")]
         for place, row in enumerate(rows):
             at, marked = place == self._window.cursor, self.everything or row.run in self.marks
@@ -141,7 +156,7 @@ class Runs(view.View):
 
     def _named(self, name: str) -> str:
         """A heading; of the column that it is sorted by with a sign."""
-        sign = ("v" if self._choice.down else "^") if name == self._sort else ""
+        sign = ("v" if self._down else "^") if name == self._sort else ""
         return f"{columns.COLUMNS[name][0].name}{sign}"
 
     # ── keys ──
@@ -165,6 +180,7 @@ class Runs(view.View):
         self._go_to(window.LAST)
 
     def _go_to(self, run: int) -> None:
+        self._sought = run if window.FIRST < run < window.LAST else None
         self._window.go_to(run)
         self._load()
 
@@ -187,7 +203,11 @@ class Runs(view.View):
             self.stage.show(logview.Log(self.stage, row.run))
 
     def do_filter(self) -> None:
-        self.stage.ask_person("filter: ", self.words, self._filter)
+        self.stage.ask_person("filter (Ctrl-U empties it): ", self.words, self._filter)
+
+    def begin_anew(self) -> None:
+        """Of another production; columns and order stay."""
+        self._filter("")
 
     def choose(self, words: str) -> None:
         """These runs."""
@@ -222,27 +242,29 @@ class Runs(view.View):
             self._filter("")
 
     def do_sort(self) -> None:
-        """By the next column that it can be sorted by."""
-        names = [name for name in self.shown if name in columns.SORTED]
+        """By the next column on the screen that it can be sorted by."""
+        names = [name for name in self._seen if name in columns.SORTED]
         place = names.index(self._sort) + 1 if self._sort in names else 0
         self.sort_by(names[place % len(names)], down=False)
 
     def do_reverse(self) -> None:
-        self.sort_by(self._sort, down=not self._choice.down)
+        self.sort_by(self._sort, down=not self._down)
 
     def sort_by(self, name: str, *, down: bool | None = None) -> None:
         """By a column; by the present one the other way round, unless that is said."""
         if name not in columns.SORTED:
             self.stage.say(f"{name}: a table can't be sorted by that", wrong=True)
             return
-        if down is None:
-            down = name == self._sort and not self._choice.down
+        self._down = (name == self._sort and not self._down) if down is None else down
         self._sort = name
-        self._choose(reading.Choice(self._choice.wanted, columns.SORTED[name], down))
+        # what shows how long ago it was is sorted by that: the latest first
+        latest_first = self._down != (name == "since")
+        self._choose(reading.Choice(self._choice.wanted, columns.SORTED[name], latest_first))
 
     def show(self, names: Sequence[str]) -> None:
         """These columns."""
         self.shown, self._anew = list(names), True
+        self.stage.renew()
 
     def do_columns(self) -> None:
         self.stage.show(Columns(self.stage, self))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Sequence
 
@@ -23,14 +24,17 @@ class Entry:
 class Scroll:
     """Entries, folded to a width."""
 
-    def __init__(self, *, choosing: bool) -> None:
-        """``choosing``: there is a cursor; else only the text moves."""
+    def __init__(self, *, choosing: bool, leaping: bool = False) -> None:
+        """``choosing``: there is a cursor, else only the text moves; ``leaping``: from one entry with a target to the next."""
         self.entries: Sequence[Entry] = ()
         self.found = ""
         """The text that was looked for."""
         self._choosing = choosing
+        self._leaping = leaping
         self._lines: list[tuple[lines.Line, int]] = []
         """(line, place of its entry)."""
+        self._stops: list[int] = []
+        """Lines with which entries begin that have a target."""
         self._size = (80, 1)
         self._cursor = 0
         self._top = 0
@@ -64,13 +68,22 @@ class Scroll:
             indent = len(entry.head) if entry.head else None
             for one in lines.folded(entry.head + entry.text, self._size[0], entry.role, indent):
                 self._lines.append((one, place))
+        firsts = {at: place for place, (_, at) in reversed([*enumerate(self._lines)])}
+        self._stops = [place for at, place in sorted(firsts.items()) if self.entries[at].target is not None]
         self._settle()
 
     def _settle(self) -> None:
         rows = self._size[1]
         self._cursor = max(0, min(self._cursor, len(self._lines) - 1))
         if self._choosing:
-            self._top = min(max(self._top, self._cursor - rows + 1), self._cursor)
+            last = self._cursor
+            if self._leaping and self._stops:
+                place = max(0, bisect.bisect_right(self._stops, self._cursor) - 1)
+                self._cursor = self._stops[place]
+                rest = self._stops[place + 1] if place + 1 < len(self._stops) else len(self._lines)
+                last = min(rest - 1, self._cursor + rows - 1)  # all that belongs to it
+                self._top = 0 if not place else self._top
+            self._top = min(max(self._top, last - rows + 1), self._cursor)
         self._top = max(0, min(self._top, len(self._lines) - rows))
 
     def _entry(self) -> int:
@@ -87,7 +100,10 @@ class Scroll:
     def move(self, number: int) -> None:
         """So many lines down, or up."""
         self._hit = None
-        if self._choosing:
+        if self._choosing and self._leaping and self._stops:
+            place = bisect.bisect_right(self._stops, self._cursor) - 1 + number
+            self._cursor = self._stops[max(0, min(place, len(self._stops) - 1))]
+        elif self._choosing:
             self._cursor += number
         else:
             self._top += number
@@ -98,7 +114,11 @@ class Scroll:
         step = pages * max(1, self._size[1] - 1)
         if self._choosing:
             self._top += step
-        self.move(step)
+        if self._leaping:
+            self._cursor += step
+            self._settle()
+        else:
+            self.move(step)
 
     def point(self, place: int) -> bool:
         """To a line of the screen; whether there is one."""
@@ -108,20 +128,28 @@ class Scroll:
         return there
 
     def search(self, text: str, step: int, *, again: bool) -> bool:
-        """To the next line with a text, or the one before; whether there is one. All small letters mean any.
+        """To the next line with a text, or the one before, round the end; whether there is one. All small letters mean any.
 
         ``again``: not the one that we are at.
         """
         self.found = text
         top = self._top if self._hit is None or not again else self._hit
-        here = self._cursor if self._choosing else top
-        places = range(here + step if again else here, len(self._lines) if step > 0 else -1, step)
-        for place in places:
+        here, number = self._cursor if self._choosing else top, len(self._lines)
+        for away in range(1 if again else 0, number + 1):
+            place = (here + step * away) % number
             if has(lines.text(self._lines[place][0]), text):
-                self.move(place - (self._cursor if self._choosing else self._top))
+                self._go_to(place)
                 self._hit = place
                 return True
         return False
+
+    def _go_to(self, place: int) -> None:
+        """So that a line is seen."""
+        if self._choosing:
+            self._cursor = place
+        else:
+            self._top = place
+        self._settle()
 
     def shown(self) -> list[lines.Line]:
         """As the screen has them."""
@@ -134,8 +162,8 @@ class Scroll:
 
     def place(self) -> str:
         """How far it is: empty, if all is on the screen."""
-        rest = len(self._lines) - self._size[1]
-        return f"{100 * self._top // rest} %" if rest > 0 else ""
+        number, rows = len(self._lines), self._size[1]
+        return f"lines {self._top + 1}-{self._top + rows} of {number}" if number > rows else ""
 
 
 def has(line: str, text: str) -> bool:

@@ -12,6 +12,8 @@ from production.catalogue import library
 from production.monitor import outlook
 from production.monitor.dashboard import scroll
 
+ATTENDED = 60.0
+"""Seconds after a key for which somebody is there, and sees the end of a production before the screen goes."""
 LEAVING = "\0leaving"
 """A line that a manager says when it has been told to stop; no line of its log is like this."""
 
@@ -26,6 +28,15 @@ class Wish:
     argument: str = ""
     why: str = ""
     manager: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What would become of a wish."""
+
+    lines: Sequence[str]
+    void: bool
+    """Nothing would be done."""
 
 
 class Answers(Protocol):
@@ -50,7 +61,7 @@ class Answers(Protocol):
         """When it will be finished."""
         ...
 
-    def plan(self, memory: library.Library, wish: Wish) -> Sequence[str]:
+    def plan(self, memory: library.Library, wish: Wish) -> Plan:
         """What would be done; nothing is."""
         ...
 

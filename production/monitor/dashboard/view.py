@@ -15,6 +15,9 @@ from production.monitor import readers, snapshot
 from production.monitor.dashboard import keys, scroll, surroundings
 from production.monitor.dashboard import line as lines
 
+NARROW = 70
+"""Columns below which only the view's own name has room."""
+
 
 class Stage(Protocol):
     """What a view asks of the app."""
@@ -79,6 +82,17 @@ class Stage(Protocol):
         ...
 
 
+def tabs(name: str, wide: int) -> lines.Line:
+    """The lists, each with its key; that of this name stands out."""
+    if name not in keys.LISTS or wide < NARROW:
+        return lines.plain(name, "heading")
+    told = [
+        (("key", str(place)), ("heading" if one == name else "dim", f" {one}"))
+        for place, one in enumerate(keys.LISTS, 1)
+    ]
+    return lines.joined(told)
+
+
 def told(trouble: Exception) -> str:
     """In one line."""
     known = isinstance(trouble, errors.ProductionError | disk.Trouble)
@@ -133,10 +147,11 @@ class Text(View):
     """Sentences to read, perhaps with a cursor."""
 
     choosing = False
+    leaping = False
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self.scroll = scroll.Scroll(choosing=self.choosing)
+        self.scroll = scroll.Scroll(choosing=self.choosing, leaping=self.leaping)
         self.title = self.name
         self.trouble = ""
 
@@ -149,7 +164,8 @@ class Text(View):
             return lines.within(lines.plain(f"{self.title}: {self.trouble}", "error"), columns)
         looking = not self.scroll.entries and self.stage.readers.busy(self.name)
         how = "looking …" if looking else self.scroll.place()
-        return lines.apart(lines.plain(self.title, "heading"), lines.plain(how, "dim"), columns)
+        title = tabs(self.name, columns) if self.title == self.name else lines.plain(self.title, "heading")
+        return lines.apart(title, lines.plain(how, "dim"), columns)
 
     def ask(self, question: Callable[[library.Library], Sequence[scroll.Entry]]) -> None:
         """Fill it with what a reader brings."""
@@ -199,7 +215,7 @@ class Text(View):
         if not text:
             self.scroll.found = ""
             return ""
-        return "" if self.scroll.search(text, step, again=again) else f"{text}: not {'below' if step > 0 else 'above'}"
+        return "" if self.scroll.search(text, step, again=again) else f"{text}: not here"
 
     def _tell(self, trouble: str) -> None:
         if trouble:
@@ -223,7 +239,12 @@ class Help(Text):
 
     def _words(self) -> list[scroll.Entry]:
         words = filters.HELP.strip("\n").splitlines()
-        return [scroll.Entry(""), *(scroll.Entry(line) for line in words)]
+        own = (
+            "Ctrl-C stops the production: its jobs are cancelled, its claims given back"
+            if self.stage.here.lines is not None
+            else ""
+        )
+        return [scroll.Entry(""), *([scroll.Entry(own), scroll.Entry("")] if own else []), *map(scroll.Entry, words)]
 
 
 class Confirm(Text):
@@ -234,14 +255,18 @@ class Confirm(Text):
     def __init__(self, stage: Stage, wish: surroundings.Wish) -> None:
         super().__init__(stage)
         self._wish = wish
+        self._void = False
+        """Nothing would be done."""
         self.title = f"{wish.verb} {wish.argument}".strip() + "?"
 
     def news(self) -> None:
         self.ask(self._plan)
 
     def _plan(self, memory: library.Library) -> list[scroll.Entry]:
-        told = [scroll.Entry(line) for line in self.stage.here.answers.plan(memory, self._wish)]
-        return [*told, scroll.Entry(""), scroll.Entry(f"why: {self._wish.why or '(w: say why)'}")]
+        plan = self.stage.here.answers.plan(memory, self._wish)
+        self._void = plan.void
+        why = f"reason: {self._wish.why}" if self._wish.why else "no reason is given; w writes one down"
+        return [*map(scroll.Entry, plan.lines), scroll.Entry(""), scroll.Entry(why, "dim")]
 
     def do_reason(self) -> None:
         self.stage.ask_person("why: ", self._wish.why, self._because)
@@ -252,6 +277,9 @@ class Confirm(Text):
         return ""
 
     def do_confirm(self) -> None:
+        if self._void:
+            self.stage.say("there is nothing to do; Esc goes back", wrong=True)
+            return
         wish = self._wish
         self.trouble = ""
         self.stage.readers.ask(

@@ -33,7 +33,7 @@ class Around:
     before: int
     after: int
     state: runs.State | None = None
-    """In which it stood on the screen; None: wherever it is now."""
+    """In which it stood on the screen, if it is not meant any more."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Window:
         """A run that the cursor is to go to, once it is loaded."""
         self._owed = 0
         """Rows that it is to go on, then."""
+        self._following = False
+        """The cursor was put on its run, and goes with it; else it stays at the beginning, whatever is there."""
 
     @property
     def rows(self) -> Sequence[facts.Row]:
@@ -102,6 +104,7 @@ class Window:
 
     def move(self, rows: int) -> None:
         """So many down, or up; what is not loaded yet is gone to when it is."""
+        self._following = self._following or bool(rows)
         goal = self._cursor + self._owed + rows
         self._cursor = min(max(0, goal), max(0, len(self.rows) - 1))
         rest = goal - self._cursor
@@ -124,7 +127,7 @@ class Window:
     def go_to(self, run: int) -> None:
         """To a run, or to the next one there is; or ``FIRST``, ``LAST``."""
         place = next((place for place, row in enumerate(self.rows) if row.run == run), None)
-        self._wanted, self._owed = run if place is None else None, 0
+        self._wanted, self._owed, self._following = run if place is None else None, 0, run != FIRST
         if place is not None:
             self._cursor = place
             self._settle()
@@ -133,6 +136,7 @@ class Window:
         """To a row of the screen; whether there is one."""
         there = 0 <= place < len(self.shown())
         if there:
+            self._following = True
             self.move(self._top + place - self._cursor)
         return there
 
@@ -157,37 +161,40 @@ class Window:
         if self._wanted is not None:
             return Around(self._wanted, before, after)
         here = self.current
-        if here is None or (self.stretch.begins and not self._cursor):
-            return Around(FIRST, before, after)  # who looks at the first row looks at the first, whichever that is
+        if here is None or not self._following:
+            return Around(FIRST, before, after)
         return Around(here.run, before + self.cursor, after, here.state)
 
     def take(self, stretch: Stretch, key: Key | None) -> None:
         """What was loaded. ``key``: by which its rows are in order; None: nobody can tell it from a row.
 
-        The cursor stays where it was in that order: a run that moved on is not run after.
+        The cursor goes with its run; if that isn't meant any more, it stays at its place in the order.
         """
-        here, offset = None if self.stretch.begins and not self._cursor else self.current, self.cursor
+        here, offset = self.current if self._following else None, self.cursor
         wanted, before = self._wanted, self._cursor
         if wanted is not None:
             offset = 0 if wanted in (FIRST, LAST) else self.height // 2
         self.stretch = stretch
         if not stretch.rows and not stretch.whole:
             return  # it is looked for
-        if wanted is None and here is not None and key is not None:
-            place = bisect.bisect_left(stretch.rows, key(here), key=key)
-        else:
-            beyond = before if wanted is None else len(stretch.rows)
-            place = _place(stretch.rows, wanted if wanted is not None else here.run if here else FIRST, beyond)
+        goal = wanted if wanted is not None else here.run if here else FIRST
+        found = _place(stretch.rows, goal)
+        if found is None and here is not None and wanted is None:
+            found = before if key is None else bisect.bisect_left(stretch.rows, key(here), key=key)
+        place = found if found is not None else _next(stretch.rows, goal)
         self._cursor = min(place, max(0, len(stretch.rows) - 1))
         self._wanted = None
         self._top = self._cursor - offset
         self.move(0)
 
 
-def _place(rows: Sequence[facts.Row], run: int, beyond: int) -> int:
-    """Of a run; if it isn't there, of the next one; ``beyond``, if there is none."""
+def _place(rows: Sequence[facts.Row], run: int) -> int | None:
+    """Of a run; None: it isn't there."""
     if run in (FIRST, LAST):
         return 0 if run == FIRST else len(rows)
-    found = next((place for place, row in enumerate(rows) if row.run == run), None)
-    later = next((place for place, row in enumerate(rows) if row.run > run), None)
-    return found if found is not None else later if later is not None else beyond
+    return next((place for place, row in enumerate(rows) if row.run == run), None)
+
+
+def _next(rows: Sequence[facts.Row], run: int) -> int:
+    """Of the run behind one that isn't there; of the last, if there is none."""
+    return next((place for place, row in enumerate(rows) if row.run > run), len(rows))
