@@ -100,6 +100,8 @@ def test_each_action_on_a_run_that_nobody_has_is_done_at_once(over: Campaign, wa
     screen.type("1")
     go_to(screen, 5)
     screen.type("enter")
+    screen.until("history:")
+    screen.type("/", "cable mended", "enter")
     screen.until(f"retried by {me()}: cable mended")
 
 
@@ -433,14 +435,14 @@ def test_odd_names_and_messages(over: Campaign, watch: Opened, text: str) -> Non
     change(over, "UPDATE productions SET tag = ?", text)
     for columns_ in (100, 33):
         screen = watch(over, until="4/60", columns=columns_)
-        for view, seen in (("2", "failures"), ("4", "messages"), ("1", "runs"), ("5", "sim_v1"), ("1", "runs")):
+        for view, seen in (("2", "failures"), ("4", "messages"), ("1", "runs"), ("5", "productions"), ("1", "runs")):
             screen.type(view)
             screen.until(lambda screen, seen=seen: any(line.startswith(seen) for line in screen.lines[1:9]))
             assert "4/60" in screen.text
         screen.until(at(5))
         screen.type("enter")
         screen.until("run 5 of sim_v1")
-        screen.until("failures that count")
+        screen.until("  why:")
         screen.type("q")
         assert screen.end() == 0
         assert screen.unrestored == []
