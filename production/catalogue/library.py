@@ -225,6 +225,10 @@ class Library(base.Catalogue, Protocol):
         """Another number whenever somebody else has written since; costs next to nothing."""
         ...
 
+    def check_place(self) -> None:
+        """See that it is still what stands at its path. Raises: CatalogueError."""
+        ...
+
     def interrupt(self) -> None:
         """End the question that another thread is asking, which raises Interrupted there; without one nothing happens."""
         ...

@@ -22,6 +22,8 @@ from production.monitor.dashboard import scroll, surroundings
 
 PATIENCE = 20.0
 """Seconds that somebody else's lock is waited for; then the person may ask once more."""
+SHORT = 0.3
+"""Seconds of one try."""
 NAMED = 200
 """Ranges of runs that a filter names; of more it names the cause."""
 
@@ -81,29 +83,36 @@ class Answers:
         number, there = places.number(wish.argument), memory.records.managers()
         return number, places.addressee(there, wish.production.name, number, process.user(), str(wish.manager))
 
-    def tell(self, wish: surroundings.Wish) -> Sequence[str]:
-        writing = sqlite.Database(self._chosen.database, opening=1.0)
+    def tell(self, wish: surroundings.Wish, wanted: Callable[[], bool]) -> Sequence[str]:
+        patiently = _Patience(wanted)
+        writing = patiently(lambda: sqlite.Database(self._chosen.database, patience=SHORT, opening=SHORT))
         try:
             if wish.manager is not None:
                 number, manager = self._places(writing, wish)
                 now = clock.SystemClock().now()
-                _patiently(lambda: places.ask(writing, manager, number, process.user(), wish.why, now))
+                patiently(lambda: places.ask(writing, manager, number, process.user(), wish.why, now))
                 return [f"asked: {manager}: {journal.count(number, 'job')} at a time, from its next cycle on"]
             planned = telling.plan(writing, wish.production, wish.verb, wish.wanted)
             ask = base.Ask(wish.verb, wish.argument or None, process.user(), wish.why)
-            told = telling.do(writing, wish.production, planned, ask, _patiently)
+            told = telling.do(writing, wish.production, planned, ask, patiently)
             return telling.lines(writing, wish.production, told, wish.verb, done=True) or ["no run is meant"]
         finally:
             writing.close()
 
 
-def _patiently(deed: Callable[[], Any]) -> Any:
-    """A locked database is waited for, but not for ever."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return deed()
-        except errors.CatalogueError as trouble:
-            if not trouble.transient or time.monotonic() > end:
-                raise
-            time.sleep(0.2)
+class _Patience:
+    """Waits for somebody else's lock: not for ever, and not for what nobody wants any more."""
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+
+    def __call__(self, deed: Callable[[], Any]) -> Any:
+        end = time.monotonic() + PATIENCE
+        while True:
+            if not self._wanted():
+                raise errors.Interrupted("it is not asked for any more")
+            try:
+                return deed()
+            except errors.CatalogueError as trouble:
+                if not trouble.transient or time.monotonic() > end:
+                    raise

@@ -74,8 +74,16 @@ class Display:
     def _restore(self) -> None:
         """It could not do so itself."""
         with contextlib.suppress(OSError, termios.error):
+            self._take_from_the_dead()
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._terminal)
             os.write(sys.stdout.fileno(), _RESTORE.encode())
+
+    def _take_from_the_dead(self) -> None:
+        """A pager of its had the terminal, and went with it."""
+        try:
+            os.killpg(os.tcgetpgrp(sys.stdin.fileno()), 0)
+        except ProcessLookupError:
+            os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())  # this thread hears no SIGTTOU
 
     def leaving(self) -> None:
         """The production was told to stop."""

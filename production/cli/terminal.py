@@ -194,5 +194,7 @@ def unfit() -> str:
     """Why a dashboard can't be shown here; empty: it can."""
     with contextlib.suppress(ValueError, OSError):
         if sys.stdin.isatty() and sys.stdout.isatty():
-            return "needs more than TERM=dumb" if os.environ.get("TERM", "") in ("", "dumb") else ""
+            if os.environ.get("TERM", "") in ("", "dumb"):
+                return "needs more than TERM=dumb"
+            return "needs to be in the foreground" if os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp() else ""
     return "needs a terminal"

@@ -42,7 +42,7 @@ def _host(row: facts.Row, _seen: Seen) -> str:
 
 def _message(row: facts.Row, seen: Seen) -> str:
     """Why it ended, or stands where it stands; and what will be next, if that is not seen in its state."""
-    text, directory = (row.cause and row.message) or row.why, f"{seen.data.rstrip('/')}/"
+    text, directory = (row.cause and not row.asked_by and row.message) or row.why, f"{seen.data.rstrip('/')}/"
     if seen.narrow:
         text = re.sub(rf"{re.escape(directory)}(?:[^\s/]+/)+", "…/", text)
         text = "; ".join(filter(None, (_next(row, seen.now), text)))

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 
-from production import clock, facts, process
+from production import clock, errors, facts, process
 from production import run as runs
 from production.catalogue import library
 from production.monitor import holders, known
@@ -108,7 +108,10 @@ def take(
     if before is not None and before.version == version and before.production.id == production.id:
         return dataclasses.replace(before, at=now, trouble=_trouble(before.managers, lease, now))
     there = memory.productions()
-    production = next(one for one in there if one.id == production.id)
+    now_there = next((one for one in there if (one.id, one.name) == (production.id, production.name)), None)
+    if now_there is None:
+        raise errors.CatalogueError(f"{production.name} is not in this database any more; is it another one?")
+    production = now_there
     managers = [one for one in memory.records.managers() if one.production == production.name]
     transfers = memory.records.transfers(production.id)
     return Snapshot(

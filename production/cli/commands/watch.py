@@ -75,6 +75,8 @@ def _watch(given: argparse.Namespace) -> int:
     if lines is not None:  # a Ctrl-C is meant for the manager; no SIG_IGN, which a pager would inherit
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # and so a QUIT: as it is, it would leave the terminal as that is
+    signal.signal(signal.SIGQUIT, signal.getsignal(signal.SIGINT))
     app.run(here)
     return 0
 

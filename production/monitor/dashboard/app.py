@@ -29,6 +29,7 @@ from production.monitor.dashboard import (
     pager,
     palettes,
     runsview,
+    screen,
     sheet,
     surroundings,
     view,
@@ -84,9 +85,10 @@ class App:
         self._views: list[view.View] = [self._runs]
         self._sheet = sheet.Sheet(self._paint, self._press, self._point)
         self._frame: urwid.Frame[Any, None, Any] = urwid.Frame(self._sheet)
-        self._screen = urwid.display.raw.Screen()
+        self._screen = screen.Screen()
         self._screen.set_input_timeouts(complete_wait=ESC)
-        self._loop = urwid.MainLoop(self._frame, sheet.colours(self._palette), self._screen)
+        typed = screen.Paste(lambda: self._prompt is not None)
+        self._loop = urwid.MainLoop(self._frame, sheet.colours(self._palette), self._screen, input_filter=typed)
 
     # ── the loop ──
 
@@ -249,7 +251,7 @@ class App:
     def _point(self, row: int, event: str, button: int) -> bool:
         """A press chooses a row, a second one on it opens it; the wheel scrolls."""
         top = self._views[-1]
-        if event != "mouse press" or row < self._height:
+        if event != "mouse press" or row < self._height or self._prompt:
             return False
         if button in (4, 5):
             top.move(WHEEL if button == 5 else -WHEEL)
@@ -272,9 +274,11 @@ class App:
         prompt = self._prompt = sheet.Prompt(caption, text, typed, self._end_prompt)
         self._frame.footer = prompt
         self._frame.focus_position = "footer"
+        self._sheet.allow(False)
         self.renew()
 
     def _end_prompt(self) -> None:
+        self._sheet.allow(True)
         self._prompt = self._frame.footer = None
         self._frame.focus_position = "body"
         self.renew()
@@ -292,6 +296,10 @@ class App:
             self._views.pop().left()
             self._views[-1].news()
         self.renew()
+
+    def close(self, view_: view.View) -> None:
+        if self._views[-1] is view_:
+            self.back()
 
     def show_runs(self, words: str) -> None:
         self._home()
@@ -341,7 +349,10 @@ class App:
         self._screen.clear()
 
     def do_quit(self) -> None:
-        raise urwid.ExitMainLoop
+        if self.readers.busy(view.WISH):
+            self.say("something is being asked; wait for it, or withdraw it with Esc", wrong=True)
+        else:
+            raise urwid.ExitMainLoop
 
     # ── what is asked of runs ──
 

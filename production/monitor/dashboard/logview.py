@@ -157,6 +157,8 @@ class Log(view.View):
         return _chosen(self._piece.attempts, self._attempt)
 
     def _nothing(self) -> str:
+        if self._trouble:
+            return ""
         if not self._piece.path:
             return "" if self.stage.readers.busy(TOPIC) else "no job of it was submitted yet, so there is no log"
         return f"nothing on std{self._piece.stream}; o: std{self._other()}"
@@ -255,7 +257,7 @@ class Log(view.View):
         return ""
 
     def do_search(self) -> None:
-        self.stage.ask_person("search: ", self._found, self._search)
+        self.stage.ask_person("search: ", "", self._search)
 
     def _search(self, text: str) -> str:
         self._found = text

@@ -49,6 +49,10 @@ class Sheet(urwid.Widget):
     ) -> bool:  # fmt: skip
         return self._point(row, event, button)
 
+    def allow(self, allowed: bool) -> None:
+        """Whether keys and the mouse may turn to it: not while a person types a line."""
+        self._selectable = allowed
+
     def renew(self) -> None:
         """It is to be shown anew."""
         self._invalidate()

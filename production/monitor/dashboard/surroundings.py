@@ -65,8 +65,8 @@ class Answers(Protocol):
         """What would be done; nothing is."""
         ...
 
-    def tell(self, wish: Wish) -> Sequence[str]:
-        """Do it, and say what was done."""
+    def tell(self, wish: Wish, wanted: Callable[[], bool]) -> Sequence[str]:
+        """Do it, and say what was done; while somebody holds the lock, and when there is much to do, ask if it is still wanted."""
         ...
 
 

@@ -15,6 +15,8 @@ from production.monitor import readers, snapshot
 from production.monitor.dashboard import keys, scroll, surroundings
 from production.monitor.dashboard import line as lines
 
+WISH = "wish"
+"""The topic of what a person asks for."""
 NARROW = 70
 """Columns below which only the view's own name has room."""
 
@@ -48,6 +50,10 @@ class Stage(Protocol):
         ...
 
     def back(self) -> None: ...
+
+    def close(self, view: View) -> None:
+        """Go back, if it is this that is shown."""
+        ...
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Beside the keys, for a while."""
@@ -203,7 +209,7 @@ class Text(View):
         self.scroll.move(len(self.scroll.entries) * 1000)
 
     def do_search(self) -> None:
-        self.stage.ask_person("search: ", self.scroll.found, lambda text: self._search(text, 1, again=False))
+        self.stage.ask_person("search: ", "", lambda text: self._search(text, 1, again=False))
 
     def do_again(self) -> None:
         self._tell(self._search(self.scroll.found, 1, again=True))
@@ -257,6 +263,8 @@ class Confirm(Text):
         self._wish = wish
         self._void = False
         """Nothing would be done."""
+        self._seen = self._asked = False
+        """The plan has been on the screen; it was said yes to."""
         self.title = f"{wish.verb} {wish.argument}".strip() + "?"
 
     def news(self) -> None:
@@ -276,20 +284,39 @@ class Confirm(Text):
         self.news()
         return ""
 
+    def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
+        self._seen = bool(self.scroll.entries)
+        return super().paint(columns, rows)
+
     def do_confirm(self) -> None:
+        """Once, and only what a person has seen."""
+        if self._asked or not self._seen:
+            return
         if self._void:
             self.stage.say("there is nothing to do; Esc goes back", wrong=True)
             return
-        wish = self._wish
-        self.trouble = ""
+        wish, self._asked, self.trouble = self._wish, True, ""
+        self.scroll.put([*self.scroll.entries, scroll.Entry(""), scroll.Entry("asking …", "title")])
+        wanted = self.stage.readers.asking(WISH)
         self.stage.readers.ask(
-            "wish",
-            lambda _memory, say: say(self.stage.here.answers.tell(wish)),
+            WISH,
+            lambda _memory, say: say(self.stage.here.answers.tell(wish, wanted)),
             self._done,
-            self.sorry,
+            self._failed,
         )
+
+    def do_back(self) -> None:
+        if self._asked:
+            self.stage.readers.forget(WISH)
+            self.stage.say("no longer asked for; what was done until now is in the messages (4)", wrong=True)
+        super().do_back()
+
+    def _failed(self, trouble: Exception) -> None:
+        self._asked = False
+        self.news()
+        self.sorry(trouble)
 
     def _done(self, told: Sequence[str]) -> None:
         self.stage.wished()
-        self.stage.back()
+        self.stage.close(self)
         self.stage.note("; ".join(told))
