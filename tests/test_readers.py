@@ -21,6 +21,9 @@ class Memory:
         self.interrupted = threading.Event()
         self.closed = False
 
+    def check_place(self) -> None:
+        """It is where it was."""
+
     def interrupt(self) -> None:
         self.interrupted.set()
 

@@ -53,7 +53,9 @@ class Answers:
         )
         entries = [scroll.Entry(f"{found.summary()}{told}", "name")]
         for group in found.groups:
-            first, *rest = found.told(group)
+            first, *rest = [
+                line for line in found.told(group) if not line.startswith("  once mended:")
+            ]  # there is a key for it
             named = filters.ranges(group.numbers, NAMED) if len(group.ranges) <= NAMED else f"cause:{group.cause}"
             entries += [
                 scroll.Entry(""),

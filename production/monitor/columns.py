@@ -65,7 +65,7 @@ COLUMNS: dict[str, tuple[table.Column, Cell]] = {
     "state": (table.Column("state", least=9, rank=0), lambda row, _: row.state.value),
     "attempt": (table.Column("attempt", rank=4, right=True), lambda row, _: str(row.attempt or "")),
     "host": (table.Column("host", least=6, rank=4), _host),
-    "job": (table.Column("job", least=6, rank=5), job),
+    "job": (table.Column("job", least=6, rank=7), job),
     "since": (table.Column("since", least=7, rank=3, right=True), lambda row, seen: moment.age(row.since, seen.now)),
     "duration": (
         table.Column("duration", least=8, rank=4, right=True),

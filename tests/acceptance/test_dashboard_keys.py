@@ -44,7 +44,7 @@ class View:
 
     run: int
     """On which the cursor is in the table of runs, on the way."""
-    way: tuple[str, ...]
+    way: tuple[Seen, ...]
     """From there."""
     there: Seen
     cases: dict[str, Case]
@@ -60,13 +60,17 @@ def is_true(seen: Seen, screen: Screen) -> bool:
 
 def heading(text: str) -> Callable[[Screen], bool]:
     """Whether a view with this heading is shown."""
-    return lambda screen: any(line.startswith(text) for line in screen.lines[3:9])
+    tab = f"[{text}]"
+    return lambda screen: any(line.startswith(text) or tab in line for line in screen.lines[3:9])
 
 
 def share(screen: Screen) -> int:
     """How far a text is scrolled, as its heading says."""
     for line in screen.lines[:9]:
-        if (match := re.search(r" (\d+) %(?: of .*)?$", line)) and "memory" not in line:
+        if match := re.search(r"lines (\d+)-(\d+) of (\d+)", line):
+            first, last, number = map(int, match.groups())
+            return 100 * (first - 1) // (number - last + first - 1)
+        if (match := re.search(r" (\d+) %(?: of .*)?$", line)) and " mem" not in line:
             return int(match[1])
     return -1
 
@@ -104,7 +108,7 @@ def top(number: int) -> Callable[[Screen], bool]:
 
 def marked(text: str) -> Callable[[Screen], bool]:
     """How many runs are."""
-    return lambda screen: any(line.startswith(f"runs  {text} marked") for line in screen.lines)
+    return lambda screen: any(f"{text} marked" in line for line in screen.lines)
 
 
 def every(*seen: Seen) -> Callable[[Screen], bool]:
@@ -113,6 +117,7 @@ def every(*seen: Seen) -> Callable[[Screen], bool]:
 
 RUNS, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS = map(heading, keys.LISTS)
 BY_STATE = ("c", "home", "down", "down", "enter")
+GROUP = "2 runs, cause program"
 RUN_5 = ("g", "5", "enter")
 FIRST = 31
 
@@ -152,13 +157,23 @@ def chosen(first: str, last: str) -> dict[str, Case]:
     }
 
 
-def searched(text: str, found: Seen, *before: str, ready: Seen = "") -> dict[str, Case]:
-    """``text`` is in one line only, and that is below."""
+def alone(text: str) -> dict[str, Case]:
+    """In a list of one thing, which the cursor stays on."""
+    return {command: Case(on(text), stays=True) for command in ("down", "up", "page_down", "page_up", "last", "first")}
+
+
+def searched(
+    text: str, found: Seen, *before: str, ready: Seen = "", ends: bool = False, stays: bool = False
+) -> dict[str, Case]:
+    """``text`` is in one line only, and that is below. ``ends``: the search doesn't go round the end.
+
+    ``stays``: it is on the screen, or under the cursor, before it is looked for.
+    """
     there = (*before, "/", text, "enter")
     return {
-        "search": Case(found, more=(text, "enter"), before=before, ready=ready),
-        "again": Case(f"{text}: not below", before=there, ready=found),
-        "before": Case(f"{text}: not above", before=there, ready=found),
+        "search": Case(found, more=(text, "enter"), before=before, ready=ready, stays=stays),
+        "again": Case(f"{text}: not below" if ends else found, before=there, ready=found, stays=not ends),
+        "before": Case(f"{text}: not above" if ends else found, before=there, ready=found, stays=not ends),
     }
 
 
@@ -213,27 +228,28 @@ VIEWS = {
         | searched(
             "failures that count", lambda screen: screen.lines[screen.row("run 5 ") + 1].strip().startswith("fail")
         )
-        | {"log": Case(heading("run 5, attempt 2, stdout"))},
+        | {"log": Case(heading("run 5, attempt 2, stderr"))},
     ),
     keys.LOG: View(
         5,
-        ("l",),
+        ("l", heading("run 5, attempt 2, stderr"), "o"),
         every(heading("run 5, attempt 2, stdout"), "line 200 of"),
         EVERYWHERE
-        | searched("line 150 of", top(150), "home", ready=top(1))
+        | searched("line 150 of", top(150), "home", ready=top(1), ends=True)
         | {
             "down": Case(top(2), before=("home",), ready=top(1)),
             "up": Case(top(1), before=("home", top(1), "down"), ready=top(2)),
             "page_down": Case(gone("line 10 of"), before=("home",), ready=top(1)),
-            "page_up": Case(gone("following")),
-            "last": Case("following", before=("home",), ready=top(1)),
+            "page_up": Case(gone("its end")),
+            "last": Case("its end", before=("home",), ready=top(1)),
             "first": Case(top(1)),
-            "follow": Case(gone("following")),
+            "follow": Case(gone("its end")),
+            "fold": Case(top(1), before=("home",), ready=top(1), stays=True),
             "stream": Case("error of run 5"),
             "earlier": Case("line 200 of run 5 attempt 1"),
             "later": Case("line 200 of run 5 attempt 2", before=("[",), ready="of run 5 attempt 1"),
-            "right": Case(" far", more=("right",) * 2),
-            "left": Case(gone(" far"), before=("right",) * 3, ready=" far"),
+            "right": Case(" far", more=("right",) * 2, before=("w",), ready=gone(" far")),
+            "left": Case(gone(" far"), before=("w", gone(" far"), "right", "right", "right"), ready=" far"),
             "pager": Case("paging sim.run00005", leave=("enter", heading("run 5, attempt 2"))),
             "go_to": Case(lambda screen: 30 < share(screen) < 70, more=("50", "enter")),
         },
@@ -241,30 +257,35 @@ VIEWS = {
     keys.FAILURES: View(
         FIRST,
         ("2",),
-        every(FAILURES, on("sim_v1: 2 failed"), "suggestion"),
+        every(FAILURES, on(GROUP), "suggestion"),
         EVERYWHERE
-        | chosen("sim_v1: 2 failed", "suggestion: no setting")
-        | searched("once mended", on("once mended"))
+        | alone(GROUP)
+        | searched("suggestion", "suggestion", stays=True)
         | {
             "open": Case("filter 5-6", leave=("backspace",)),
-            "log": Case("attempt 2, stdout"),
-            "view_2": Case(every(FAILURES, on("sim_v1: 2 failed")), stays=True),
+            "log": Case("attempt 2, stderr"),
+            "view_2": Case(every(FAILURES, on(GROUP)), stays=True),
             "next_view": Case(MANAGERS),
+            "retry": Case("would be retried: 2 runs (5-6)", leave=("n",)),
+            "hold": Case("would be held: 2 runs (5-6)", leave=("n",)),
+            "release": Case("left as they are: 2 runs (5-6)", leave=("n",)),
+            "cancel": Case("left as they are: 2 runs (5-6)", leave=("n",)),
+            "priority": Case("would be given a priority: 2 runs (5-6)", more=("7", "enter"), leave=("n",)),
         },
     ),
     keys.MANAGERS: View(
         FIRST,
         ("3",),
-        every(MANAGERS, on("standing")),
+        every(MANAGERS, on("at work")),
         EVERYWHERE
-        | chosen("manager", "at work")
-        | searched("at work", on("at work"))
+        | alone("at work")
+        | searched("at work", on("at work"), stays=True)
         | {
             "open": Case(
                 lambda screen: "filter user:" in screen.text and boards.runs(screen) == [31, 32], leave=("backspace",)
             ),
             "nproc": Case("3 jobs at a time instead of 2", more=("ctrl u", "3", "enter"), leave=("n",)),
-            "view_3": Case(every(MANAGERS, on("manager")), stays=True),
+            "view_3": Case(every(MANAGERS, on("at work")), stays=True),
             "next_view": Case(MESSAGES),
         },
     ),
@@ -330,7 +351,7 @@ VIEWS = {
             "page_up": Case(just(0), before=("page down",), ready=beyond(0)),
             "redraw": Case(lambda screen: b"leave it" in screen.fresh),
             "confirm": Case("\n given a priority: 1 run (60)"),
-            "reason": Case(every("why: the talk", "priority 0?"), more=("the talk", "enter", "end")),
+            "reason": Case(every("reason: the talk", "priority 0?"), more=("the talk", "enter", "end")),
             "back": Case(at(60)),
         },
         leave=("n", "home"),
@@ -373,7 +394,7 @@ def test_each_key_does_what_it_says(standing: Campaign, watch: Opened, view: str
     for command, key in pressed(view):
         screen.type("g", str(place.run), "enter")
         screen.until(at(place.run))
-        screen.type(*place.way)
+        go(screen, place.way)
         screen.until(place.there)
         if command == "quit":
             screen.type(key)

@@ -163,6 +163,8 @@ def test_ctrl_c_in_a_pager_is_the_pagers(gated: tuple[Campaign, Pipe, Pipe], sho
     assert (campaign.directory / "paged").read_text().endswith("/sim.run00001.out\n")
     assert "stopping" not in screen.text
     gate.give(6)
+    screen.until("over: q leaves")  # who has pressed a key lately is left to look at the end
+    screen.type("q")
     completed(campaign, screen)
 
 

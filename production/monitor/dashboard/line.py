@@ -102,7 +102,10 @@ def broken(text: str, wide: int, indent: int) -> Iterator[str]:
         widths = itertools.accumulate(map(table.width, text))
         place = sum(1 for _ in itertools.takewhile(lambda width: width <= wide, widths))
         if not text[:place].strip():
-            break  # not even one character has room
+            if text[:1] != " ":
+                break  # not even one character has room
+            text = text.lstrip(" ")  # nor has so deep an indent
+            continue
         yield text[:place]
         text = " " * indent + text[place:].lstrip(" ")
     yield table.within(text, wide)

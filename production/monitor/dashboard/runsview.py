@@ -113,7 +113,7 @@ class Runs(view.View):
         """Which runs, how many of them, in which order."""
         if self.trouble:
             return lines.within(lines.plain(self.trouble, "error"), wide)
-        told = [view.tabs(self.name, wide)]
+        told: list[lines.Line] = []
         if self.words:
             told.append((("dim", "filter "), ("name", self.words)))
         if self.everything or self.marks:
@@ -127,7 +127,8 @@ class Runs(view.View):
             told.append(lines.plain("looking …", "dim"))
         place = self._window.position()
         right = lines.plain(f"{place[0]:,} of {place[1]:,}" if place else "", "dim")
-        return lines.apart(lines.packed(told, wide), right, wide)
+        room = wide - lines.width(lines.joined([*told, right])) - 2
+        return lines.apart(lines.packed([view.tabs(self.name, room), *told], wide), right, wide)
 
     def _none(self) -> Sequence[lines.Line]:
         if self._window.rows or not self._window.stretch.whole:
@@ -208,6 +209,7 @@ class Runs(view.View):
     def begin_anew(self) -> None:
         """Of another production; columns and order stay."""
         self._filter("")
+        self._go_to(window.FIRST)
 
     def choose(self, words: str) -> None:
         """These runs."""

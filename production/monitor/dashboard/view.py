@@ -17,8 +17,6 @@ from production.monitor.dashboard import line as lines
 
 WISH = "wish"
 """The topic of what a person asks for."""
-NARROW = 70
-"""Columns below which only the view's own name has room."""
 
 
 class Stage(Protocol):
@@ -89,14 +87,14 @@ class Stage(Protocol):
 
 
 def tabs(name: str, wide: int) -> lines.Line:
-    """The lists, each with its key; that of this name stands out."""
-    if name not in keys.LISTS or wide < NARROW:
-        return lines.plain(name, "heading")
+    """The lists, each with its key, that of this name in brackets; or only that, where they have no room."""
+    own = ("heading", f"[{name}]")
     told = [
-        (("key", str(place)), ("heading" if one == name else "dim", f" {one}"))
+        (("key", str(place)), ("", " "), own if one == name else ("dim", one))
         for place, one in enumerate(keys.LISTS, 1)
     ]
-    return lines.joined(told)
+    whole = lines.joined(told)
+    return whole if name in keys.LISTS and lines.width(whole) <= wide else (own,)
 
 
 def told(trouble: Exception) -> str:
