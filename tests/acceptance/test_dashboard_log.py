@@ -35,7 +35,7 @@ def reading(campaign: Campaign, log: pathlib.Path, watch: Opened) -> Open:
         screen.until(at(1))
         screen.type("l")
         screen.until("run 1, attempt 1, stdout")
-        screen.until("following")
+        screen.until("its end")
         return screen
 
     return opened
@@ -63,6 +63,8 @@ def test_whatever_a_job_writes(log: pathlib.Path, reading: Open) -> None:
     )
     screen = reading()
     screen.until("last line")
+    screen.type("w")  # else the long line is all there is
+    screen.until("bell")
     lines = body(screen)
     assert lines[0] == "\\x1b[31mred\\x1b[0m \\x07bell"
     assert lines[1] == "\\x1b]0;title\\x07\\x1b[2J\\x1b[?1049l"
@@ -127,7 +129,7 @@ def test_it_grows_and_is_followed(log: pathlib.Path, reading: Open) -> None:
         file.write(b" line\n")
     screen.until("and half a line")
     screen.type("up")
-    screen.until_gone("following")
+    screen.until_gone("its end")
     with log.open("ab") as file:
         file.write(b"nobody follows\n" * 100)
     screen.again()
@@ -135,7 +137,7 @@ def test_it_grows_and_is_followed(log: pathlib.Path, reading: Open) -> None:
     assert "nobody follows" not in screen.text
     screen.type("f")
     screen.until("nobody follows")
-    screen.until("following")
+    screen.until("its end")
     at_end(screen)
 
 
@@ -170,11 +172,14 @@ def test_attempts_and_streams(campaign: Campaign, log: pathlib.Path, watch: Open
     screen = watch(campaign)
     screen.until(at(5))
     screen.type("l")
+    screen.until("run 5, attempt 2, stderr")
+    screen.until("bad magic in run 5")
+    screen.type("o")
     screen.until("run 5, attempt 2, stdout")
     screen.until("line 200 of run 5 attempt 2")
     screen.type("o")
-    screen.until("bad magic in run 5")
     screen.until("run 5, attempt 2, stderr")
+    screen.until("bad magic in run 5")
     screen.type("[")
     screen.until("run 5, attempt 1, stderr")
     screen.until("bad magic in run 5")
