@@ -43,9 +43,9 @@ BEGIN = datetime.datetime(2026, 11, 20, 21, 4, tzinfo=ZONE)
 VIEWED: Mapping[str, tuple[Sequence[str], str]] = {
     "failed": ((), r"> 2092 .* failed"),
     "why": (["Enter"], r"\n  next .*(?s:.*)history:"),
-    "log": (["BSpace", "l", "o"], r"stderr .*(?s:.*)truncated|stderr .*(?s:.*)alcapana returned"),
+    "log": (["BSpace", "l"], r"stderr .*(?s:.*)truncated|stderr .*(?s:.*)alcapana returned"),
     "failures": (["2"], r"2 runs, cause program(?s:.*)suggestion"),
-    "productions": (["5"], r"\nproductions(?s:.*)alcapana_v1 .*10/12"),
+    "productions": (["5"], r"\[productions\](?s:.*)alcapana_v1 .*10/12"),
     "confirm": (["1", " ", " ", "r"], r"would be retried: 2 runs"),
     "columns": (["n", "BSpace", "c"], r"\[x\] run"),
     "help": (["BSpace", "?"], r"Space +mark the run"),
@@ -154,9 +154,9 @@ def at_work(tmux: Tmux) -> Iterator[tuple[str, str]]:
     for name, pressed, shows in (
         ("staging", (), r"[1-3]/12 finished(?s:.*)B/s(?s:.*)(claimed(?s:.*)){3}"),
         ("running", (), r"[3-9]/12 finished(?s:.*)[12] running(?s:.*)submitted"),
-        ("managers", ("3",), r"\nmanagers(?s:.*)at work +local"),
-        ("messages", ("4",), r"\nmessages(?s:.*)→ finished"),
-        ("failing", ("1",), r"/12 finished .*1 failed .*in hand(?s:.*)\nruns"),
+        ("managers", ("3",), r"\[managers\](?s:.*)at work +local"),
+        ("messages", ("4",), r"\[messages\](?s:.*)→ finished"),
+        ("failing", ("1",), r"/12 finished .*1 failed .*in hand(?s:.*)\[runs\]"),
     ):
         own.type(*pressed)
         beside.type(*pressed)
