@@ -454,7 +454,7 @@ def test_who_may_not_write(theirs: tuple[Campaign, User], watch: Opened) -> None
     screen.type("enter")
     screen.until("run 5 of sim_v1: failed")
     screen.type("l")
-    screen.until("line 200 of run 5")
+    screen.until("bad magic in run 5")
     screen.type("1", "r")
     screen.until("would be retried: 1 run (5)")
     screen.type("y")
