@@ -309,7 +309,7 @@ def test_whoever_draws_the_dashboard_asks_nothing(
     """All questions are asked by readers, whatever is opened: the loop never waits for a disk."""
     steps = [
         ("2", "bad magic"), ("3", "elsewhere:4711"), ("4", "999900"), ("1", "> 600001"),
-        ("enter", "history:"), ("l", "attempt 1"), ("1", "> 600001"), ("/", "filter:"), ("state:failed\r", ">   3333"),
+        ("enter", "history:"), ("l", "attempt 1"), ("1", "> 600001"), ("/", "filter ("), ("state:failed\r", ">   3333"),
     ]  # fmt: skip
     found = _watched(campaign, database, show, *steps)
     assert len(found["opened"]) > 5
