@@ -198,7 +198,7 @@ def test_its_manager_is_killed(gated: tuple[Campaign, Pipe, Pipe], show: Opened)
     started.take(6)
     screen.until("6 in hand")
     os.kill(child(screen.pid, what="--display"), signal.SIGKILL)
-    screen.until("over 137")
+    screen.until(lambda screen: b"over 137" in screen.raw)  # perhaps on the screen that goes
     screen.until(lambda screen: not screen.in_dashboard)
     screen.until("the manager has gone without a word")
     assert screen.unrestored == []
