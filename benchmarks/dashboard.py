@@ -193,7 +193,7 @@ def _filter(shown: screen.Screen, words: str, found: dict[str, list[float]]) -> 
 
 
 def _type(shown: screen.Screen, words: str, found: dict[str, list[float]]) -> None:
-    shown.press(b"/", lambda written: b"filter: " in written)
+    shown.press(b"/", lambda written: b"filter (" in written)
     for letter in words:
         found.setdefault("a letter of a filter", []).append(shown.press(letter.encode(), bool))
         shown.still(PAUSE)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from production import disk, errors
+from production import disk, errors, process
 from production import run as runs
 from production.catalogue import base
 from production.journal import log, numbers
@@ -196,5 +196,5 @@ def unfit() -> str:
         if sys.stdin.isatty() and sys.stdout.isatty():
             if os.environ.get("TERM", "") in ("", "dumb"):
                 return "needs more than TERM=dumb"
-            return "needs to be in the foreground" if os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp() else ""
+            return "" if process.in_front(sys.stdin.fileno()) else "needs to be in the foreground"
     return "needs a terminal"

@@ -43,7 +43,8 @@ def run(words: list[str]) -> int:
                 os.tcsetpgrp(terminal, pid)
                 os.kill(pid, signal.SIGCONT)  # nobody else could go on with it: a Ctrl-Z does nothing
             _, status = os.waitpid(pid, os.WUNTRACED)
-        os.tcsetpgrp(terminal, ours)
+        with contextlib.suppress(OSError):  # nobody controls it
+            os.tcsetpgrp(terminal, ours)
     finally:
         signal.signal(signal.SIGTTOU, before)
     return os.waitstatus_to_exitcode(status)

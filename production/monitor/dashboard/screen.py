@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -10,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import urwid
+
+from production import process
 
 GLANCE = 0.2
 """Seconds between two looks whether we are in front again."""
@@ -23,7 +24,7 @@ class Screen(urwid.display.raw.Screen):
 
     def _start(self, *arguments: Any, **keywords: Any) -> None:
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # else whoever restores the terminal from behind is stopped
-        while os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp():
+        while not process.in_front(sys.stdin.fileno()):
             time.sleep(GLANCE)  # until somebody says fg
         super()._start(*arguments, **keywords)
 
