@@ -56,7 +56,7 @@ def run(quick: bool) -> None:
         measure.tell(f"making a database of {number:,} runs")
         million.build(str(directory / "production.db"), number)
         _paint(directory, 3 if quick else 9)
-        _keys(directory, rounds)
+        _keys(directory, number, rounds)
     with measure.workspace() as directory:
         _manager(directory, 300 if quick else 2000, 2 if quick else 4)
 
@@ -96,11 +96,11 @@ def _first(directory: pathlib.Path, argv: Sequence[str], cold: str) -> float:
 # ── keys ──
 
 
-def _keys(directory: pathlib.Path, rounds: int) -> None:
+def _keys(directory: pathlib.Path, number: int, rounds: int) -> None:
     """One dashboard and one floor, in turn; then what is slow, and the memory after all that."""
     found: dict[str, list[float]] = {}
     floor: dict[str, list[float]] = {}
-    with _watching(directory) as shown, _table(directory) as bare:
+    with _watching(directory) as shown, _table(directory, number) as bare:
         for _ in range(rounds):
             _scroll(shown, found)
             _scroll(bare, floor)
@@ -133,9 +133,9 @@ def _watching(directory: pathlib.Path) -> Iterator[screen.Screen]:
 
 
 @contextlib.contextmanager
-def _table(directory: pathlib.Path) -> Iterator[screen.Screen]:
+def _table(directory: pathlib.Path, number: int) -> Iterator[screen.Screen]:
     """The floor: the shortest table of the same rows that urwid shows."""
-    argv = measure.python("-m", "benchmarks.floors", "table", "1000000", "0")
+    argv = measure.python("-m", "benchmarks.floors", "table", str(number), "0")
     with screen.started(argv, directory) as shown:
         shown.until(lambda written: b"> " in written)
         yield shown

@@ -147,6 +147,7 @@ class Display:
 
     def close(self, leaving: Callable[[], bool]) -> None:
         """It is told that we have ended. Somebody who looks on may go on looking, unless ``leaving``; who doesn't hear is ended."""
+        self._hand_over(surroundings.OVER)
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_WR)
         self._listen()

@@ -84,13 +84,6 @@ COLUMNS: dict[str, tuple[table.Column, Cell]] = {
 }
 """{what --columns calls it: (column, what stands in it)}."""
 
-SORTED = {
-    "run": "run", "datasets": "datasets", "state": "state", "attempt": "attempt", "host": "host",
-    "since": "since", "cause": "cause", "user": "user", "failures": "failures",
-    "priority": "priority", "submitted": "submitted",
-}  # fmt: skip
-"""{column: what it is sorted by}; by others a table can't be."""
-
 _STATES = {state: place for place, state in enumerate(runs.State)}
 
 KEYS: dict[str, Callable[[facts.Row], Any]] = {
@@ -106,4 +99,4 @@ KEYS: dict[str, Callable[[facts.Row], Any]] = {
     "priority": lambda row: row.priority,
     "submitted": lambda row: row.submitted or "",
 }
-"""{what --sort calls it: what is compared}."""
+"""{column that a table can be sorted by: what is compared}."""

@@ -102,14 +102,14 @@ class App:
             self._runs.news()
             self._loop.run()
         except (OSError, termios.error):
-            if not self._words.orphaned():
+            if not self._words.orphaned:
                 raise  # else a shell has taken the terminal back, and put it right
         finally:
             self.readers.close()
             os.close(self._bell)
             with contextlib.suppress(OSError, termios.error):  # what was typed was not meant for a shell
                 termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-        if self._words.orphaned():
+        if self._words.orphaned:
             raise errors.ProductionError("the manager has gone without a word: was it killed? Start it again to go on")
 
     def _ring(self) -> None:
@@ -142,7 +142,7 @@ class App:
 
     def _hear(self) -> None:
         if not self._words.hear():
-            if self._words.orphaned() or self._words.leaving or not self._attended():
+            if self._words.orphaned or self._words.leaving or not self._attended():
                 raise urwid.ExitMainLoop
             self._loop.remove_watch_file(self._hearing)
         if isinstance(top := self._views[-1], lists.Messages):

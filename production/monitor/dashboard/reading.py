@@ -35,7 +35,7 @@ class Choice:
 
     wanted: filters.Filter = filters.EVERYTHING
     key: str = "state"
-    """What they are sorted by: a value of ``columns.SORTED``."""
+    """What they are sorted by: one of ``columns.KEYS``."""
     down: bool = False
 
 

@@ -245,7 +245,7 @@ class Runs(view.View):
 
     def do_sort(self) -> None:
         """By the next column on the screen that it can be sorted by."""
-        names = [name for name in self._seen if name in columns.SORTED]
+        names = [name for name in self._seen if name in columns.KEYS]
         place = names.index(self._sort) + 1 if self._sort in names else 0
         self.sort_by(names[place % len(names)], down=False)
 
@@ -254,14 +254,14 @@ class Runs(view.View):
 
     def sort_by(self, name: str, *, down: bool | None = None) -> None:
         """By a column; by the present one the other way round, unless that is said."""
-        if name not in columns.SORTED:
+        if name not in columns.KEYS:
             self.stage.say(f"{name}: a table can't be sorted by that", wrong=True)
             return
         self._down = (name == self._sort and not self._down) if down is None else down
         self._sort = name
         # what shows how long ago it was is sorted by that: the latest first
         latest_first = self._down != (name == "since")
-        self._choose(reading.Choice(self._choice.wanted, columns.SORTED[name], latest_first))
+        self._choose(reading.Choice(self._choice.wanted, name, latest_first))
 
     def show(self, names: Sequence[str]) -> None:
         """These columns."""
@@ -311,7 +311,7 @@ class Columns(view.Text):
 
     def _said(self, name: str) -> str:
         there = "x" if name in self._of.shown else " "
-        return f"[{there}] {name}{'' if name in columns.SORTED else '  (not to be sorted by)'}"
+        return f"[{there}] {name}{'' if name in columns.KEYS else '  (not to be sorted by)'}"
 
     def do_toggle(self) -> None:
         name = str(self.scroll.target)

@@ -14,8 +14,8 @@ from production.monitor.dashboard import scroll
 
 ATTENDED = 60.0
 """Seconds after a key for which somebody is there, and sees the end of a production before the screen goes."""
-LEAVING = "\0leaving"
-"""A line that a manager says when it has been told to stop; no line of its log is like this."""
+LEAVING, OVER = "\0leaving", "\0over"
+"""Lines that a manager says when it has been told to stop, and when it has ended; no line of its log is like these."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

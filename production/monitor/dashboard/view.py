@@ -57,16 +57,16 @@ class Stage(Protocol):
         """Beside the keys, for a while."""
         ...
 
+    def note(self, text: str) -> None:
+        """The same, and keep it among the messages."""
+        ...
+
     def ask_person(self, caption: str, text: str, done: Callable[[str], str]) -> None:
         """Let a person type a line; ``done`` says what is wrong with it, or nothing."""
         ...
 
     def wish(self, wish: surroundings.Wish) -> None:
         """Say what would be done, and do it if the person says yes."""
-        ...
-
-    def note(self, text: str) -> None:
-        """The same, and keep it among the messages."""
         ...
 
     def watch(self, production: runs.Production) -> None:
@@ -266,7 +266,8 @@ class Confirm(Text):
         self.title = f"{wish.verb} {wish.argument}".strip() + "?"
 
     def news(self) -> None:
-        self.ask(self._plan)
+        if not self._asked:
+            self.ask(self._plan)
 
     def _plan(self, memory: library.Library) -> list[scroll.Entry]:
         plan = self.stage.here.answers.plan(memory, self._wish)

@@ -24,28 +24,33 @@ class Words:
         self.leaving = False
         """The manager was told to stop."""
         self.over = False
-        """It has ended."""
+        """It has ended, and said so."""
+        self.orphaned = False
+        """It has gone without a word."""
         self._said: list[tuple[str, str, int]] = []
         """(instant, text, production)."""
         self._half = b""
-        self._parent = os.getppid()
         if descriptor is not None:
             os.set_blocking(descriptor, False)
 
     def hear(self) -> bool:
-        """What is new; False: its end, as the manager has ended."""
+        """What is new; False: there is nobody to say more."""
         try:
             block = os.read(self.descriptor or 0, 1 << 16)
         except BlockingIOError:
             return True
-        self.over = not block
+        except ConnectionError:  # it went without reading what we wrote
+            block = b""
         *whole, self._half = (self._half + block).split(b"\n")
         for raw in whole:
             text = raw.decode("utf-8", "replace")
             if text == surroundings.LEAVING:
                 self.leaving = True
+            elif text == surroundings.OVER:
+                self.over = True
             else:
                 self._keep(text, self._production)
+        self.orphaned = not block and not self.over
         return bool(block)
 
     def note(self, text: str, production: int, now: datetime.datetime) -> None:
@@ -65,10 +70,6 @@ class Words:
         if self.descriptor is not None:
             with contextlib.suppress(OSError):
                 os.write(self.descriptor, b"k")
-
-    def orphaned(self) -> bool:
-        """Whether the manager has gone without a word."""
-        return self.descriptor is not None and os.getppid() != self._parent
 
     def last(self, number: int, production: int, columns: int) -> list[lines.Line]:
         """The last lines of a screen."""
