@@ -459,6 +459,8 @@ def test_who_may_not_write(theirs: tuple[Campaign, User], watch: Opened) -> None
     screen.until("would be retried: 1 run (5)")
     screen.type("y")
     screen.until(lambda screen: "production.db" in screen.line("retry?") or "read-only" in screen.line("retry?"))
+    screen.until_gone("asking …")  # the plan was made anew, and the refusal still stands above it
+    screen.until(lambda screen: "production.db" in screen.line("retry?") or "read-only" in screen.line("retry?"))
     screen.type("n")
     screen.until(at(5))
     assert campaign.rows("SELECT * FROM production_run") == before

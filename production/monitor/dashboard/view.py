@@ -263,6 +263,8 @@ class Confirm(Text):
         """Nothing would be done."""
         self._seen = self._asked = False
         """The plan has been on the screen; it was said yes to."""
+        self._refused = ""
+        """Why what was said yes to was not done: it stays while the plan is made anew."""
         self.title = f"{wish.verb} {wish.argument}".strip() + "?"
 
     def news(self) -> None:
@@ -274,6 +276,10 @@ class Confirm(Text):
         self._void = plan.void
         why = f"reason: {self._wish.why}" if self._wish.why else "no reason is given; w writes one down"
         return [*map(scroll.Entry, plan.lines), scroll.Entry(""), scroll.Entry(why, "dim")]
+
+    def put(self, entries: Sequence[scroll.Entry]) -> None:
+        super().put(entries)
+        self.trouble = self._refused
 
     def do_reason(self) -> None:
         self.stage.ask_person("why: ", self._wish.why, self._because)
@@ -294,7 +300,7 @@ class Confirm(Text):
         if self._void:
             self.stage.say("there is nothing to do; Esc goes back", wrong=True)
             return
-        wish, self._asked, self.trouble = self._wish, True, ""
+        wish, self._asked, self.trouble, self._refused = self._wish, True, "", ""
         self.scroll.put([*self.scroll.entries, scroll.Entry(""), scroll.Entry("asking …", "title")])
         wanted = self.stage.readers.asking(WISH)
         self.stage.readers.ask(
@@ -311,7 +317,7 @@ class Confirm(Text):
         super().do_back()
 
     def _failed(self, trouble: Exception) -> None:
-        self._asked = False
+        self._asked, self._refused = False, told(trouble)
         self.news()
         self.sorry(trouble)
 
