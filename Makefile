@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help test check format coverage bench demo docs torture wheel clean FORCE
+.PHONY: help test check format coverage bench demo docs screens torture wheel clean FORCE
 
 PYTHON =#           a Python 3.11 to 3.13 to make .venv with; else the newest on PATH
 ARGS =#             handed on: make test ARGS="-k claim -x"
@@ -39,6 +39,9 @@ demo: .venv/demo.stamp ## a real production on this machine
 
 docs: .venv/test.stamp ## docs/commands/ anew, from --help and from what the commands print
 	.venv/bin/python -m docs.pages
+
+screens: .venv/test.stamp ## docs/dashboard.md's screens and keys anew, from a demo in tmux (minutes)
+	.venv/bin/python -m docs.screens
 
 torture: .venv/test.stamp ## kill it wherever that could hurt (many minutes)
 	.venv/bin/python -m pytest -q -m torture $(ARGS)

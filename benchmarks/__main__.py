@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import claims, cycle, imports, jobs, looking, measure, transfers
+from benchmarks import claims, cycle, dashboard, imports, jobs, looking, measure, transfers
 
 ALL = {
     "jobs": jobs.run,
@@ -12,6 +12,7 @@ ALL = {
     "cycle": cycle.run,
     "import": imports.run,
     "looking": looking.run,
+    "dashboard": dashboard.run,
     "transfers": transfers.run,
 }
 

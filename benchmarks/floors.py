@@ -1,6 +1,6 @@
 """What starting jobs costs without any bookkeeping: the floors under ``jobs``, each a process of its own.
 
-``python -m benchmarks.floors spawn|wrapper|hyperqueue NUMBER WIDTH``
+``python -m benchmarks.floors spawn|wrapper|hyperqueue|table NUMBER WIDTH``
 """
 
 from __future__ import annotations
@@ -47,6 +47,41 @@ def hyperqueue(number: int, width: int) -> None:
         client.wait_for_jobs([client.submit(job)])
 
 
+def table(number: int, _width: int) -> None:
+    """The shortest table of a million runs that urwid shows: its rows are asked for as it is painted, and nothing is kept."""
+    import sqlite3
+
+    import urwid
+
+    connection = sqlite3.connect("file:production.db?mode=ro", uri=True)
+    query = "SELECT run, state, attempt, moved_at, why FROM production_run WHERE production = 1 AND run >= ? ORDER BY run LIMIT ?"
+
+    class Table(urwid.Widget):
+        _sizing = frozenset([urwid.Sizing.BOX])
+        _selectable = True
+        cursor = top = 1
+
+        def render(self, size: tuple[int, int], focus: bool = False) -> urwid.Canvas:  # type: ignore[override]  # noqa: ARG002  urwid's
+            columns, rows = size
+            self.top = max(1, min(self.top, self.cursor), self.cursor - rows + 1)
+            lines = []
+            for run, state, attempt, at, why in connection.execute(query, (self.top, rows)):
+                sign = ">" if run == self.cursor else " "
+                lines.append(f"{sign} {run:7} {state:9} {attempt:3} {at:27} {why}"[:columns].ljust(columns).encode())
+            lines += [b" " * columns] * (rows - len(lines))
+            return urwid.TextCanvas(lines, maxcol=columns, check_width=False)
+
+        def keypress(self, size: tuple[int, int], key: str) -> str | None:  # type: ignore[override]  # this one is a box
+            if key == "q":
+                raise urwid.ExitMainLoop
+            steps = {"down": 1, "up": -1, "page down": size[1], "page up": -size[1], "end": number, "home": -number}
+            self.cursor = max(1, min(number, self.cursor + steps.get(key, 0)))
+            self._invalidate()
+            return None
+
+    urwid.MainLoop(Table()).run()
+
+
 def _loop(jobs: Sequence[list[str]], width: int) -> None:
     environment, living = dict(os.environ), 0
     for argv in jobs:
@@ -66,4 +101,4 @@ def _wait() -> None:
 
 if __name__ == "__main__":
     what, number, width = sys.argv[1:]
-    {"spawn": spawn, "wrapper": wrapper, "hyperqueue": hyperqueue}[what](int(number), int(width))
+    {"spawn": spawn, "wrapper": wrapper, "hyperqueue": hyperqueue, "table": table}[what](int(number), int(width))

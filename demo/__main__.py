@@ -47,6 +47,9 @@ class Demo:
     runs: int
     decays: int
     batch: str
+    rate: float
+    """MiB/s of each transfer; 0: as quick as can be."""
+    display: bool
 
     @property
     def python(self) -> str:
@@ -55,7 +58,8 @@ class Demo:
     @property
     def run_production(self) -> tuple[str, ...]:
         script = command.near(pathlib.Path(__file__).resolve().parent.parent / "run_production.py")
-        return (self.python, script, f"--config={self.near('production.toml')}")
+        display = ["--display"] if self.display else []
+        return (self.python, script, f"--config={self.near('production.toml')}", *display)
 
     @property
     def again(self) -> str:
@@ -63,6 +67,8 @@ class Demo:
         default = self.directory == pathlib.Path("demo-data").resolve()
         words = [] if default else [f"--directory={command.near(self.directory)}"]
         words += [] if self.batch == "local" else [f"--batch={self.batch}"]
+        words += [f"--rate={self.rate:g}"] if self.rate else []
+        words += ["--display"] if self.display else []
         if not words and "MAKELEVEL" in os.environ:
             return "make demo"
         return shlex.join([self.python, "-m", "demo", *words])
@@ -125,7 +131,8 @@ def need(*modules: str) -> None:
 @contextlib.contextmanager
 def archive(demo: Demo) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The raw files behind an FTP server: its URL, and the server."""
-    words = (demo.near("archive"), demo.near("netrc"), demo.near("archive.log"))
+    words = [demo.near("archive"), demo.near("netrc"), demo.near("archive.log")]
+    words += [f"--rate={demo.rate:g}"] if demo.rate else []
     print(f"\n$ {shlex.join([demo.python, '-m', 'demo.server', *words])} &", flush=True)
     # in a group of its own: a Ctrl-C isn't meant for it, the manager has to give up its transfers in order first
     with command.started(
@@ -165,10 +172,11 @@ def alcapana(demo: Demo, server: subprocess.Popen[bytes]) -> int:
     """The first pass over all runs, or what is left of it; its version."""
     version = demo.number(NEWEST)
     if not version or is_through(demo, version):
-        command.run(*demo.run_production, "--production=alcapana", "--new=demo", beside=server)
+        command.run(*demo.run_production, "--production=alcapana", "--new=demo", beside=server, has_keys=demo.display)
         version += 1
     elif is_open(demo, "alcapana", version):
-        command.run(*demo.run_production, "--production=alcapana", f"--version={version}", beside=server)
+        which = f"--version={version}"
+        command.run(*demo.run_production, "--production=alcapana", which, beside=server, has_keys=demo.display)
     finished(demo, "alcapana", version)
     return version
 
@@ -189,7 +197,7 @@ def rootana(demo: Demo, base: int, server: subprocess.Popen[bytes]) -> int:
     if version and not is_open(demo, "rootana", version):
         return version
     which = [f"--version={version}"] if version else ["--new=demo", f"--version={base}"]
-    command.run(*second_pass(demo), *which, beside=server)
+    command.run(*second_pass(demo), *which, beside=server, has_keys=demo.display)
     version = demo.number(BASED, base)
     finished(demo, "rootana", version)
     return version
@@ -289,8 +297,24 @@ def asked() -> Demo:
     parser.add_argument(
         "--batch", default="local", choices=["local", "sge", "slurm"], help="who computes (%(default)s)"
     )
+    parser.add_argument(
+        "--rate",
+        type=rate,
+        default=0.0,
+        metavar="R",
+        help="MiB/s of each transfer, to see them go (as quick as can be)",
+    )
+    parser.add_argument("--display", action="store_true", help="show the dashboard of each production")
     options = parser.parse_args()
-    return Demo(options.directory.resolve(), options.runs, options.decays, options.batch)
+    return Demo(options.directory.resolve(), options.runs, options.decays, options.batch, options.rate, options.display)
+
+
+def rate(text: str) -> float:
+    """Raises: ValueError."""
+    found = float(text)
+    if not 0 < found < 1000:
+        raise ValueError
+    return found
 
 
 def main() -> int:

@@ -39,7 +39,7 @@ def near(path: pathlib.Path | str) -> str:
 def started(words: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
     """A child that ends when we are gone."""
     ending = functools.partial(end_with, os.getpid())
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, preexec_fn=ending, **how)  # noqa: PLW1509  one thread
+    return subprocess.Popen(words, preexec_fn=ending, **{"stdin": subprocess.DEVNULL} | how)  # noqa: PLW1509  one thread
 
 
 def end_with(parent: int) -> None:
@@ -49,8 +49,10 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
-def run(*command: str, beside: subprocess.Popen[bytes] | None = None) -> None:
+def run(*command: str, beside: subprocess.Popen[bytes] | None = None, has_keys: bool = False) -> None:
     """Say and do. A Ctrl-C reaches the child, too: it cleans up and we wait for it, as after a TERM.
+
+    ``has_keys``: what is typed is for the child.
 
     Raises: Stop if the command fails, or what has to run beside it ends; 3 (done, but runs failed) is for the caller to
         see in the database.
@@ -59,7 +61,8 @@ def run(*command: str, beside: subprocess.Popen[bytes] | None = None) -> None:
     told: list[int] = []
     before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in SIGNALS}
     try:
-        code = wait(started(command), told, beside)
+        keys = None if has_keys else subprocess.DEVNULL
+        code = wait(started(command, stdin=keys), told, beside)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

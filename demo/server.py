@@ -4,7 +4,8 @@
 Serves DIRECTORY, to be read only, with the login and password that NETRC has for 127.0.0.1. Says in one line which port
 the system has given it, and goes on until it is ended.
 
-As a tape archive does, it knows STAGE, by which a file is asked for ahead; here that takes no time.
+As a tape archive does, it knows STAGE, by which a file is asked for ahead; here that takes no time. With --rate it is as slow
+as one.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ class Handler(handlers.FTPHandler):
             self.respond("550 No such file.")
 
 
-def serve(directory: str, netrc_file: str, log: str) -> None:
-    """Serve for good."""
+class Slowly(handlers.ThrottledDTPHandler):
+    """A transfer that takes its time."""
+
+
+def serve(directory: str, netrc_file: str, log: str, rate: float) -> None:
+    """Serve for good; each file with so many MiB/s, 0: as quick as can be."""
     logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
     found = netrc.netrc(netrc_file).authenticators(password.HOST)
     if found is None:
@@ -52,6 +57,9 @@ def serve(directory: str, netrc_file: str, log: str) -> None:
     authorizer = authorizers.DummyAuthorizer()
     authorizer.add_user(found[0], found[2], directory, perm="elr")
     Handler.authorizer = authorizer
+    if rate:
+        Slowly.write_limit = round(rate * 2**20)
+        Handler.dtp_handler = Slowly
     server = servers.FTPServer((password.HOST, 0), Handler)
     print(server.address[1], flush=True)
     server.serve_forever()
@@ -62,9 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.server")
     for name in ("directory", "netrc", "log"):
         parser.add_argument(name)
+    parser.add_argument("--rate", type=float, default=0.0, help="MiB/s of each file (as quick as can be)")
     options = parser.parse_args()
     try:
-        serve(options.directory, options.netrc, options.log)
+        serve(options.directory, options.netrc, options.log, options.rate)
     except OSError as error:
         sys.exit(f"server: {command.in_the_way(error, options.directory)}")
 

@@ -74,6 +74,8 @@ def shown(path: str) -> str:
 
 def printable(text: str) -> str:
     """The text in one line that any terminal, log and database takes."""
+    if text.isprintable():
+        return text
     text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 

@@ -91,3 +91,11 @@ def seen_stopped(owner: runs.Owner) -> bool:
     here = owner.host == host() and owner.boot == boot_id()
     fields = _stat(owner.pid) if here and _readable(owner.pid) else []
     return bool(fields) and fields[0] == b"T" and int(fields[19]) == owner.ticks
+
+
+def in_front(descriptor: int) -> bool:
+    """Whether a terminal is ours to draw on; one that nobody controls is, too."""
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:
+        return True

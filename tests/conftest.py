@@ -34,7 +34,7 @@ SERVICES: dict[str, type[service.Service]] = {
 }
 """Clusters that some tests start."""
 
-PACKAGES = ("uproot", "urwid", "paramiko", "humanize", "psutil", "pyftpdlib")
+PACKAGES = ("uproot", "urwid", "paramiko", "humanize", "psutil", "pyftpdlib", "pyte")
 """What some tests import, optional or not."""
 
 pytest.register_assert_rewrite("tests.exams")

@@ -87,8 +87,9 @@ def build(path: str, number: int = 1_000_000) -> None:
         ).fetchall()
         for name, _ in counting:
             connection.execute(f"DROP TRIGGER {name}")
-        values = (f"INSERT INTO manager (id, user, host, boot, pid, ticks, production, batch, nproc, nprep, start, beat_at) "
-                  f"VALUES (1, 'anna', 'elsewhere', 'boot', 4711, 1, 1, 'slurm', 400, 50, '{begun}', '{begun}')")  # fmt: skip
+        values = (f"INSERT INTO manager (id, user, host, boot, pid, ticks, production, batch, nproc, nprep, start, beat_at,"
+                  f" quota_used, quota_limit, quota_allowed, quota_at) "
+                  f"VALUES (1, 'anna', 'elsewhere', 'boot', 4711, 1, 1, 'slurm', 400, 50, '{begun}', '{begun}', 1, 3, 2, '2026-11-20T00:00:00.000000Z')")  # fmt: skip
         connection.execute(values)
         for text in (_NUMBERS, _RUNS, _HISTORY):
             for statement in text.split(";\n"):

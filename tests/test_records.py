@@ -20,7 +20,7 @@ from production import filter as filters
 from production import run as runs
 from production.catalogue import base
 from production.catalogue import sqlite as catalogue
-from production.cli.commands import runs as runs_command
+from production.monitor import columns
 from tests import million
 
 NUMBER = 3000
@@ -113,7 +113,7 @@ def test_any_filter_is_the_same_from_both_ends(database: catalogue.Database, wan
 
 
 def test_all_orders_of_the_table_are_there() -> None:
-    assert set(facts.ORDERS) == set(runs_command.KEYS) - {"run"}
+    assert set(facts.ORDERS) == set(columns.KEYS) - {"run"}
 
 
 @pytest.mark.parametrize("down", [False, True])
@@ -121,7 +121,7 @@ def test_all_orders_of_the_table_are_there() -> None:
 def test_in_the_order_of_a_column(database: catalogue.Database, key: str, down: bool) -> None:
     """As ``production runs --sort`` has it, which compares the rows themselves."""
     rows = list(database.records.select(TABLE, filters.EVERYTHING, NOW))
-    expected = [row.run for row in sorted(rows, key=runs_command.KEYS[key], reverse=down)]
+    expected = [row.run for row in sorted(rows, key=columns.KEYS[key], reverse=down)]
     assert list(database.records.in_order(TABLE, key, down)) == expected
 
 

@@ -165,6 +165,10 @@ class Records(Protocol):
         """How many runs have a job that waits in a queue, or that runs."""
         ...
 
+    def again(self, production: int) -> int:
+        """How many runs are under way that failed before."""
+        ...
+
     def quota(self, production: int) -> facts.Quota | None:
         """How full the disk is, as the managers at work there know; None: none of them has looked."""
         ...
@@ -219,6 +223,10 @@ class Library(base.Catalogue, Protocol):
 
     def data_version(self) -> int:
         """Another number whenever somebody else has written since; costs next to nothing."""
+        ...
+
+    def check_place(self) -> None:
+        """See that it is still what stands at its path. Raises: CatalogueError."""
         ...
 
     def interrupt(self) -> None:

@@ -30,6 +30,10 @@ class Overview:
         [(queued, running)] = self._ask(_SQL.jobs, production=production)
         return facts.Jobs(queued, running)
 
+    def again(self, production: int) -> int:
+        [(number,)] = self._ask(_SQL.again, production=production)
+        return int(number)
+
     def quota(self, production: int) -> facts.Quota | None:
         rows = self._ask(_SQL.quota, production=production)
         if not rows:

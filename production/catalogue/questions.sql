@@ -274,6 +274,13 @@ SELECT count(*) - coalesce(sum(runs), 0), coalesce(sum(runs), 0) FROM (
     LEFT JOIN attempt AS a ON a.production = p.production AND a.run = p.run AND a.attempt = p.attempt
     LEFT JOIN submission AS b ON b.id = a.submission)
 
+-- again --
+-- Runs under way that failed before.
+SELECT count(*) FROM (SELECT 'claimed' AS state UNION ALL SELECT 'staged' UNION ALL SELECT 'submitting' UNION ALL SELECT 'submitted'
+    UNION ALL SELECT 'ended') AS s
+  CROSS JOIN production_run AS p INDEXED BY run_by_state ON p.production = :production AND p.state = s.state
+  WHERE p.failures > 0
+
 -- quota --
 -- How full the disk below a production's data directory was, as the manager at work there knows that looked last.
 SELECT p.data, m.quota_used, m.quota_allowed, m.quota_limit, m.quota_at

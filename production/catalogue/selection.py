@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import datetime
+import functools
 import heapq
 import itertools
 import json
@@ -29,7 +30,7 @@ _SQL = sql.queries("questions.sql")
 BATCH = 2000
 """Candidates that are looked at together, at most."""
 FIRST = 125
-"""And at first, as mostly the first ones are wanted; each time they are four times as many."""
+"""And at first, as mostly the first ones are wanted; each time they are twice as many."""
 FEW = 50_000
 """Runs in the chosen states, below which they are found by these rather than by dataset."""
 LAST = 1 << 62
@@ -96,7 +97,7 @@ class Selection:
         number = FIRST
         while batch := list(itertools.islice(found, number)):
             yield batch
-            number = min(BATCH, 4 * number)
+            number = min(BATCH, 2 * number)
 
     def _way(self, production: int, wanted: filters.Filter) -> tuple[Way | None, Sequence[str]]:
         """How candidates are found, and the values that are asked for; None: by number."""
@@ -117,7 +118,7 @@ class Selection:
         value, number = json.dumps(ranges), FIRST
         while found := self._ask(_SQL.by_key, production=production, value=value, after=after, number=number):
             yield from (row[0] for row in found)
-            after, number = found[-1][0], min(BATCH, 4 * number)
+            after, number = found[-1][0], min(BATCH, 2 * number)
 
     def _descend(self, production: int, ranges: Sequence[tuple[int, int]], before: int) -> Iterator[int]:
         """The runs of these ranges below one, the highest first."""
@@ -128,7 +129,7 @@ class Selection:
                 found = self._ask(_SQL.by_key_down, production=production, low=low, before=before, number=number)
                 yield from (row[0] for row in found)
                 before = found[-1][0] if len(found) == number else low
-                number = min(BATCH, 4 * number)
+                number = min(BATCH, 2 * number)
 
     def _walk(self, production: int, way: Way, values: Iterable[str], after: int, down: bool) -> Iterator[int]:
         """The runs with any of these values beyond one, or below it."""
@@ -142,7 +143,7 @@ class Selection:
             if not found:
                 return
             yield from found
-            after, number = found[-1], min(BATCH, 4 * number)
+            after, number = found[-1], min(BATCH, 2 * number)
 
     def _in(self, production: int, states: tuple[str, ...]) -> int:
         return sum(number for state, number in self._ask(sql.SQL.counts, production=production) if state in states)
@@ -150,8 +151,14 @@ class Selection:
 
 def _row(row: tuple[Any, ...]) -> facts.Row:
     shown = list(row)
-    shown[2], shown[-1] = runs.State(shown[2]), tuple(sorted(json.loads(shown[-1])))
+    shown[2], shown[-1] = runs.State(shown[2]), _datasets(shown[-1])
     return facts.Row(*shown)
+
+
+@functools.lru_cache(maxsize=1000)
+def _datasets(text: str) -> tuple[str, ...]:
+    """From a JSON list; many runs have the same."""
+    return tuple(sorted(json.loads(text)))
 
 
 def _choice(wanted: filters.Filter, now: datetime.datetime) -> dict[str, object]:

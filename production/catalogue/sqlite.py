@@ -150,7 +150,7 @@ class Database(reading.Reading):
         from production.catalogue import change
 
         end = time.monotonic() + self._patience
-        self._check_place()
+        self.check_place()
         self._make_ready()
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
         try:
@@ -198,8 +198,8 @@ class Database(reading.Reading):
             raise self._error(cause) from cause
         return Health(version, journal.upper(), size, "" if checked == "ok" else checked)
 
-    def _check_place(self) -> None:
-        """What is written must be where others read it."""
+    def check_place(self) -> None:
+        """What is written must be where others read it, and what is read where others write. Raises: CatalogueError."""
         try:
             there = os.stat(self.place.path).st_ino
         except OSError:

@@ -22,6 +22,8 @@ from production.monitor.dashboard import scroll, surroundings
 
 PATIENCE = 20.0
 """Seconds that somebody else's lock is waited for; then the person may ask once more."""
+SHORT = 0.3
+"""Seconds of one try."""
 NAMED = 200
 """Ranges of runs that a filter names; of more it names the cause."""
 
@@ -43,11 +45,23 @@ class Answers:
     def failures(self, memory: library.Library, production: runs.Production) -> Sequence[scroll.Entry]:
         found = failing.Answer(memory, production, self._chosen, suggest=True)
         found.find(filters.EVERYTHING, ever=False)
-        entries = [scroll.Entry(found.summary(), "name")]
+        again = memory.records.again(production.id)
+        told = (
+            f"; {journal.count(again)} failed before, and {'is' if again == 1 else 'are'} under way again"
+            if again
+            else ""
+        )
+        entries = [scroll.Entry(f"{found.summary()}{told}", "name")]
         for group in found.groups:
-            first, *rest = found.told(group)
+            first, *rest = [
+                line for line in found.told(group) if not line.startswith("  once mended:")
+            ]  # there is a key for it
             named = filters.ranges(group.numbers, NAMED) if len(group.ranges) <= NAMED else f"cause:{group.cause}"
-            entries += [scroll.Entry(""), scroll.Entry(first, "bad", named), *map(scroll.Entry, rest)]
+            entries += [
+                scroll.Entry(""),
+                scroll.Entry(first, "bad", (named, group.example.run)),
+                *map(scroll.Entry, rest),
+            ]
         return entries
 
     def outlook(self, memory: library.Library, production: runs.Production) -> outlooks.Outlook:
@@ -55,43 +69,52 @@ class Answers:
         lease = max(300.0, self._chosen.lease)
         return outlooks.look(memory, production, now, nproc=self._chosen.nproc, lease=lease)
 
-    def plan(self, memory: library.Library, wish: surroundings.Wish) -> Sequence[str]:
+    def plan(self, memory: library.Library, wish: surroundings.Wish) -> surroundings.Plan:
         if wish.manager is not None:
             number, manager = self._places(memory, wish)
             before = "" if manager.nproc is None else f" instead of {manager.nproc:,}"
             more = places.waits(number, memory.in_flight(manager.owner))
-            return [f"would be asked: {manager}: {journal.count(number, 'job')} at a time{before}{more}"]
-        told = telling.plan(memory, wish.production, wish.verb, wish.wanted)
-        return telling.lines(memory, wish.production, told, wish.verb, done=False) or ["no run is meant"]
+            told = f"would be asked: {manager}: {journal.count(number, 'job')} at a time{before}{more}"
+            return surroundings.Plan([told], void=False)
+        planned = telling.plan(memory, wish.production, wish.verb, wish.wanted)
+        said = telling.lines(memory, wish.production, planned, wish.verb, done=False) or ["no run is meant"]
+        return surroundings.Plan(said, void=not (planned.done or planned.asked))
 
     def _places(self, memory: library.Library, wish: surroundings.Wish) -> tuple[int, facts.AtWork]:
         """How many jobs at a time, and of whom. Raises: UsageError."""
         number, there = places.number(wish.argument), memory.records.managers()
         return number, places.addressee(there, wish.production.name, number, process.user(), str(wish.manager))
 
-    def tell(self, wish: surroundings.Wish) -> Sequence[str]:
-        writing = sqlite.Database(self._chosen.database, opening=1.0)
+    def tell(self, wish: surroundings.Wish, wanted: Callable[[], bool]) -> Sequence[str]:
+        patiently = _Patience(wanted)
+        writing = patiently(lambda: sqlite.Database(self._chosen.database, patience=SHORT, opening=SHORT))
         try:
             if wish.manager is not None:
                 number, manager = self._places(writing, wish)
                 now = clock.SystemClock().now()
-                _patiently(lambda: places.ask(writing, manager, number, process.user(), wish.why, now))
+                patiently(lambda: places.ask(writing, manager, number, process.user(), wish.why, now))
                 return [f"asked: {manager}: {journal.count(number, 'job')} at a time, from its next cycle on"]
             planned = telling.plan(writing, wish.production, wish.verb, wish.wanted)
             ask = base.Ask(wish.verb, wish.argument or None, process.user(), wish.why)
-            told = telling.do(writing, wish.production, planned, ask, _patiently)
+            told = telling.do(writing, wish.production, planned, ask, patiently)
             return telling.lines(writing, wish.production, told, wish.verb, done=True) or ["no run is meant"]
         finally:
             writing.close()
 
 
-def _patiently(deed: Callable[[], Any]) -> Any:
-    """A locked database is waited for, but not for ever."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return deed()
-        except errors.CatalogueError as trouble:
-            if not trouble.transient or time.monotonic() > end:
-                raise
-            time.sleep(0.2)
+class _Patience:
+    """Waits for somebody else's lock: not for ever, and not for what nobody wants any more."""
+
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self._wanted = wanted
+
+    def __call__(self, deed: Callable[[], Any]) -> Any:
+        end = time.monotonic() + PATIENCE
+        while True:
+            if not self._wanted():
+                raise errors.Interrupted("it is not asked for any more")
+            try:
+                return deed()
+            except errors.CatalogueError as trouble:
+                if not trouble.transient or time.monotonic() > end:
+                    raise

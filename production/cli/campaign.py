@@ -91,12 +91,12 @@ def run(chosen: settings.Settings, order: Order) -> int:
             if entered is None:
                 return door.INTERRUPTED
             here = wiring.site(stack, plan, entered, wanted, catalogue, bringing, ticking, stop.again)
-            with _shown(lines, order, here):
+            with _shown(lines, order, here, stop.wanted):
                 return _work(here, stop, order.again(production.version))
 
 
 @contextlib.contextmanager
-def _shown(lines: terminal.Lines, order: Order, here: site.Site) -> Iterator[None]:
+def _shown(lines: terminal.Lines, order: Order, here: site.Site, leaving: Callable[[], bool]) -> Iterator[None]:
     """In the dashboard, if that was asked for and there is a terminal."""
     trouble = terminal.unfit() if order.display else ""
     if trouble:
@@ -106,7 +106,7 @@ def _shown(lines: terminal.Lines, order: Order, here: site.Site) -> Iterator[Non
         return
     production, database = here.layout.production, here.settings.database
     words = [f"--production={production.name}", f"--manager={here.lease.owner.id}", f"--database={database}"]
-    with lines.shown_in([*words, f"--config={order.config}"] if order.config else words):
+    with lines.shown_in([*words, f"--config={order.config}"] if order.config else words, leaving):
         yield
 
 

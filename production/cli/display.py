@@ -1,4 +1,4 @@
-"""``--display``: the dashboard of a manager, in a process of its own, which is told what the manager says.
+"""``--display``: the dashboard of a manager, in a process of its own, which is told what the manager says, and tells of keys.
 
 It may be closed, hang or die, and be killed: the work goes on, in lines. Ctrl-C reaches both, and the dashboard leaves
 it to the manager.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -22,6 +24,8 @@ from production.monitor.dashboard import surroundings
 
 KEPT = 30
 """Lines that are shown when it has been closed."""
+MOST = 1 << 20
+"""Bytes that wait for it."""
 PATIENCE = 2.0
 """Seconds that it may take to close itself, or to stop."""
 
@@ -42,16 +46,20 @@ class Display:
         self.last: collections.deque[str] = collections.deque(maxlen=KEPT)
         """What was said while it was open."""
         self._rest = b""
-        reading, self._pipe = os.pipe()
-        os.set_blocking(self._pipe, False)
-        command = [sys.executable, "-m", "production", "watch", *arguments, f"--lines={reading}"]
+        self._key = -math.inf
+        """When a key was pressed in it; monotonic."""
+        self._line, theirs = socket.socketpair()
+        self._line.setblocking(False)
+        command = [sys.executable, "-m", "production", "watch", *arguments, f"--lines={theirs.fileno()}"]
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the dashboard begins with it blocked
         try:
-            self._process = subprocess.Popen(command, pass_fds=[reading], env=_environment())
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=_environment())
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(reading)
+            theirs.close()
         self.open = True
+        self._continued = False
+        """A Ctrl-Z was taken back."""
         self._crew = threads.Crew("display", 1, lambda: None)
         self._crew.give(self._wait)
 
@@ -66,8 +74,16 @@ class Display:
     def _restore(self) -> None:
         """It could not do so itself."""
         with contextlib.suppress(OSError, termios.error):
+            self._take_from_the_dead()
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, self._terminal)
             os.write(sys.stdout.fileno(), _RESTORE.encode())
+
+    def _take_from_the_dead(self) -> None:
+        """A pager of its had the terminal, and went with it."""
+        try:
+            os.killpg(os.tcgetpgrp(sys.stdin.fileno()), 0)
+        except ProcessLookupError:
+            os.tcsetpgrp(sys.stdin.fileno(), os.getpgrp())  # this thread hears no SIGTTOU
 
     def leaving(self) -> None:
         """The production was told to stop."""
@@ -80,48 +96,70 @@ class Display:
 
     def _hand_over(self, text: str) -> None:
         self._rest += text.encode("utf-8", "backslashreplace") + b"\n"
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+        self._listen()
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionError):
             while self._rest:
-                self._rest = self._rest[os.write(self._pipe, self._rest) :]
-        if len(self._rest) > 1 << 20:
-            self._rest = b""
+                self._rest = self._rest[self._line.send(self._rest) :]
+        if len(self._rest) > MOST:
+            self._rest = self._rest[: self._rest.index(b"\n") + 1]  # it hangs: the line that was begun is all it gets
+
+    def _listen(self) -> None:
+        """Hear whether a key was pressed."""
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while self._line.recv(1 << 12):
+                self._key = time.monotonic()
 
     @contextlib.contextmanager
     def stopping_together(self) -> Iterator[None]:
         """While this lasts, a Ctrl-Z stops us only after the dashboard: a shell takes the terminal once we have stopped."""
 
         def stop(number: int, _frame: object) -> None:
+            self._continued = False
             self._await_stop()
+            if self._continued:
+                return  # somebody was quicker
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             signal.signal(number, stop)  # somebody said fg
+
+        def go_on(_number: int, _frame: object) -> None:
+            self._continued = True
 
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
             yield
             return
         signal.signal(signal.SIGTSTP, stop)
+        before = signal.signal(signal.SIGCONT, go_on)
         try:
             yield
         finally:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            signal.signal(signal.SIGCONT, before)
 
     def _await_stop(self) -> None:
         """It has restored the terminal, and stopped; or is gone, or hangs."""
         end = time.monotonic() + PATIENCE
-        while self.open and time.monotonic() < end:
+        while self.open and not self._continued and time.monotonic() < end:
             with contextlib.suppress(ChildProcessError):
                 if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT):
                     return
             time.sleep(0.01)
 
-    def close(self) -> None:
-        """Its pipe's end tells it to go; who doesn't hear that is ended."""
-        os.close(self._pipe)
+    def close(self, leaving: Callable[[], bool]) -> None:
+        """It is told that we have ended. Somebody who looks on may go on looking, unless ``leaving``; who doesn't hear is ended."""
+        self._hand_over(surroundings.OVER)
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_WR)
+        self._listen()
+        while self.open and not leaving() and time.monotonic() - self._key < surroundings.ATTENDED + PATIENCE:
+            time.sleep(0.1)
+            self._listen()
         for number in (None, signal.SIGTERM, signal.SIGKILL):
             if number is not None:
                 self._process.send_signal(number)
             if self._crew.dismiss(PATIENCE):
-                return
+                break
+        self._line.close()
 
 
 def _environment() -> dict[str, str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from production import facts
     from production.catalogue import base, library
 
+_HAS_A_JOB = (runs.State.SUBMITTING, runs.State.SUBMITTED)
+
 TOGETHER = 500
 """Runs that are moved in one transaction."""
 MANAGERS = 10_000
@@ -34,6 +36,8 @@ class Told:
     done: list[int] = dataclasses.field(default_factory=list)
     asked: dict[int, list[int]] = dataclasses.field(default_factory=dict)
     """{id of a manager: runs it has}."""
+    jobs: list[int] = dataclasses.field(default_factory=list)
+    """Runs of those whose jobs end by it."""
     left: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """{why nothing is done: runs}."""
     requests: list[int] = dataclasses.field(default_factory=list)
@@ -60,6 +64,7 @@ class Told:
     def add(self, other: Told) -> None:
         """What was done in one transaction more."""
         self.done += other.done
+        self.jobs += other.jobs
         self.requests += other.requests
         self.resets |= other.resets
         self.heirs_left += other.heirs_left
@@ -79,6 +84,7 @@ def plan(catalogue: library.Library, production: runs.Production, verb: str, wan
             told.left.setdefault(no, []).append(row.run)
         elif row.owner is not None and verb != request.Verb.PRIORITY:
             told.asked.setdefault(row.owner, []).append(row.run)
+            told.jobs += [row.run] if verb in request.ENDS and row.state in _HAS_A_JOB else []
         else:
             told.done.append(row.run)
     if verb == request.Verb.RESET:
@@ -134,6 +140,7 @@ def _carry_out(catalogue: library.Library, production: runs.Production, numbers:
             if not no and run.owner is not None and ask.verb != request.Verb.PRIORITY:
                 told.requests.append(change.ask(run, ask, now))
                 told.asked.setdefault(run.owner, []).append(number)
+                told.jobs += [number] if ask.verb in request.ENDS and run.state in _HAS_A_JOB else []
                 continue
             if no:
                 told.left.setdefault(no, []).append(number)
@@ -193,6 +200,7 @@ def lines(catalogue: library.Library, production: runs.Production, told: Told, v
     past, there = request.PAST[request.Verb(verb)], managers(catalogue, told)
     said = [f"{past if done else f'would be {past}'}: {_runs(told.done)}"] if told.done else []
     said += [_asked(production, there, id_, numbers, done=done) for id_, numbers in told.asked.items()]
+    said += [f"{'ends' if done else 'would end'} the {_jobs(told.jobs)}"] if told.jobs else []
     said += heirs.lines(told.based, heirs.closed(catalogue)) if told.based else []
     said += [f"left as they are: {_runs(numbers)}: {why}" for why, numbers in told.left.items()]
     if told.missing and said:
@@ -227,6 +235,11 @@ def _asked(
             return f"{gone}: {heir} takes over, and does it"
     start = f"run_production --production={production.program} --version={production.version} --batch={manager.batch}"
     return f"{gone}: the next manager does it: {start}"
+
+
+def _jobs(numbers: Sequence[int]) -> str:
+    which = "job of run" if len(numbers) == 1 else f"{len(numbers):,} jobs of runs"
+    return f"{which} {filters.ranges(numbers)}"
 
 
 def _runs(numbers: Sequence[int]) -> str:

@@ -11,10 +11,10 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from production import disk, errors
+from production import disk, errors, process
 from production import run as runs
 from production.catalogue import base
 from production.journal import log, numbers
@@ -61,8 +61,11 @@ class Lines(logging.Handler):
         self._followed = (catalogue, production, wanted)
 
     @contextlib.contextmanager
-    def shown_in(self, arguments: Sequence[str]) -> Iterator[None]:
-        """While this lasts, the dashboard shows what is said; once it is closed, lines do. ``arguments``: its own."""
+    def shown_in(self, arguments: Sequence[str], leaving: Callable[[], bool]) -> Iterator[None]:
+        """While this lasts, the dashboard shows what is said; once it is closed, lines do.
+
+        ``arguments``: its own; ``leaving``: whether somebody wants to go.
+        """
         from production.cli import display
 
         self._wipe()
@@ -76,7 +79,7 @@ class Lines(logging.Handler):
             with opened.stopping_together():
                 yield
         finally:
-            opened.close()
+            opened.close(leaving)
 
     def _go_on(self) -> None:
         """The dashboard is closed: what it was told last stands where it was. From its thread."""
@@ -87,8 +90,9 @@ class Lines(logging.Handler):
 
     def leaving(self) -> None:
         """The production was told to stop."""
-        if self._display is not None:
-            self._display.leaving()
+        with self.lock or contextlib.nullcontext():
+            if self._display is not None:
+                self._display.leaving()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record) + "\n"
@@ -190,5 +194,7 @@ def unfit() -> str:
     """Why a dashboard can't be shown here; empty: it can."""
     with contextlib.suppress(ValueError, OSError):
         if sys.stdin.isatty() and sys.stdout.isatty():
-            return "needs more than TERM=dumb" if os.environ.get("TERM", "") in ("", "dumb") else ""
+            if os.environ.get("TERM", "") in ("", "dumb"):
+                return "needs more than TERM=dumb"
+            return "" if process.in_front(sys.stdin.fileno()) else "needs to be in the foreground"
     return "needs a terminal"

@@ -33,24 +33,30 @@ def job(row: facts.Row, _seen: Seen) -> str:
     return said.partition("@")[0].partition(".")[0] if "@" in said else said
 
 
-def _where(row: facts.Row, seen: Seen) -> str:
-    """``n03:4711``; of a job that waits its number."""
-    said = row.job or ""
-    host = row.host or (said.rpartition("/")[2] if "@" in said else "")
-    return ":".join(filter(None, (host, job(row, seen))))
+def _host(row: facts.Row, _seen: Seen) -> str:
+    """Where its job runs, or has run; of a run that will be given another job, nothing."""
+    if row.state in (runs.State.NEW, runs.State.WAITING):
+        return ""
+    return row.host or ((row.job or "").rpartition("/")[2] if "@" in (row.job or "") else "")
 
 
 def _message(row: facts.Row, seen: Seen) -> str:
-    text, directory = (row.cause and row.message) or row.why, f"{seen.data.rstrip('/')}/"
+    """Why it ended, or stands where it stands; and what will be next, if that is not seen in its state."""
+    text, directory = (row.cause and not row.asked_by and row.message) or row.why, f"{seen.data.rstrip('/')}/"
     if seen.narrow:
         text = re.sub(rf"{re.escape(directory)}(?:[^\s/]+/)+", "…/", text)
+        text = "; ".join(filter(None, (_next(row, seen.now), text)))
     return text.replace(directory, "")
 
 
-def _said(row: facts.Row, seen: Seen) -> str:
-    """Cause and message; of what goes well the last word."""
-    told = _message(row, seen)
-    return f"{row.cause}: {told}" if row.cause and row.cause not in told else told or row.cause or ""
+def _next(row: facts.Row, now: datetime.datetime) -> str:
+    if row.state is runs.State.NEW and row.not_before is not None and (left := -moment.since(row.not_before, now)) > 0:
+        return f"again in {moment.span(left)}"
+    if row.state is runs.State.SUBMITTED:
+        return "running" if row.began is not None or row.batch == "local" else "in the queue"
+    if row.state in runs.IN_FLIGHT and row.failures:
+        return "failed before" if row.failures == 1 else f"failed {row.failures} times before"
+    return ""
 
 
 COLUMNS: dict[str, tuple[table.Column, Cell]] = {
@@ -58,9 +64,8 @@ COLUMNS: dict[str, tuple[table.Column, Cell]] = {
     "datasets": (table.Column("datasets", rank=6), lambda row, _: " ".join(row.datasets)),
     "state": (table.Column("state", least=9, rank=0), lambda row, _: row.state.value),
     "attempt": (table.Column("attempt", rank=4, right=True), lambda row, _: str(row.attempt or "")),
-    "host": (table.Column("host", least=6, rank=4), lambda row, _: row.host or ""),
-    "job": (table.Column("job", least=6, rank=5), job),
-    "where": (table.Column("where", least=6, rank=4), _where),
+    "host": (table.Column("host", least=6, rank=4), _host),
+    "job": (table.Column("job", least=6, rank=7), job),
     "since": (table.Column("since", least=7, rank=3, right=True), lambda row, seen: moment.age(row.since, seen.now)),
     "duration": (
         table.Column("duration", least=8, rank=4, right=True),
@@ -68,7 +73,6 @@ COLUMNS: dict[str, tuple[table.Column, Cell]] = {
     ),
     "cause": (table.Column("cause", least=9, rank=1), lambda row, _: row.cause or ""),
     "message": (table.Column("message", least=20, rank=2, enough=40), _message),
-    "said": (table.Column("said", least=16, rank=1, enough=40), _said),
     "user": (table.Column("user", rank=4), lambda row, _: row.user or ""),
     "manager": (table.Column("manager", least=8, rank=5), lambda row, _: row.manager or ""),
     "failures": (table.Column("failures", least=8, rank=5, right=True), lambda row, _: str(row.failures)),
@@ -79,13 +83,6 @@ COLUMNS: dict[str, tuple[table.Column, Cell]] = {
     "asked_by": (table.Column("asked_by", least=8, rank=5), lambda row, _: row.asked_by or ""),
 }
 """{what --columns calls it: (column, what stands in it)}."""
-
-SORTED = {
-    "run": "run", "datasets": "datasets", "state": "state", "attempt": "attempt", "host": "host", "where": "host",
-    "since": "since", "cause": "cause", "said": "cause", "user": "user", "failures": "failures",
-    "priority": "priority", "submitted": "submitted",
-}  # fmt: skip
-"""{column: what it is sorted by}; by others a table can't be."""
 
 _STATES = {state: place for place, state in enumerate(runs.State)}
 
@@ -102,4 +99,4 @@ KEYS: dict[str, Callable[[facts.Row], Any]] = {
     "priority": lambda row: row.priority,
     "submitted": lambda row: row.submitted or "",
 }
-"""{what --sort calls it: what is compared}."""
+"""{column that a table can be sorted by: what is compared}."""

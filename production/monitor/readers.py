@@ -7,6 +7,7 @@ the screen's loop. Of a topic only the last question counts: one that is being a
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import threading
 from collections.abc import Callable
@@ -105,6 +106,7 @@ class _Topic:
         self._hand_over = hand_over
         self._lock = threading.Lock()
         self._wanted: _Asked | None = None  # type: ignore[type-arg]  # answers of any kind
+        self._begun: _Asked | None = None  # type: ignore[type-arg]
         self._library: library.Library | None = None
         self.number = 0
         """Questions so far."""
@@ -131,26 +133,29 @@ class _Topic:
             self._library.interrupt()
 
     def _answer(self) -> None:
-        """In the thread: the last question, if nobody has answered it."""
+        """In the thread: the last question, if it has not been begun. Interrupted though it is the last, it is asked again."""
         asked = self._wanted
-        if asked is None:
+        if asked is None or asked is self._begun:
             return
-        try:
-            asked.question(self._opened(), lambda answer: self._say(asked, answer))
-        except errors.Interrupted:
-            self._answer()  # the interruption was for the question before
-        except Exception as trouble:  # noqa: BLE001  whoever looks is told, whatever it was
-            self._shut()
-            sorry = trouble  # Python forgets the name at the end of this block
-            self._hand_over(lambda: self._give(asked, asked.sorry, sorry, last=True))
-        else:
-            self._hand_over(lambda: self._over(asked))
+        self._begun = asked
+        while self._still(asked):
+            try:
+                asked.question(self._opened(), lambda answer: self._say(asked, answer))
+            except errors.Interrupted:
+                continue
+            except Exception as trouble:  # noqa: BLE001  whoever looks is told, whatever it was
+                self._shut()
+                self._hand_over(functools.partial(self._give, asked, asked.sorry, trouble, last=True))
+            else:
+                self._hand_over(lambda: self._over(asked))
+            return
 
     def _opened(self) -> library.Library:
         if self._library is None:
             opened = self._open()
             with self._lock:
                 self._library = opened
+        self._library.check_place()
         return self._library
 
     def _shut(self) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 
-from production import clock, facts, process
+from production import clock, errors, facts, process
 from production import run as runs
 from production.catalogue import library
 from production.monitor import holders, known
@@ -60,11 +60,25 @@ class Snapshot:
     """{path: how quick it comes}."""
     jobs: facts.Jobs
     quota: facts.Quota | None
+    hands: Mapping[int, Mapping[runs.State, int]]
+    """{manager: how many runs it has in each state}."""
+    last_words: str
+    """Of the manager that left last, if that was for a reason."""
 
     @property
     def whole(self) -> int:
         """All runs."""
         return sum(self.counts.values())
+
+    @property
+    def left(self) -> int:
+        """Runs that somebody has to do yet, and may."""
+        return self.counts[runs.State.NEW] + self.in_hand
+
+    def jobs_of(self, manager: facts.AtWork) -> int:
+        """Those that it has in its batch system."""
+        hands = self.hands.get(manager.id, {})
+        return hands.get(runs.State.SUBMITTING, 0) + hands.get(runs.State.SUBMITTED, 0)
 
     @property
     def in_hand(self) -> int:
@@ -94,7 +108,10 @@ def take(
     if before is not None and before.version == version and before.production.id == production.id:
         return dataclasses.replace(before, at=now, trouble=_trouble(before.managers, lease, now))
     there = memory.productions()
-    production = next(one for one in there if one.id == production.id)
+    now_there = next((one for one in there if (one.id, one.name) == (production.id, production.name)), None)
+    if now_there is None:
+        raise errors.CatalogueError(f"{production.name} is not in this database any more; is it another one?")
+    production = now_there
     managers = [one for one in memory.records.managers() if one.production == production.name]
     transfers = memory.records.transfers(production.id)
     return Snapshot(
@@ -111,6 +128,8 @@ def take(
         speeds=_speeds(before.speeds if before else {}, transfers, now),
         jobs=memory.records.jobs(production.id),
         quota=memory.records.quota(production.id),
+        hands=memory.records.hands(production.id),
+        last_words=words if (words := memory.last_words(production.id)) not in ("", "done", "stopped") else "",
     )
 
 

@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.acceptance import campaign as campaigns
 from tests.acceptance import clusters
 from tests.acceptance.campaign import ROOT, User
+from tests.acceptance.screen import Screen
 from tests.services import service
 
 Need = Callable[[str, object], object]
@@ -41,6 +43,31 @@ def new_campaign() -> Iterator[Callable[[pathlib.Path], campaigns.Campaign]]:
 def campaign(new_campaign: Callable[[pathlib.Path], campaigns.Campaign], tmp_path: pathlib.Path) -> campaigns.Campaign:
     """An empty campaign."""
     return new_campaign(tmp_path / "campaign")
+
+
+@pytest.fixture
+def show() -> Iterator[Callable[..., Screen]]:
+    """Opens terminals with a command in them: see ``Screen``."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(campaign: campaigns.Campaign, *command: str, **how: Any) -> Screen:
+            made = Screen(campaign, command, **how)
+            stack.callback(made.close)
+            return made
+
+        yield opened
+
+
+@pytest.fixture
+def watch(show: Callable[..., Screen]) -> Callable[..., Screen]:
+    """Opens ``production watch`` with these words; once its head is there."""
+
+    def opened(campaign: campaigns.Campaign, *words: str, until: str = "cpu", **how: Any) -> Screen:
+        made = show(campaign, campaign.python, "-m", "production", "watch", *words, **how)
+        made.until(until)
+        return made
+
+    return opened
 
 
 @pytest.fixture(scope="session")
@@ -71,12 +98,14 @@ def house(users: tuple[User, User], need: Need) -> Iterator[tuple[str, pathlib.P
         shutil.copy(ROOT / "run_production.py", directory)
         for name in ("production", "sge_scripts"):
             shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-        # psutil is built for every Python 3, humanize is plain; nothing else is imported on the way of a run
-        for name in ("psutil", "humanize"):
+        # psutil is built for every Python 3, the others are plain; nothing else is imported on the way of a run, or to watch
+        for name in ("psutil", "humanize", "urwid", "wcwidth"):
             spec = importlib.util.find_spec(name)
             assert spec
             assert spec.submodule_search_locations
             shutil.copytree(spec.submodule_search_locations[0], directory / name)
+        if spec := importlib.util.find_spec("typing_extensions"):  # urwid's
+            shutil.copy(str(spec.origin), directory)
         subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
         found = [one for one in candidates() if runs_for(users[1], one, directory)]
         yield str(need("a Python 3.11 or later that other users may run", found and found[0])), directory

@@ -200,6 +200,17 @@ def test_a_colon_in_the_directory_is_told_at_once(campaign: Campaign) -> None:
     assert not path.exists()
 
 
+@pytest.mark.feature("AC-35")
+def test_a_demo_to_be_watched(campaign: Campaign) -> None:
+    """With --display, here without a terminal; its archive is slow."""
+    options = ("--runs=2", "--decays=60000", "--rate=0.2", "--display")
+    done = campaign.begun([sys.executable, "-m", "demo", f"--directory={DIRECTORY}", *options]).wait()
+    is_whole(campaign, done, version=1, runs=2)
+    assert done.err.count("--display: the dashboard needs a terminal; lines instead") == 2
+    assert "archive.log' --rate=0.2 &\n" in done.out
+    assert "'--directory=demo data' --rate=0.2 --display makes version 2." in done.out
+
+
 def test_a_second_demo_in_the_directory_says_who_is_there(campaign: Campaign) -> None:
     first = begun(campaign, runs=8)
     first.wait_for("Submitting run: 2091")

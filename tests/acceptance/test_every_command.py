@@ -22,6 +22,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "datasets add": ("datasets", "add", "1-3", "--dataset=Al50"),
     "doctor": ("doctor", "database", "locking"),
     "status": ("status",),
+    "watch": ("watch",),
     "runs": ("runs", "state:failed"),
     "show": ("show", "1"),
     "log": ("log", "1"),

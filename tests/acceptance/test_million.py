@@ -18,10 +18,13 @@ import pytest
 
 from production.catalogue import sqlite as catalogue
 from tests import million
-from tests.acceptance.campaign import ROOT
+from tests.acceptance.campaign import ROOT, Campaign
+from tests.acceptance.screen import Screen
 
 MEGABYTES = 20
 """That a command may read, Python's modules included (3 MB); the database has 600."""
+SCREEN = 5
+"""That a dashboard may read for its first screens, without modules."""
 
 _MEASURED = """
 import sys
@@ -134,7 +137,7 @@ SCREENS: dict[str, str] = {
     _PAGE.format(words=["host:node7"], after=500_000): "[499807, 499607, 499407]",
     "records.transfers(1)": "[]",
     "records.jobs(1)": "Jobs(queued=399, running=0)",
-    "records.quota(1)": "None",
+    "records.quota(1)": "Quota(used=1, promised=1436380449, allowed=2, limit=3, at='2026-11-20T00:00:00.000000Z')",
     "[(event.run, event.after) for event in records.happenings(1, 2)]": "[(999900, 'failed'), (999900, 'submitted')]",
     "[event.run for event in records.happenings(1, 2, before=5000)]": "[4881, 4999]",
     "[row.run for row in records.of_runs(1, [999_999, 3, 500_000])]": "[999999, 3, 500000]",
@@ -243,3 +246,71 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[catalogue.Databa
         )
     with contextlib.closing(catalogue.Database(str(path), read_only=True)) as opened:
         yield opened
+
+
+_WATCHED = """
+import json, sqlite3, sys, threading
+import psutil
+from production.cli import answers, production
+from production.monitor.dashboard import app
+
+def read():
+    return next(int(line.split()[1]) for line in open("/proc/self/io") if line.startswith("rchar"))
+
+opened, asking = [], set()
+
+class Connection(sqlite3.Connection):
+    def __init__(self, *words, **more):
+        super().__init__(*words, **more)
+        opened.append(threading.current_thread().name)
+        if len(opened) > 1:  # the first is the command's own, before there is a screen
+            self.set_trace_callback(lambda _: asking.add(threading.current_thread().name))
+
+connect = sqlite3.connect
+sqlite3.connect = lambda *words, **more: connect(*words, factory=Connection, **more)
+before = read()
+code = production.main(["watch", *sys.argv[2:]])
+with open(sys.argv[1], "w") as file:
+    json.dump({"read": read() - before, "opened": opened, "asking": sorted(asking)}, file)
+sys.exit(code)
+"""
+
+
+def _watched(campaign: Campaign, database: pathlib.Path, show: Callable[..., Screen], *steps: tuple[str, str]) -> Any:
+    """What a dashboard has read, and who in it has asked, after it was typed these (keys, until this is there)."""
+    report = campaign.directory / "report"
+    words = [sys.executable, "-c", _WATCHED, str(report), f"--database={database}"]
+    screen = show(campaign, *words, columns=200, rows=60)
+    screen.until("> 600001")
+    screen.until("599,790/1,000,000 finished")
+    screen.until("(90 %)")
+    for key, seen in steps:
+        screen.type(key)
+        screen.until(seen)
+    screen.type("q")
+    assert screen.end() == 0
+    return json.loads(report.read_text())
+
+
+@pytest.mark.feature("AC-34")
+def test_a_dashboard_reads_what_it_shows(
+    campaign: Campaign, database: pathlib.Path, show: Callable[..., Screen]
+) -> None:
+    """The first page, with its head and the estimate of the end; the last, the one before, and the first again."""
+    steps = [("end", "> 600000"), ("page up", "  599910"), ("home", "> 600001")]
+    found = _watched(campaign, database, show, *steps)
+    assert found["read"] >> 20 < SCREEN
+
+
+@pytest.mark.feature("AC-34")
+def test_whoever_draws_the_dashboard_asks_nothing(
+    campaign: Campaign, database: pathlib.Path, show: Callable[..., Screen]
+) -> None:
+    """All questions are asked by readers, whatever is opened: the loop never waits for a disk."""
+    steps = [
+        ("2", "bad magic"), ("3", "elsewhere:4711"), ("4", "999900"), ("1", "> 600001"),
+        ("enter", "history:"), ("l", "attempt 1"), ("1", "> 600001"), ("/", "filter ("), ("state:failed\r", ">   3333"),
+    ]  # fmt: skip
+    found = _watched(campaign, database, show, *steps)
+    assert len(found["opened"]) > 5
+    assert all(name.startswith("reader-") for name in found["opened"][1:] + found["asking"])

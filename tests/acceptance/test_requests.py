@@ -326,6 +326,7 @@ def test_the_manager_does_what_is_asked_of_its_runs(living: tuple[Campaign, Mana
     said = campaign.ok("cancel", "1", "--yes", "--wait=30", "--why=wrong target")
     assert said.out.splitlines() == [
         f"asked: {me()}@{os.uname().nodename}:{manager.pid}, which has 1 run (1): its next cycle does it",
+        "ends the job of run 1",
         "run 1: cancelled",
     ]
     assert campaign.rows("SELECT state, why FROM production_run WHERE run = 1") == [
@@ -375,7 +376,7 @@ def test_a_request_outlives_its_manager(living: tuple[Campaign, Manager, Pipe, P
         " the next manager does it: run_production --production=sim --version=1 --batch=local"
     )
     assert campaign.ok("cancel", "2").out.splitlines()[0] == f"would be {gone}"
-    assert campaign.ok("cancel", "2", "--yes").out == f"{gone}\n"
+    assert campaign.ok("cancel", "2", "--yes").out == f"{gone}\nends the job of run 2\n"
     assert (
         campaign.ok("why", "2").out.splitlines()[-1].split(maxsplit=1)[1]
         == "nobody can answer cancel until somebody starts a manager"
@@ -431,6 +432,7 @@ def test_json(over: Campaign) -> None:
         "dry_run": True,
         "done": [5, 6],
         "asked": {},
+        "jobs": [],
         "left": {"it is finished": [1, 2, 3, 4]},
         "missing": [],
         "based": {},

@@ -111,7 +111,15 @@ def _say_json(
     answer = {"production": production.name, "verb": given.verb, "dry_run": not given.yes, "done": told.done}
     asked = {str(managers.get(id_, f"manager {id_}")): numbers for id_, numbers in told.asked.items()}
     asking.say_json(
-        answer | {"asked": asked, "left": told.left, "missing": told.missing, "based": told.based, "answers": answers}
+        answer
+        | {
+            "asked": asked,
+            "jobs": told.jobs,
+            "left": told.left,
+            "missing": told.missing,
+            "based": told.based,
+            "answers": answers,
+        }
     )
 
 

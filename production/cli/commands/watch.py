@@ -44,24 +44,21 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 def _watch(given: argparse.Namespace) -> int:
     lines, manager = asking.whole(given.lines, "--lines"), asking.whole(given.manager, "--manager")
-    if lines is not None:  # a Ctrl-C is meant for the manager; a handler, as what is ignored stays so in a pager
-        signal.signal(signal.SIGINT, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     filters.parse(given.filter)
     if given.palette not in (None, *PALETTES):
         raise errors.UsageError(f"--palette={given.palette}: {', '.join(PALETTES)}")
+    chosen = asking.chosen(given)
+    path = options.database(chosen)
+    with asking.catalogue(path) as catalogue:
+        production = asking.looked_at(catalogue, given)
+        catalogue.records.opened()  # one of an earlier version says now what is to be done
     from production.cli import terminal
 
     if trouble := terminal.unfit():
         raise errors.ProductionError(f"the dashboard {trouble}; for programs: production status --json")
-    chosen = asking.chosen(given)
-    path = options.database(chosen)
     from production.cli import answers
     from production.monitor.dashboard import app, surroundings
 
-    with asking.catalogue(path) as catalogue:
-        production = asking.looked_at(catalogue, given)
-        catalogue.records.opened()  # one of an earlier version says now what is to be done
     here = surroundings.Surroundings(
         open=lambda: _open(path),
         production=production,
@@ -75,6 +72,11 @@ def _watch(given: argparse.Namespace) -> int:
         manager=manager,
         lines=lines,
     )
+    if lines is not None:  # a Ctrl-C is meant for the manager; no SIG_IGN, which a pager would inherit
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # and so a QUIT: as it is, it would leave the terminal as that is
+    signal.signal(signal.SIGQUIT, signal.getsignal(signal.SIGINT))
     app.run(here)
     return 0
 

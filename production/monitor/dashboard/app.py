@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import curses
 import datetime
+import math
 import os
+import sys
 import termios
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ from production.monitor.dashboard import (
     pager,
     palettes,
     runsview,
+    screen,
     sheet,
     surroundings,
     view,
@@ -42,6 +45,8 @@ FLASH = 8.0
 WHEEL = 3
 """Rows."""
 
+ESC = 0.03
+"""Seconds after which an Esc is the key and not the begin of another one's name; over a slow line these come in one piece, too."""
 DOUBLE = 0.5
 """Seconds between two presses of the mouse that are one."""
 FEWEST = 8
@@ -64,10 +69,13 @@ class App:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.readers = readers.Readers(here.open, self._ring)
         self._watcher = watcher.Watcher(here, self.readers, self._news)
-        self._words = words.Words(here.lines)
+        self._words = words.Words(here.lines, here.production.id)
         self._flash: tuple[str, str, float] = ("", "", 0.0)
         """(role, text, until when; monotonic)."""
         self._prompt: sheet.Prompt | None = None
+        self._key = -math.inf
+        """When a key was pressed last; monotonic."""
+        self._hearing: object = None
         self._pressed = (0, 0.0)
         """(row, when) the mouse was pressed last."""
         self._height = 0
@@ -77,8 +85,10 @@ class App:
         self._views: list[view.View] = [self._runs]
         self._sheet = sheet.Sheet(self._paint, self._press, self._point)
         self._frame: urwid.Frame[Any, None, Any] = urwid.Frame(self._sheet)
-        self._screen = urwid.display.raw.Screen()
-        self._loop = urwid.MainLoop(self._frame, sheet.colours(self._palette), self._screen)
+        self._screen = screen.Screen()
+        self._screen.set_input_timeouts(complete_wait=ESC)
+        typed = screen.Paste(lambda: self._prompt is not None)
+        self._loop = urwid.MainLoop(self._frame, sheet.colours(self._palette), self._screen, input_filter=typed)
 
     # ── the loop ──
 
@@ -87,17 +97,19 @@ class App:
         try:
             self._loop.watch_file(self._bell, self._deliver)
             if self.here.lines is not None:
-                self._loop.watch_file(self.here.lines, self._hear)
+                self._hearing = self._loop.watch_file(self.here.lines, self._hear)
             self._look(self._loop)
             self._runs.news()
             self._loop.run()
         except (OSError, termios.error):
-            if not self._words.orphaned():
+            if not self._words.orphaned:
                 raise  # else a shell has taken the terminal back, and put it right
         finally:
             self.readers.close()
             os.close(self._bell)
-        if self._words.orphaned():
+            with contextlib.suppress(OSError, termios.error):  # what was typed was not meant for a shell
+                termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+        if self._words.orphaned:
             raise errors.ProductionError("the manager has gone without a word: was it killed? Start it again to go on")
 
     def _ring(self) -> None:
@@ -112,10 +124,16 @@ class App:
 
     def _look(self, loop: urwid.MainLoop, _: object = None) -> None:
         """Once a second: ask for what is new, and show the time."""
+        if self._words.over and not self._attended():
+            raise urwid.ExitMainLoop
         loop.set_alarm_in(TICK, self._look)
         self._views[-1].tick()
         self._watcher.look()
         self.renew()
+
+    def _attended(self) -> bool:
+        """Whether somebody has pressed a key lately."""
+        return time.monotonic() - self._key < surroundings.ATTENDED
 
     def _news(self, written: bool) -> None:
         if written:
@@ -124,7 +142,9 @@ class App:
 
     def _hear(self) -> None:
         if not self._words.hear():
-            raise urwid.ExitMainLoop
+            if self._words.orphaned or self._words.leaving or not self._attended():
+                raise urwid.ExitMainLoop
+            self._loop.remove_watch_file(self._hearing)
         if isinstance(top := self._views[-1], lists.Messages):
             top.fill()
         self.renew()
@@ -138,18 +158,14 @@ class App:
         return self._watcher.snapshot
 
     def said(self) -> Sequence[tuple[str, str]]:
-        return self._words.said
+        return self._words.said(self.production.id)
 
     def watch(self, production: runs.Production) -> None:
         self._watcher.turn_to(production)
-        self._home()
-        self._runs = runsview.Runs(self)
-        self._views = [self._runs]
-        self._look_again()
-
-    def _look_again(self) -> None:
+        while len(self._views) > 1:
+            self._views.pop().left()
+        self._runs.begin_anew()
         self._watcher.look()
-        self._views[-1].news()
 
     # ── painting ──
 
@@ -179,6 +195,8 @@ class App:
             machine=self._watcher.machine,
             trouble=self._watcher.trouble,
             leaving=self._words.leaving,
+            over=self._words.over,
+            read_only=self.here.read_only,
             ascii=not urwid.supports_unicode(),
         )
 
@@ -187,7 +205,7 @@ class App:
         number = 0 if rows < 16 else 1 if rows < board.ROOMY else 5
         if self._words.leaving and rows >= 16:
             number = max(number, rows // 4)
-        return self._words.last(number, columns)
+        return self._words.last(number, self.production.id, columns)
 
     def _footer(self, columns: int) -> lines.Line:
         role, text, until = self._flash
@@ -199,7 +217,7 @@ class App:
         return lines.joined([lines.packed(told[:-2], columns - lines.width(lines.joined(last)) - 2), *last])
 
     def note(self, text: str) -> None:
-        self._words.note(text, self.now())
+        self._words.note(text, self.production.id, self.now())
         self.say(text)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
@@ -211,8 +229,11 @@ class App:
     def _press(self, pressed: str) -> bool:
         """Whether the key means anything here."""
         top = self._views[-1]
+        self._key = time.monotonic()
+        self._words.pressed()
         key = keys.find(top.name, pressed, read_only=self.here.read_only)
         if key is None:
+            self._refuse(top.name, pressed)
             return False
         self._flash = ("", "", 0.0)
         deed: Callable[[], object] = getattr(top, f"do_{key.command}", None) or getattr(self, f"do_{key.command}")
@@ -220,10 +241,17 @@ class App:
         self.renew()
         return True
 
+    def _refuse(self, view_: str, pressed: str) -> None:
+        """A key that does nothing here."""
+        if keys.find(view_, pressed, read_only=False) is not None:
+            self.say("nothing is asked for from here: --read-only", wrong=True)
+        elif len(pressed) == 1:
+            self.say(f"{pressed}: no key of this view; ? tells those there are", wrong=True)
+
     def _point(self, row: int, event: str, button: int) -> bool:
         """A press chooses a row, a second one on it opens it; the wheel scrolls."""
         top = self._views[-1]
-        if event != "mouse press" or row < self._height:
+        if event != "mouse press" or row < self._height or self._prompt:
             return False
         if button in (4, 5):
             top.move(WHEEL if button == 5 else -WHEEL)
@@ -246,9 +274,11 @@ class App:
         prompt = self._prompt = sheet.Prompt(caption, text, typed, self._end_prompt)
         self._frame.footer = prompt
         self._frame.focus_position = "footer"
+        self._sheet.allow(False)
         self.renew()
 
     def _end_prompt(self) -> None:
+        self._sheet.allow(True)
         self._prompt = self._frame.footer = None
         self._frame.focus_position = "body"
         self.renew()
@@ -266,6 +296,10 @@ class App:
             self._views.pop().left()
             self._views[-1].news()
         self.renew()
+
+    def close(self, view_: view.View) -> None:
+        if self._views[-1] is view_:
+            self.back()
 
     def show_runs(self, words: str) -> None:
         self._home()
@@ -315,7 +349,10 @@ class App:
         self._screen.clear()
 
     def do_quit(self) -> None:
-        raise urwid.ExitMainLoop
+        if self.readers.busy(view.WISH):
+            self.say("something is being asked; wait for it, or withdraw it with Esc", wrong=True)
+        else:
+            raise urwid.ExitMainLoop
 
     # ── what is asked of runs ──
 
@@ -332,7 +369,7 @@ class App:
         self._ask_of_runs("cancel")
 
     def do_priority(self) -> None:
-        self.ask_person("priority: ", "", self._priority)
+        self.ask_person("priority (more goes first; 0 is usual): ", "", self._priority)
 
     def _priority(self, text: str) -> str:
         try:
@@ -358,15 +395,15 @@ class App:
     def page(self, path: str) -> None:
         try:
             command = pager.command()
+            self._loop.stop()
+            try:
+                code = pager.run([*command, path])
+            finally:
+                self._loop.start()
+                self._screen.clear()
         except errors.UsageError as wrong:
             self.say(str(wrong), wrong=True)
             return
-        self._loop.stop()
-        try:
-            code = pager.run([*command, path])
-        finally:
-            self._loop.start()
-            self._screen.clear()
         if code:
             self.say(f"{command[0]} ended with exit {code}", wrong=True)
 

@@ -24,10 +24,10 @@ NARROW = 60
 """Columns below which only words that can't be missed are said."""
 WIDE = 100
 """Columns from which on there are words for everything."""
+VERY_WIDE = 160
+"""And from which on no word is short."""
 ROOMY = 40
 """Rows from which on transfers have lines of their own."""
-TRANSFERS = 6
-"""So many lines, then."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +46,10 @@ class Scene:
     trouble: str = ""
     """Why the snapshot is old; empty: it is not."""
     leaving: bool = False
-    """The production was told to stop."""
+    """The manager whose screen it is was told to stop."""
+    over: bool = False
+    """It has ended."""
+    read_only: bool = False
     ascii: bool = False
     """The terminal knows no other characters."""
 
@@ -62,7 +65,7 @@ def head(scene: Scene, columns: int, rows: int) -> list[lines.Line]:
         return found
     found += [_progress(scene.snapshot, columns), *_pace(scene, scene.snapshot, columns)]
     found.append(_meters(scene, scene.snapshot, columns))
-    found += _coming(scene.snapshot, columns, TRANSFERS if rows >= ROOMY else 1, alone=rows >= ROOMY)
+    found += _coming(scene.snapshot, columns, rows // 5 if rows >= ROOMY else 1, alone=rows >= ROOMY)
     return [one for one in found if one]
 
 
@@ -77,14 +80,14 @@ def _small(scene: Scene, columns: int) -> Iterator[lines.Line]:
         return
     told = _counts(snap)
     share = lines.plain(f"{snap.counts[State.FINISHED]:,}/{snap.whole:,}")
-    yield lines.packed([name, share, *_stuck(snap), *_alarm(scene)], columns)
+    yield lines.packed([name, share, *_alarm(scene), *_stuck(snap)], columns)
     yield lines.packed(told[1:], columns)
     yield bar(snap, columns)
 
 
 def _as_of(scene: Scene) -> str:
-    since = f", as of {scene.snapshot.at.astimezone():%H:%M:%S}" if scene.snapshot else ""
-    return f"{scene.trouble}{since}"
+    since = f"as of {scene.snapshot.at.astimezone():%H:%M:%S}: " if scene.snapshot else ""
+    return f"{since}{scene.trouble}"
 
 
 def _title(scene: Scene, columns: int) -> lines.Line:
@@ -97,8 +100,10 @@ def _title(scene: Scene, columns: int) -> lines.Line:
         parts.append(lines.plain(f"dataset {', '.join(snap.datasets)}"))
     if production.stop or (snap and snap.production.stop):
         parts.append(lines.plain("closed" if snap and snap.closed_by else "finished", "good"))
-    if scene.leaving:
-        parts.insert(1, lines.plain(" stopping ", "error"))
+    if scene.over or scene.leaving:
+        parts.insert(1, lines.plain(" over: q leaves " if scene.over else " stopping ", "error"))
+    if scene.read_only:
+        parts.append(lines.plain("read-only", "dim"))
     when = lines.plain(f"{scene.now:%Y-%m-%d %H:%M:%S %z}", "dim")
     if columns < NARROW:
         when = lines.plain(f"{scene.now:%H:%M:%S}", "dim")
@@ -113,22 +118,31 @@ def _who(scene: Scene, columns: int) -> lines.Line:
     snap = scene.snapshot
     if snap is None:
         return lines.within(lines.plain(scene.database, "dim"), columns)
-    found: list[lines.Line] = []
-    for manager in snap.managers:
-        trouble = snap.trouble.get(manager.id, "")
-        found.append(lines.plain(f"{manager} {trouble}", "bad") if trouble else _manager(manager))
+    found = [lines.plain(f"{one} {snap.trouble[one.id]}", "bad") for one in snap.managers if one.id in snap.trouble]
+    found += [_manager(one, snap) for one in snap.managers if one.id not in snap.trouble]
     if not found:
-        over = snap.production.stop is not None
-        found = [lines.plain("no manager is at work", "dim" if over else "bad")]
-    ailing = sorted(range(len(found)), key=lambda place: (found[place][0][0] != "bad", place))
+        found = [_nobody(snap)]
     several = [lines.plain(f"{len(found)} managers:", "dim")] if len(found) > 1 else []
-    told = lines.packed([*several, *(found[place] for place in ailing)], columns)
+    told = lines.packed([*several, *found], columns)
     return lines.apart(told, lines.plain(scene.database, "dim"), columns)
 
 
-def _manager(manager: facts.AtWork) -> lines.Line:
-    jobs = "" if manager.nproc is None else f" {manager.nproc} jobs"
+def _manager(manager: facts.AtWork, snap: snapshots.Snapshot) -> lines.Line:
+    jobs = f" {snap.jobs_of(manager)} of {manager.nproc} jobs" if manager.nproc is not None else ""
     return (("good", str(manager)), ("dim", jobs))
+
+
+def _nobody(snap: snapshots.Snapshot) -> lines.Line:
+    """Why nobody is at work, and what to type."""
+    if snap.production.stop is not None or not snap.left:
+        return lines.plain("no manager is at work", "dim")
+    why = f"its last manager stopped: {snap.last_words}" if snap.last_words else "no manager is at work"
+    return lines.plain(f"{why}; start: {start(snap.production)}", "bad")
+
+
+def start(production: runs.Production) -> str:
+    """The command that goes on with it."""
+    return f"run_production --production={production.program} --version={production.version}"
 
 
 def _alarm(scene: Scene) -> Iterator[lines.Line]:
@@ -138,7 +152,7 @@ def _alarm(scene: Scene) -> Iterator[lines.Line]:
         yield lines.plain("stopping", "error")
     if snap and snap.trouble:
         yield lines.plain("manager!", "bad")
-    elif snap and not snap.managers and snap.production.stop is None:
+    elif snap and not snap.managers and snap.production.stop is None and snap.left:
         yield lines.plain("no manager", "bad")
     if snap and snap.quota and snap.quota.used >= snap.quota.allowed:
         yield lines.plain("disk full", "bad")
@@ -187,7 +201,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def bar(snap: snapshots.Snapshot, wide: int) -> lines.Line:
-    """``[#####>>xx....]``: finished, in hand, failed and held, what is left; whatever there is has a place at least."""
+    """``[#####>>xx!....]``: finished, in hand, failed, held, what is left; whatever there is has a place at least."""
     inner = wide - 2
     if inner < 4 or not snap.whole:
         return ()
@@ -195,7 +209,8 @@ def bar(snap: snapshots.Snapshot, wide: int) -> lines.Line:
     kinds = (
         (counts[State.FINISHED], "#", "good"),
         (snap.in_hand, ">", "going"),
-        (counts[State.FAILED] + counts[State.HELD], "x", "bad"),
+        (counts[State.FAILED], "x", "bad"),
+        (counts[State.HELD], "!", "held"),
         (counts[State.NEW] + counts[State.WAITING], ".", "dim"),
     )
     places = _places([number for number, _, _ in kinds], inner)
@@ -241,11 +256,14 @@ def _when(scene: Scene) -> str:
     if found is None or not found.left:
         return ""
     if found.forecast is None:
-        return f"end: {found.why}"
+        return "end: can't be told yet" if found.managers else ""
     ends = [scene.now + datetime.timedelta(seconds=end) for end in (found.forecast.median, found.forecast.ninety)]
     first, last = (moment.told(end, scene.now) for end in ends)
     who = "" if found.managers else " if somebody worked on it"
-    return f"end {first} (50 %), {last} (90 %){who}"
+    if first == last:
+        return f"end {first}{who}"
+    today = first.partition(" ")[0]
+    return f"end {first} (50 %), {last.removeprefix(f'{today} ')} (90 %){who}"
 
 
 def _meters(scene: Scene, snap: snapshots.Snapshot, columns: int) -> lines.Line:
@@ -258,20 +276,23 @@ def _meters(scene: Scene, snap: snapshots.Snapshot, columns: int) -> lines.Line:
         told.append(quota(snap.quota, 20 if wide else 10, short=not wide))
     if scene.machine is not None:
         cpu, memory = f"cpu {scene.machine.cpu:.0f} %", f"{scene.machine.memory:.0f} %"
-        told.append(lines.plain(f"here: {cpu} memory {memory}" if wide else f"{cpu} mem {memory}", "dim"))
+        told.append(
+            lines.plain(f"here: {cpu} memory {memory}" if columns >= VERY_WIDE else f"{cpu} mem {memory}", "dim")
+        )
     return lines.packed(told, columns)
 
 
 def quota(found: facts.Quota, wide: int, *, short: bool = False) -> lines.Line:
     """``disk [####+++...] 61 % used, 12 % promised of 1.8 TiB``: of what may be used."""
     most = max(1, found.allowed)
-    used = min(wide, round(wide * found.used / most))
-    promised = min(wide - used, round(wide * found.promised / most))
+    used = min(wide, max(int(found.used > 0), round(wide * found.used / most)))
+    promised = min(wide - used, max(int(found.promised > 0), round(wide * found.promised / most)))
     full = found.used >= found.allowed
     parts = (("bad" if full else "good", "#" * used), ("held", "+" * promised), ("dim", "." * (wide - used - promised)))
     share = f"{100 * found.used // most} %" + ("" if short else " used")
     share += f", {100 * found.promised // most} % promised" if found.promised and not short else ""
-    said = f"] {share} of {room.shown(found.allowed)}" + (" FULL" if full else "")
+    limit = "" if short else f" (limit {room.shown(found.limit)})"
+    said = f"] {share} of {room.shown(found.allowed)}{limit}" + (" FULL" if full else "")
     return (("", "disk ["), *(part for part in parts if part[1]), ("bad" if full else "", said))
 
 
@@ -283,10 +304,10 @@ def _coming(snap: snapshots.Snapshot, columns: int, most: int, *, alone: bool) -
     if alone:
         yield from (lines.within(one, columns) for one in told[:most])
         if len(told) > most:
-            yield lines.plain(f"and {len(told) - most} more on their way", "dim")
+            yield lines.within(lines.plain(f"and {len(told) - most} more on their way", "dim"), columns)
         return
-    some = lines.packed([lines.plain(f"{len(told)} on their way:", "dim"), *told], columns, "; ")
-    yield some
+    head = lines.plain(f"{len(told)} on {'its' if len(told) == 1 else 'their'} way: ", "dim")
+    yield lines.within((*head, *lines.packed(told, columns - lines.width(head), "; ")), columns)
 
 
 def _transfer(one: facts.Coming, snap: snapshots.Snapshot) -> lines.Line:

@@ -11,6 +11,7 @@ RUNS, RUN, LOG, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS, COLUMNS, HELP, CONFIR
 LISTS = (RUNS, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS)
 """Those that a number opens."""
 SEARCHED = (RUN, LOG, FAILURES, MANAGERS, MESSAGES, PRODUCTIONS, HELP)
+CHANGING = (RUNS, RUN, FAILURES)
 BROWSING = tuple(view for view in VIEWS if view != CONFIRM)
 
 
@@ -45,17 +46,18 @@ KEYS = (
     Key("open", ("enter",), "Enter", "sort", "sort by this column; once more: the other way round", (COLUMNS,)),
     Key("toggle", (" ",), "Space", "show", "show this column, or don't", (COLUMNS,)),
     Key("log", ("l",), "l", "log", "what the run's job says, as it says it", (RUNS, RUN, MESSAGES)),
+    Key("log", ("l",), "l", "a log", "what the job of one of its runs said", (FAILURES,)),
     Key("filter", ("/",), "/", "filter", "only some runs, e.g. state:failed dataset:Al50 host:n03 cause:memory >2h text", (RUNS,)),
     Key("search", ("/",), "/", "search", "look for a text, from here down", SEARCHED),
     Key("again", ("n",), "n", "", "the next line with the text", SEARCHED),
     Key("before", ("N",), "N", "", "the one before", SEARCHED),
-    Key("mark", (" ",), "Space", "mark", "mark the run, or don't; what is asked is asked of all marked runs", (RUNS,)),
+    Key("mark", (" ",), "Space", "mark", "mark the run, or don't, and go on to the next; what is asked is asked of all marked ones", (RUNS,)),
     Key("mark_all", ("A",), "A", "", "mark all that the filter means, however many; once more: none", (RUNS,)),
-    Key("retry", ("r",), "r", "retry", "failed and held runs once more", (RUNS, RUN), True),
-    Key("hold", ("h",), "h", "hold", "stop runs until somebody releases them", (RUNS, RUN), True),
-    Key("release", ("e",), "e", "release", "held runs, and claims, are new again", (RUNS, RUN), True),
-    Key("cancel", ("x",), "x", "cancel", "end what is under way", (RUNS, RUN), True),
-    Key("priority", ("p",), "p", "priority", "which runs go first", (RUNS, RUN), True),
+    Key("retry", ("r",), "r", "retry", "failed and held runs once more", CHANGING, True),
+    Key("hold", ("h",), "h", "hold", "stop runs until somebody releases them; jobs that run are ended", CHANGING, True),
+    Key("release", ("e",), "e", "release", "held runs are new again; what is under way is given back", CHANGING, True),
+    Key("cancel", ("x",), "x", "cancel", "end what is under way", CHANGING, True),
+    Key("priority", ("p",), "p", "priority", "which runs go first: those with more", CHANGING, True),
     Key("nproc", ("p",), "p", "nproc", "how many jobs at a time a manager of yours has", (MANAGERS,), True),
     Key("follow", ("f",), "f", "follow", "go on with the log as it grows, or stay", (LOG,)),
     Key("stream", ("o",), "o", "out/err", "what the job said on stdout, on stderr", (LOG,)),
@@ -63,6 +65,7 @@ KEYS = (
     Key("later", ("]",), "]", "", "the attempt after", (LOG,)),
     Key("right", ("right",), "→", "", "what is beyond the edge of the screen", (LOG,)),
     Key("left", ("left",), "←", "", "back from there", (LOG,)),
+    Key("fold", ("w",), "w", "fold", "long lines folded, or cut at the edge", (LOG,)),
     Key("pager", ("v",), "v", "pager", "open the log in $PAGER", (LOG,)),
     Key("sort", ("s",), "s", "sort", "sort by the next column; S: the other way round", (RUNS,)),
     Key("reverse", ("S",), "S", "", "sort the other way round", (RUNS,)),
@@ -70,9 +73,9 @@ KEYS = (
     Key("go_to", ("g",), "g", "", "go to a run by its number; in a log to a per cent of it", (RUNS, LOG)),
     Key("back", ("esc", "backspace"), "Esc", "back", "back; in the table: no marks, then no filter", BROWSING),
     Key("view_1", ("1",), "1", "", "the runs"),
-    Key("view_2", ("2",), "2", "failures", "what failed, by cause and by what the jobs said last"),
-    Key("view_3", ("3",), "3", "managers", "who is at work, and whether they are alive"),
-    Key("view_4", ("4",), "4", "messages", "what was said and what happened, the newest last"),
+    Key("view_2", ("2",), "2", "", "what failed, by cause and by what the jobs said last"),
+    Key("view_3", ("3",), "3", "", "who is at work, and whether they are alive"),
+    Key("view_4", ("4",), "4", "", "what was said and what happened, the newest last"),
     Key("view_5", ("5",), "5", "", "all productions; to look at another one"),
     Key("next_view", ("tab",), "Tab", "", "the next of these", LISTS),
     Key("up", ("up", "k"), "↑ k", "", "one up", VIEWS),
@@ -81,7 +84,7 @@ KEYS = (
     Key("page_down", ("page down", "ctrl f"), "PgDn", "", "a page down", VIEWS),
     Key("first", ("home", "<"), "Home <", "", "to the first", VIEWS),
     Key("last", ("end", ">", "G"), "End > G", "", "to the last; a log goes on from there", VIEWS),
-    Key("palette", ("t",), "t", "", "other colours: dark, light, none"),
+    Key("palette", ("t",), "t", "", "other colours: dark, light, plain"),
     Key("redraw", ("ctrl l",), "Ctrl-L", "", "draw the screen anew", VIEWS),
     Key("help", ("?", "f1"), "?", "help", "these lines", BROWSING),
     Key("quit", ("q", "Q"), "q", "quit", "leave; a production that was begun with --display goes on in lines", BROWSING),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -29,20 +30,27 @@ def width(line: Line) -> int:
 
 def within(line: Line, wide: int) -> Line:
     """The line, or its beginning and an ellipsis, in so many places."""
-    left, kept = wide, []
-    for role, part in line:
-        if table.width(part) > left:
-            kept.append((role, table.within(part, left)))
-            return tuple(kept)
-        kept.append((role, part))
-        left -= table.width(part)
-    return tuple(kept)
+    return _fitted(line, wide)[0]
 
 
 def filled(line: Line, wide: int, role: str = "") -> Line:
     """Cut or filled to so many places."""
-    cut = within(line, wide)
-    return (*cut, (role, " " * (wide - width(cut))))
+    cut, left = _fitted(line, wide)
+    return (*cut, (role, " " * left)) if left > 0 else cut
+
+
+def _fitted(line: Line, wide: int) -> tuple[Line, int]:
+    """The line within so many places, and how many are left."""
+    left, kept = wide, []
+    for role, part in line:
+        takes = table.width(part)
+        if takes > left:
+            cut = table.within(part, left)
+            kept.append((role, cut))
+            return tuple(kept), left - table.width(cut)
+        kept.append((role, part))
+        left -= takes
+    return line, left
 
 
 def all_as(line: Line, role: str) -> Line:
@@ -77,7 +85,27 @@ def packed(lines: Iterable[Line], wide: int, between: str = "  ") -> Line:
 
 
 def folded(text: str, wide: int, role: str = "", indent: int | None = None) -> Iterator[Line]:
-    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``."""
+    """A sentence in lines; those that go on are indented by 4 more than it is, or by ``indent``.
+
+    A word that is longer than the screen, such as a path, is broken: what is cut off can be read nowhere.
+    """
     own = len(text) - len(text.lstrip(" "))
-    for one in table.folded(text, wide, own + 4 if indent is None else indent):
-        yield plain(table.within(one, wide), role)
+    deep = own + 4 if indent is None else indent
+    for one in table.folded(text, wide, deep):
+        for part in broken(one, wide, min(deep, wide // 2)):
+            yield plain(part, role)
+
+
+def broken(text: str, wide: int, indent: int) -> Iterator[str]:
+    """In pieces of so many places."""
+    while table.width(text) > wide:
+        widths = itertools.accumulate(map(table.width, text))
+        place = sum(1 for _ in itertools.takewhile(lambda width: width <= wide, widths))
+        if not text[:place].strip():
+            if text[:1] != " ":
+                break  # not even one character has room
+            text = text.lstrip(" ")  # nor has so deep an indent
+            continue
+        yield text[:place]
+        text = " " * indent + text[place:].lstrip(" ")
+    yield table.within(text, wide)

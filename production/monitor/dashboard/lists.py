@@ -10,7 +10,7 @@ from production import filter as filters
 from production import run as runs
 from production.catalogue import library
 from production.monitor import table
-from production.monitor.dashboard import keys, logview, palettes, scroll, surroundings, view, words
+from production.monitor.dashboard import board, keys, logview, palettes, scroll, surroundings, view, words
 from production.monitor.dashboard import line as lines
 
 GUEST = 15.0
@@ -71,8 +71,10 @@ class Run(view.Text):
         self._fill()
 
     def _fill(self) -> None:
-        why = [scroll.Entry("why:", "name"), *(self._why or [scroll.Entry("  asking …", "dim")])]
-        self.put([*self._known[:1], *why, *self._known[1:]])
+        now = [scroll.Entry("now and next:", "name"), *(self._why or [scroll.Entry("  asking …", "dim")])]
+        parts = [place for place, entry in enumerate(self._known) if not entry.text.startswith(" ")]
+        below = parts[1] if len(parts) > 1 else len(self._known)
+        self.put([*self._known[:below], *now, *self._known[below:]])
 
     def meant(self) -> filters.Filter:
         return filters.Filter(runs=((self.run, self.run),))
@@ -92,7 +94,7 @@ class Failures(view.Text):
     """What failed, by cause and by what the jobs said last."""
 
     name = keys.FAILURES
-    choosing = True
+    choosing = leaping = True
 
     def __init__(self, stage: view.Stage) -> None:
         super().__init__(stage)
@@ -109,9 +111,21 @@ class Failures(view.Text):
         self._again = now + SHARE * (now - self._begun)
         super().put(entries)
 
+    def meant(self) -> filters.Filter | None:
+        if not isinstance(self.scroll.target, tuple):
+            return None
+        words_, _ = self.scroll.target
+        return filters.parse(filters.split(words_))
+
     def do_open(self) -> None:
-        if self.scroll.target is not None:
-            self.stage.show_runs(str(self.scroll.target))
+        if isinstance(self.scroll.target, tuple):
+            words_, _ = self.scroll.target
+            self.stage.show_runs(words_)
+
+    def do_log(self) -> None:
+        if isinstance(self.scroll.target, tuple):
+            _, run = self.scroll.target
+            self.stage.show(logview.Log(self.stage, run))
 
 
 _COLUMNS = (
@@ -119,11 +133,11 @@ _COLUMNS = (
     table.Column("standing", least=8, rank=0),
     table.Column("batch", rank=5),
     table.Column("nproc", rank=1, right=True),
+    table.Column("jobs", rank=1, right=True),
     table.Column("runs", rank=2, right=True),
-    table.Column("running", rank=5, right=True),
-    table.Column("start", least=7, rank=4, right=True),
-    table.Column("beat", least=7, rank=3, right=True),
-    table.Column("datasets", rank=6),
+    table.Column("begun", least=7, rank=4, right=True),
+    table.Column("heard of", least=7, rank=3, right=True),
+    table.Column("takes", rank=6),
 )
 
 
@@ -131,15 +145,17 @@ class Managers(view.Text):
     """Who is at work, and whether they are alive."""
 
     name = keys.MANAGERS
-    choosing = True
+    choosing = leaping = True
     title = "managers"
 
     def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
         snap = self.stage.snapshot
         there = snap.managers if snap else ()
         cells = [self._cells(one) for one in there]
-        told = list(table.lines(_COLUMNS, cells, columns)) or ["nobody is at work"]
-        head = [scroll.Entry(told[0], "heading")]
+        told = list(table.lines(_COLUMNS, cells, columns)) or [
+            f"nobody is at work; start: {board.start(self.stage.production)}"
+        ]
+        head = [scroll.Entry(told[0], "heading" if there else "")]
         self.scroll.put(
             [*head, *(scroll.Entry(text, self._role(one), one) for one, text in zip(there, told[1:], strict=False))]
         )
@@ -153,8 +169,11 @@ class Managers(view.Text):
         trouble = snap.trouble.get(one.id, "at work") if snap else ""
         mine = " (this one)" if one.id == self.stage.here.manager else ""
         nproc = "" if one.nproc is None else str(one.nproc)
-        ages = [moment.age(one.start, now), moment.age(one.beat, now)]
-        return [f"{one}{mine}", trouble, one.batch, nproc, str(one.runs), "", *ages, _taken(one)]
+        if one.nproc_asked is not None:
+            nproc += f", {one.nproc_asked} asked"
+        jobs = str(snap.jobs_of(one)) if snap else ""
+        ages = [f"{moment.age(instant, now)} ago" for instant in (one.start, one.beat)]
+        return [f"{one}{mine}", trouble, one.batch, nproc, jobs, str(one.runs), *ages, _taken(one)]
 
     def do_open(self) -> None:
         if isinstance(one := self.scroll.target, facts.AtWork):
@@ -163,6 +182,7 @@ class Managers(view.Text):
     def do_nproc(self) -> None:
         one = self.scroll.target
         if not isinstance(one, facts.AtWork):
+            self.stage.say("there is no manager to be told", wrong=True)
             return
         if one.user != self.stage.here.user:
             self.stage.say(f"{one} is of {one.user}, who alone may tell it", wrong=True)
@@ -186,28 +206,32 @@ class Productions(view.Text):
     """All there are, the newest first."""
 
     name = keys.PRODUCTIONS
-    choosing = True
+    choosing = leaping = True
 
     def news(self) -> None:
         self.ask(self._there)
 
     def _there(self, memory: library.Library) -> list[scroll.Entry]:
         every = sorted(memory.productions(), key=lambda one: -one.id)
-        rows = [(one, _standing(one, memory.counts(one.id), self.stage.production)) for one in every]
+        rows = [(one, _standing(one, memory.counts(one.id))) for one in every]
         wide = max(len(one.name) for one in every)
-        return [scroll.Entry(text, target=one, head=f"{one.name:{wide}}  ") for one, text in rows]
+        here = self.stage.production.id
+        return [
+            scroll.Entry(text, target=one, head=f"{'*' if one.id == here else ' '} {one.name:{wide}}  ")
+            for one, text in rows
+        ]
 
     def do_open(self) -> None:
         if isinstance(self.scroll.target, runs.Production):
             self.stage.watch(self.scroll.target)
 
 
-def _standing(one: runs.Production, counts: Mapping[runs.State, int], shown: runs.Production) -> str:
+def _standing(one: runs.Production, counts: Mapping[runs.State, int]) -> str:
     finished, stuck = counts[runs.State.FINISHED], counts[runs.State.FAILED] + counts[runs.State.HELD]
     told = [f"{one.tag}, {one.quality}", f"{finished:,}/{sum(counts.values()):,} finished"]
     told += [f"{stuck:,} failed or held"] if stuck else []
-    told += ["closed" if one.stop else "open", f"since {moment.briefly(one.start)}"]
-    return "  ".join(told) + ("  (this one)" if one.id == shown.id else "")
+    told.append(f"{'closed' if one.stop else 'open'} since {moment.briefly(one.stop or one.start)[:10]}")
+    return "  ".join(told)
 
 
 class Messages(view.Text):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
+import os
 from collections.abc import Sequence
 
 from production import disk, facts, room
@@ -26,6 +28,7 @@ class Piece:
     attempts: Sequence[facts.Attempt]
     path: str
     """Empty: there is no log."""
+    stream: str = "out"
     lines: Sequence[logs.Line] = ()
     size: int = 0
     file: tuple[int, int] = (0, 0)
@@ -41,7 +44,10 @@ class Log(view.View):
         self.run = run
         self._attempt: int | None = None
         """None: the last one with a log."""
-        self._stream = "out"
+        self._stream = ""
+        """Empty: the one that says more."""
+        self._folded = True
+        self._wide = 80
         self._following = True
         self._piece = Piece((), "")
         self._top = 0
@@ -81,12 +87,13 @@ class Log(view.View):
     def _take(self, piece: Piece) -> None:
         anew = self._piece.path == piece.path and (piece.file != self._piece.file or piece.size < self._piece.size)
         if anew and self._piece.size:
-            self.stage.say(f"{piece.path} begins anew: it was cut off, or is another file")
+            self.stage.say("the log begins anew: it was cut off, or is another file")
         byte = self._begin() if self._goal is None else self._goal
         self._trouble, self._piece, self._goal = "", piece, None
         most = max(0, len(piece.lines) - self._height)
         above = bisect.bisect_right(piece.lines, byte, key=lambda one: one.begin) - 1
         self._top = most if self._following else max(0, above)
+        self._stream = self._stream or (piece.stream if piece.size else "")
         self.stage.renew()
 
     def _sorry(self, trouble: Exception) -> None:
@@ -100,22 +107,43 @@ class Log(view.View):
     # ── what is shown ──
 
     def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
-        grown, self._height = rows - 1 > self._height, max(1, rows - 1)
+        grown, self._height, self._wide = rows - 1 > self._height, max(1, rows - 1), columns
         if grown:
             self._load()
-        elif self._following:
-            self._top = max(0, len(self._piece.lines) - self._height)
-        body = [self._line(one, columns) for one in self._piece.lines[self._top : self._top + self._height]]
+        body = self._last_rows() if self._following else self._rows()
         return [self._heading(columns), *(body or [lines.plain(self._nothing(), "dim")])]
+
+    def _last_rows(self) -> list[lines.Line]:
+        """As many as the screen has."""
+        body: list[lines.Line] = []
+        for place in range(len(self._piece.lines) - 1, -1, -1):
+            body = [*self._lines(self._piece.lines[place]), *body]
+            self._top = place
+            if len(body) >= self._height:
+                break
+        return body[-self._height :]
+
+    def _rows(self) -> list[lines.Line]:
+        """From the top on."""
+        body: list[lines.Line] = []
+        for one in self._piece.lines[self._top : self._top + self._height]:
+            body += self._lines(one)
+        return body[: self._height]
+
+    def _ends(self, place: int) -> bool:
+        """Whether all from a line on has room on the screen."""
+        rest = self._piece.lines[place : place + self._height + 1]
+        return len(rest) <= self._height and sum(len(self._lines(one)) for one in rest) <= self._height
 
     def _heading(self, columns: int) -> lines.Line:
         if self._trouble:
             return lines.within(lines.plain(self._trouble, "error"), columns)
         attempt = self._shown_attempt()
-        said = f"run {self.run}" + (f", attempt {attempt.attempt}" if attempt else "") + f", std{self._stream}"
+        said = f"run {self.run}" + (f", attempt {attempt.attempt}" if attempt else "") + f", std{self._piece.stream}"
         if self.stage.readers.busy(SEARCH):
             said += f"  looking for {self._found} …"
-        right = [lines.plain("following", "good")] if self._following else []
+        over = attempt is not None and attempt.ended is not None
+        right = [lines.plain("its end" if over else "following", "good")] if self._following else []
         rows = self._piece.lines
         if rows and self._piece.size:
             last = rows[min(len(rows), self._top + self._height) - 1]
@@ -129,15 +157,23 @@ class Log(view.View):
         return _chosen(self._piece.attempts, self._attempt)
 
     def _nothing(self) -> str:
+        if self._trouble:
+            return ""
         if not self._piece.path:
             return "" if self.stage.readers.busy(TOPIC) else "no job of it was submitted yet, so there is no log"
-        other = "err" if self._stream == "out" else "out"
-        return f"nothing on std{self._stream}; o: std{other}"
+        return f"nothing on std{self._piece.stream}; o: std{self._other()}"
 
-    def _line(self, one: logs.Line, columns: int) -> lines.Line:
-        text = one.text[self._shift :] if self._shift else one.text
-        marked = "<" if self._shift and one.text else ""
-        return lines.within(scroll.lighted(lines.plain(marked + table.within(text, columns)), self._found), columns)
+    def _other(self) -> str:
+        return "err" if self._piece.stream == "out" else "out"
+
+    def _lines(self, one: logs.Line) -> list[lines.Line]:
+        """As the screen has it: folded, or cut at its edges."""
+        if self._folded:
+            texts = list(lines.broken(one.text, self._wide, 0)) if one.text else [""]
+        else:
+            left = "<" if self._shift and one.text else ""
+            texts = [table.within(left + one.text[self._shift :], self._wide)]
+        return [lines.within(scroll.lighted(lines.plain(text), self._found), self._wide) for text in texts]
 
     # ── keys ──
 
@@ -146,12 +182,13 @@ class Log(view.View):
 
     def move(self, rows: int) -> None:
         """Down beyond the last line it is followed."""
-        most = max(0, len(self._piece.lines) - self._height)
-        at_end = bool(self._piece.lines) and self._piece.lines[-1].end >= self._piece.size
-        goal = self._top + rows
-        self._following = goal >= most and at_end and rows > 0
-        self._top = max(0, min(goal, most))
-        if not self._following and not (self._height <= self._top <= most - self._height):
+        if self._goal is not None:
+            return  # what is on the screen is about to go
+        number = len(self._piece.lines)
+        at_end = bool(number) and self._piece.lines[-1].end >= self._piece.size
+        self._top = max(0, min(self._top + rows, number - 1))
+        self._following = rows > 0 and at_end and self._ends(self._top)
+        if not self._following and not (self._height <= self._top <= number - 2 * self._height):
             self._load()
 
     def do_page_up(self) -> None:
@@ -176,7 +213,7 @@ class Log(view.View):
         self._load()
 
     def do_stream(self) -> None:
-        self._stream = "err" if self._stream == "out" else "out"
+        self._stream = self._other()
         self._anew()
 
     def _anew(self) -> None:
@@ -200,7 +237,11 @@ class Log(view.View):
         self._attempt = numbers[place]
         self._anew()
 
+    def do_fold(self) -> None:
+        self._folded, self._shift = not self._folded, 0
+
     def do_right(self) -> None:
+        self._folded = False
         self._shift += STEP
 
     def do_left(self) -> None:
@@ -216,7 +257,7 @@ class Log(view.View):
         return ""
 
     def do_search(self) -> None:
-        self.stage.ask_person("search: ", self._found, self._search)
+        self.stage.ask_person("search: ", "", self._search)
 
     def _search(self, text: str) -> str:
         self._found = text
@@ -236,7 +277,7 @@ class Log(view.View):
         if not (rows and path and text):
             return
         here = rows[min(self._top, len(rows) - 1)]
-        start = here.end if down and again else here.begin
+        start = self._goal if self._goal is not None else here.end if down and again else here.begin
         wanted = self.stage.readers.asking(SEARCH)
 
         def question(_memory: library.Library, say: readers.Say[int | None]) -> None:
@@ -277,20 +318,34 @@ def _read(
 ) -> Piece:  # fmt: skip
     """In a reader's thread: a few screens around a byte, or the last ones. Raises: disk.Trouble."""
     one = _chosen(attempts, number)
-    path = (one.olog if stream == "out" else one.elog) if one else None
-    if not path:
+    if one is None or not (one.olog or one.elog):
         return Piece(attempts, "")
+    stream = stream or _telling(one)
+    path = (one.olog if stream == "out" else one.elog) or ""
     try:
-        return _around(attempts, path, goal, SCREENS * height, height)
+        return _around(Piece(attempts, path, stream), goal, SCREENS * height, height)
     except disk.Trouble as trouble:
         if not trouble.missing:
             raise
-        return Piece(attempts, path)  # the job has not begun
+        return Piece(attempts, path, stream)  # the job has not begun
 
 
-def _around(attempts: Sequence[facts.Attempt], path: str, goal: int | None, most: int, height: int) -> Piece:
+def _telling(one: facts.Attempt) -> str:
+    """The stream that says more: of an attempt that failed stderr, if there is anything on it."""
+    out, err = _size(one.olog), _size(one.elog)
+    return "err" if err and (one.cause is not None or not out) else "out"
+
+
+def _size(path: str | None) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_size if path else 0
+    return 0
+
+
+def _around(piece: Piece, goal: int | None, most: int, height: int) -> Piece:
+    path = piece.path
     if goal is None:
         page = logs.last(path, most)
-        return Piece(attempts, path, page.lines, page.size, page.identity)
+        return dataclasses.replace(piece, lines=page.lines, size=page.size, file=page.identity)
     above, below = logs.before(path, goal, most), logs.after(path, goal, most + height)
-    return Piece(attempts, path, (*above.lines, *below.lines), below.size, below.identity)
+    return dataclasses.replace(piece, lines=(*above.lines, *below.lines), size=below.size, file=below.identity)

@@ -15,7 +15,7 @@ Look: TypeAlias = tuple[str, str, str]
 DARK: dict[str, Look] = {
     "title": ("white,bold", "default", "bold"),
     "name": ("light cyan", "default", "bold"),
-    "dim": ("dark gray", "default", "default"),
+    "dim": ("light gray", "default", "default"),
     "heading": ("light cyan,underline", "default", "underline"),
     "waiting": ("light gray", "default", "default"),
     "new": ("default", "default", "default"),
@@ -33,6 +33,7 @@ DARK: dict[str, Look] = {
     "prompt": ("default,bold", "default", "bold"),
 }
 LIGHT: dict[str, Look] = DARK | {
+    "dim": ("dark gray", "default", "default"),
     "title": ("black,bold", "default", "bold"),
     "name": ("dark blue,bold", "default", "bold"),
     "heading": ("dark blue,underline", "default", "underline"),

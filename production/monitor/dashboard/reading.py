@@ -8,7 +8,7 @@ import datetime
 import functools
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from production import facts
@@ -23,8 +23,8 @@ MOST = 100_000
 STATES = (*reversed(runs.IN_FLIGHT), runs.State.FAILED, runs.State.HELD, runs.State.NEW, runs.State.WAITING,
           runs.State.FINISHED)  # fmt: skip
 """In the order of what somebody on shift wants to see."""
-NEWS = 50
-"""Rows after which those found so far are shown."""
+NEWS = 0.1
+"""Seconds after which those found so far are shown: most questions are answered sooner, and at once."""
 SHARE = 20
 """It is sorted again after so many times what that took."""
 
@@ -35,7 +35,7 @@ class Choice:
 
     wanted: filters.Filter = filters.EVERYTHING
     key: str = "state"
-    """What they are sorted by: a value of ``columns.SORTED``."""
+    """What they are sorted by: one of ``columns.KEYS``."""
     down: bool = False
 
 
@@ -71,8 +71,10 @@ def read(
 ) -> Iterator[Found]:
     """What is found meanwhile, then all of it. ``before``: how it was sorted the last time. Raises: CatalogueError."""
     if choice.key in ("run", "state"):
-        ways = _by_number if choice.key == "run" else _by_state
-        onwards, backwards = ways(memory.records, production, choice, around.run, now)
+        if choice.key == "run":
+            onwards, backwards = _by_number(memory.records, production, choice, around.run, now)
+        else:
+            onwards, backwards = _by_state(memory.records, production, choice, around, now)
         for stretch in _stretches(onwards, backwards, around):
             yield Found(stretch)
         return
@@ -80,7 +82,8 @@ def read(
     yield Found(_of_order(memory, production, order, around), order)
 
 
-Rows: TypeAlias = Iterator[facts.Row]
+Rows: TypeAlias = Iterator[facts.Row | None]
+"""None: those of a state have all been read, and the next may be long in coming."""
 
 
 def _by_number(
@@ -97,14 +100,16 @@ def _by_number(
 
 
 def _by_state(
-    records: library.Records, production: int, choice: Choice, run: int, now: datetime.datetime
+    records: library.Records, production: int, choice: Choice, around: window.Around, now: datetime.datetime
 ) -> tuple[Rows, Rows]:
     """The same, the states one after the other."""
+    run = around.run
     states = [one for one in STATES if not choice.wanted.states or one in choice.wanted.states]
     if choice.down:
         states.reverse()
-    here = None if run in (window.FIRST, window.LAST) else records.row(production, run)
-    place = states.index(here.state) if here and here.state in states else None
+    now_in = None if run in (window.FIRST, window.LAST) else _state(records, production, run)
+    state = now_in if now_in in states else around.state
+    place = states.index(state) if state in states else None
 
     def of(state: runs.State, from_: int) -> tuple[Rows, Rows]:
         alike = dataclasses.replace(choice, wanted=dataclasses.replace(choice.wanted, states=(state.value,)))
@@ -120,16 +125,39 @@ def _by_state(
     return itertools.chain(later, _chained(onwards)), itertools.chain(earlier, _chained(backwards))
 
 
-_chained = itertools.chain.from_iterable
+def _chained(parts: Iterable[Rows]) -> Rows:
+    for part in parts:
+        yield None
+        yield from part
+
+
+def _state(records: library.Records, production: int, run: int) -> runs.State | None:
+    row = records.row(production, run)
+    return row.state if row else None
+
+
+def key(choice: Choice) -> window.Key | None:
+    """By which rows are in order; None: by something that they don't tell, or not exactly."""
+    sign = -1 if choice.down else 1
+    if choice.key == "run":
+        return lambda row: sign * row.run
+    if choice.key == "state":
+        return lambda row: (sign * STATES.index(row.state), sign * row.run)
+    return None
 
 
 def _stretches(onwards: Rows, backwards: Rows, around: window.Around) -> Iterator[window.Stretch]:
     later: list[facts.Row] = []
-    for row in itertools.islice(onwards, around.after + 1):
-        later.append(row)
-        if not len(later) % NEWS:
+    shown, told = time.monotonic(), 0
+    for row in onwards:
+        if row is not None:
+            later.append(row)
+        if len(later) > around.after:
+            break
+        if len(later) > told and (row is None or time.monotonic() - shown > NEWS):
+            shown, told = time.monotonic(), len(later)
             yield window.Stretch(tuple(later), begins=around.run == window.FIRST, ends=False, whole=False)
-    earlier = list(itertools.islice(backwards, around.before + 1))
+    earlier = list(itertools.islice((row for row in backwards if row is not None), around.before + 1))
     yield window.Stretch(
         rows=(*reversed(earlier[: around.before]), *later[: around.after]),
         begins=len(earlier) <= around.before,

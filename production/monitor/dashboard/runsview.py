@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from production import disk, errors, facts
+from production import errors
 from production import filter as filters
 from production.catalogue import library
-from production.monitor import columns, readers, table
-from production.monitor.dashboard import keys, lists, logview, palettes, reading, scroll, view, window
+from production.monitor import columns, readers
+from production.monitor.dashboard import cells, keys, lists, logview, reading, scroll, view, window
 from production.monitor.dashboard import line as lines
 
-DEFAULT = ("run", "datasets", "state", "attempt", "where", "since", "duration", "said")
+DEFAULT = ("run", "datasets", "state", "attempt", "host", "job", "since", "duration", "cause", "message")
 
 TOPIC = "runs"
 
@@ -32,11 +32,17 @@ class Runs(view.View):
         """All that the filter means are marked."""
         self._choice = reading.Choice()
         self._sort = "state"
+        self._down = False
+        self._seen: Sequence[str] = DEFAULT
+        """Columns that have room."""
+        self._sought: int | None = None
+        """A run that somebody wants to go to."""
         self._order: reading.Order | None = None
         self._window = window.Window()
         self._asked: window.Around | None = None
-        self._cells: list[list[str]] = []
-        """What stands in the columns of all rows that are loaded; empty: it is to be made anew."""
+        self._cells = cells.Cells()
+        self._anew = True
+        """What stands in the columns is to be made anew."""
         self._above = 2
         """Lines above the rows."""
         if words:
@@ -64,13 +70,22 @@ class Runs(view.View):
         self.trouble = ""
         if found.order is not None:
             self._order = found.order
-        sign = 0 if self._choice.key != "run" else -1 if self._choice.down else 1
-        if found.stretch.whole or not self._window.stretch.whole:
-            self._window.take(found.stretch, sign=sign)
-            self._cells = []
+        if not found.stretch.whole and self._window.stretch.whole:
+            return  # what is there is more than what was found so far
+        self._window.take(found.stretch, reading.key(self._choice))
+        self._anew = True
+        if found.stretch.whole:
+            self._tell_sought()
         if found.stretch.whole and self._window.near_edge():
             self._load_later()
         self.stage.renew()
+
+    def _tell_sought(self) -> None:
+        """A run that somebody wanted to go to may not be there."""
+        sought, self._sought = self._sought, None
+        if sought is not None and (row := self._window.current) is not None and row.run != sought:
+            where = f"among: {self.words}" if self.words else "in this production"
+            self.stage.say(f"run {sought} is not {where}; this is the next one", wrong=True)
 
     def _load_later(self) -> None:
         """Once: what has no more would be asked for again and again."""
@@ -98,21 +113,22 @@ class Runs(view.View):
         """Which runs, how many of them, in which order."""
         if self.trouble:
             return lines.within(lines.plain(self.trouble, "error"), wide)
-        told = [lines.plain("runs", "heading")]
+        told: list[lines.Line] = []
         if self.words:
             told.append((("dim", "filter "), ("name", self.words)))
         if self.everything or self.marks:
             marked = "all of them" if self.everything else f"{len(self.marks):,}"
             told.append(lines.plain(f"{marked} marked", "mark"))
         if self._choice != reading.Choice(self._choice.wanted):
-            told.append(lines.plain(f"by {self._sort} {'down' if self._choice.down else 'up'}", "dim"))
+            told.append(lines.plain(f"by {self._sort} {'down' if self._down else 'up'}", "dim"))
         if self._order and self._choice.key != "run" and self._order.cut:
             told.append(lines.plain(f"the first {reading.MOST:,} only", "held"))
         if self.stage.readers.busy(TOPIC) and not self._window.stretch.whole:
             told.append(lines.plain("looking …", "dim"))
         place = self._window.position()
         right = lines.plain(f"{place[0]:,} of {place[1]:,}" if place else "", "dim")
-        return lines.apart(lines.packed(told, wide), right, wide)
+        room = wide - lines.width(lines.joined([*told, right])) - 2
+        return lines.apart(lines.packed([view.tabs(self.name, room), *told], wide), right, wide)
 
     def _none(self) -> Sequence[lines.Line]:
         if self._window.rows or not self._window.stretch.whole:
@@ -120,50 +136,29 @@ class Runs(view.View):
         return [lines.plain(f"no run is meant by: {self.words}" if self.words else "there are no runs", "dim")]
 
     def _table(self, wide: int) -> list[lines.Line]:
-        """The heading, and the rows that are shown; as wide as what is loaded needs."""
-        kinds = [columns.COLUMNS[name] for name in self.shown]
-        if not self._cells:
-            self._cells = self._all_cells(kinds)
+        """The heading, and the rows that are shown."""
+        seen = columns.Seen(self.stage.now(), self.stage.production.data, narrow=True)
+        if self._anew:
+            self._anew = False
+            self._cells.fill(self._window.rows, tuple(self.shown), seen)
+        first, rows = self._window.first, self._window.shown()
+        self._cells.renew(first, first + len(rows), seen)
         heading = [self._named(name) for name in self.shown]
-        widest = [max(map(table.width, column)) for column in zip(heading, *self._cells, strict=True)]
-        filled = [any(column) for column in zip(*self._cells, strict=True)] or [True] * len(kinds)
-        widths = table.fitted([column for column, _ in kinds], widest, filled, wide - 2)
-        first = self._window.first
-        told = [lines.within(lines.plain("  " + _row(heading, widths, kinds), "heading"), wide)]
-        for place, row in enumerate(self._window.shown()):
-            told.append(
-                self._line(row, self._cells[first + place], widths, kinds, at=place == self._window.cursor, wide=wide)
-            )
+        widths = self._cells.widths(heading, wide - 2)
+        self._seen = [self.shown[place] for place in widths]
+        told = [lines.filled(lines.plain("  " + cells.joined(heading, widths, self.shown), "heading"), wide, "heading")]
+        for place, row in enumerate(rows):
+            at, marked = place == self._window.cursor, self.everything or row.run in self.marks
+            told.append(self._cells.line(first + place, widths, wide, at=at, marked=marked))
         return told
 
-    def _all_cells(self, kinds: Sequence[tuple[table.Column, columns.Cell]]) -> list[list[str]]:
-        """Of all rows that are loaded: once a second is enough, not at each key."""
-        seen = columns.Seen(self.stage.now(), self.stage.production.data, narrow=True)
-        return [[disk.printable(cell(row, seen)) for _, cell in kinds] for row in self._window.rows]
-
     def tick(self) -> None:
-        self._cells = []
+        self._cells.tick()
 
     def _named(self, name: str) -> str:
         """A heading; of the column that it is sorted by with a sign."""
-        sign = ("v" if self._choice.down else "^") if name == self._sort else ""
+        sign = ("v" if self._down else "^") if name == self._sort else ""
         return f"{columns.COLUMNS[name][0].name}{sign}"
-
-    def _line(
-        self, row: facts.Row, cells: list[str], widths: dict[int, int], kinds: Sequence[tuple[table.Column, columns.Cell]],
-        *, at: bool, wide: int,
-    ) -> lines.Line:  # fmt: skip
-        marked = self.everything or row.run in self.marks
-        if at:
-            role = "cursor marked" if marked else "cursor"
-            return lines.filled(lines.plain(("* " if marked else "> ") + _row(cells, widths, kinds), role), wide, role)
-        parts: list[lines.Part] = [("mark", "* " if marked else "  ")]
-        for place, width in widths.items():
-            if len(parts) > 1:
-                parts.append(("", table.GAP))
-            role = palettes.STATES[row.state] if self.shown[place] in ("state", "cause") else "mark" if marked else ""
-            parts.append((role, table.cell(cells[place], width, kinds[place][0], cut=True)))
-        return lines.within(tuple(parts), wide)
 
     # ── keys ──
 
@@ -186,6 +181,7 @@ class Runs(view.View):
         self._go_to(window.LAST)
 
     def _go_to(self, run: int) -> None:
+        self._sought = run if window.FIRST < run < window.LAST else None
         self._window.go_to(run)
         self._load()
 
@@ -208,7 +204,12 @@ class Runs(view.View):
             self.stage.show(logview.Log(self.stage, row.run))
 
     def do_filter(self) -> None:
-        self.stage.ask_person("filter: ", self.words, self._filter)
+        self.stage.ask_person("filter (Ctrl-U empties it): ", self.words, self._filter)
+
+    def begin_anew(self) -> None:
+        """Of another production; columns and order stay."""
+        self._filter("")
+        self._go_to(window.FIRST)
 
     def choose(self, words: str) -> None:
         """These runs."""
@@ -231,7 +232,7 @@ class Runs(view.View):
         here = self._window.current
         anew = choice.wanted != self._choice.wanted
         self._choice = choice
-        self._order, self._cells = None, []
+        self._order, self._anew = None, True
         self._window.begin_anew(here.run if here and not anew else window.FIRST)
         self._load()
 
@@ -243,23 +244,29 @@ class Runs(view.View):
             self._filter("")
 
     def do_sort(self) -> None:
-        """By the next column that it can be sorted by."""
-        names = [name for name in self.shown if name in columns.SORTED]
+        """By the next column on the screen that it can be sorted by."""
+        names = [name for name in self._seen if name in columns.KEYS]
         place = names.index(self._sort) + 1 if self._sort in names else 0
         self.sort_by(names[place % len(names)], down=False)
 
     def do_reverse(self) -> None:
-        self.sort_by(self._sort, down=not self._choice.down)
+        self.sort_by(self._sort, down=not self._down)
 
     def sort_by(self, name: str, *, down: bool | None = None) -> None:
         """By a column; by the present one the other way round, unless that is said."""
-        if name not in columns.SORTED:
+        if name not in columns.KEYS:
             self.stage.say(f"{name}: a table can't be sorted by that", wrong=True)
             return
-        if down is None:
-            down = name == self._sort and not self._choice.down
+        self._down = (name == self._sort and not self._down) if down is None else down
         self._sort = name
-        self._choose(reading.Choice(self._choice.wanted, columns.SORTED[name], down))
+        # what shows how long ago it was is sorted by that: the latest first
+        latest_first = self._down != (name == "since")
+        self._choose(reading.Choice(self._choice.wanted, name, latest_first))
+
+    def show(self, names: Sequence[str]) -> None:
+        """These columns."""
+        self.shown, self._anew = list(names), True
+        self.stage.renew()
 
     def do_columns(self) -> None:
         self.stage.show(Columns(self.stage, self))
@@ -287,10 +294,6 @@ class Runs(view.View):
         self.marks, self.everything = set(), False
 
 
-def _row(cells: Sequence[str], widths: dict[int, int], kinds: Sequence[tuple[table.Column, columns.Cell]]) -> str:
-    return table.GAP.join(table.cell(cells[place], width, kinds[place][0], cut=True) for place, width in widths.items())
-
-
 class Columns(view.Text):
     """Which columns the table has, and by which it is sorted."""
 
@@ -308,14 +311,13 @@ class Columns(view.Text):
 
     def _said(self, name: str) -> str:
         there = "x" if name in self._of.shown else " "
-        return f"[{there}] {name}{'' if name in columns.SORTED else '  (not to be sorted by)'}"
+        return f"[{there}] {name}{'' if name in columns.KEYS else '  (not to be sorted by)'}"
 
     def do_toggle(self) -> None:
         name = str(self.scroll.target)
         shown = set(self._of.shown) ^ {name}
         if name != "run":  # without it nobody knows what a row is
-            self._of.shown = [one for one in columns.COLUMNS if one in shown]
-            self._of.tick()
+            self._of.show([one for one in columns.COLUMNS if one in shown])
         self._fill()
         self.scroll.move(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Sequence
 
@@ -23,17 +24,22 @@ class Entry:
 class Scroll:
     """Entries, folded to a width."""
 
-    def __init__(self, *, choosing: bool) -> None:
-        """``choosing``: there is a cursor; else only the text moves."""
+    def __init__(self, *, choosing: bool, leaping: bool = False) -> None:
+        """``choosing``: there is a cursor, else only the text moves; ``leaping``: from one entry with a target to the next."""
         self.entries: Sequence[Entry] = ()
         self.found = ""
         """The text that was looked for."""
         self._choosing = choosing
+        self._leaping = leaping
         self._lines: list[tuple[lines.Line, int]] = []
         """(line, place of its entry)."""
+        self._stops: list[int] = []
+        """Lines with which entries begin that have a target."""
         self._size = (80, 1)
         self._cursor = 0
         self._top = 0
+        self._hit: int | None = None
+        """Place of the line that was found last: near the end it can't stand at the top."""
 
     def put(self, entries: Sequence[Entry], *, at_end: bool = False) -> None:
         """Other entries; the place on the screen stays."""
@@ -62,13 +68,22 @@ class Scroll:
             indent = len(entry.head) if entry.head else None
             for one in lines.folded(entry.head + entry.text, self._size[0], entry.role, indent):
                 self._lines.append((one, place))
+        firsts = {at: place for place, (_, at) in reversed([*enumerate(self._lines)])}
+        self._stops = [place for at, place in sorted(firsts.items()) if self.entries[at].target is not None]
         self._settle()
 
     def _settle(self) -> None:
         rows = self._size[1]
         self._cursor = max(0, min(self._cursor, len(self._lines) - 1))
         if self._choosing:
-            self._top = min(max(self._top, self._cursor - rows + 1), self._cursor)
+            last = self._cursor
+            if self._leaping and self._stops:
+                place = max(0, bisect.bisect_right(self._stops, self._cursor) - 1)
+                self._cursor = self._stops[place]
+                rest = self._stops[place + 1] if place + 1 < len(self._stops) else len(self._lines)
+                last = min(rest - 1, self._cursor + rows - 1)  # all that belongs to it
+                self._top = 0 if not place else self._top
+            self._top = min(max(self._top, last - rows + 1), self._cursor)
         self._top = max(0, min(self._top, len(self._lines) - rows))
 
     def _entry(self) -> int:
@@ -84,7 +99,11 @@ class Scroll:
 
     def move(self, number: int) -> None:
         """So many lines down, or up."""
-        if self._choosing:
+        self._hit = None
+        if self._choosing and self._leaping and self._stops:
+            place = bisect.bisect_right(self._stops, self._cursor) - 1 + number
+            self._cursor = self._stops[max(0, min(place, len(self._stops) - 1))]
+        elif self._choosing:
             self._cursor += number
         else:
             self._top += number
@@ -95,7 +114,11 @@ class Scroll:
         step = pages * max(1, self._size[1] - 1)
         if self._choosing:
             self._top += step
-        self.move(step)
+        if self._leaping:
+            self._cursor += step
+            self._settle()
+        else:
+            self.move(step)
 
     def point(self, place: int) -> bool:
         """To a line of the screen; whether there is one."""
@@ -104,16 +127,29 @@ class Scroll:
             self._cursor = self._top + place
         return there
 
-    def search(self, text: str, step: int) -> bool:
-        """To the next line with a text, or the one before; whether there is one. All small letters mean any."""
+    def search(self, text: str, step: int, *, again: bool) -> bool:
+        """To the next line with a text, or the one before, round the end; whether there is one. All small letters mean any.
+
+        ``again``: not the one that we are at.
+        """
         self.found = text
-        here = self._cursor if self._choosing else self._top
-        places = range(here + step, len(self._lines) if step > 0 else -1, step)
-        for place in places:
+        top = self._top if self._hit is None or not again else self._hit
+        here, number = self._cursor if self._choosing else top, len(self._lines)
+        for away in range(1 if again else 0, number + 1):
+            place = (here + step * away) % number
             if has(lines.text(self._lines[place][0]), text):
-                self.move(place - here)
+                self._go_to(place)
+                self._hit = place
                 return True
         return False
+
+    def _go_to(self, place: int) -> None:
+        """So that a line is seen."""
+        if self._choosing:
+            self._cursor = place
+        else:
+            self._top = place
+        self._settle()
 
     def shown(self) -> list[lines.Line]:
         """As the screen has them."""
@@ -126,8 +162,8 @@ class Scroll:
 
     def place(self) -> str:
         """How far it is: empty, if all is on the screen."""
-        rest = len(self._lines) - self._size[1]
-        return f"{100 * self._top // rest} %" if rest > 0 else ""
+        number, rows = len(self._lines), self._size[1]
+        return f"lines {self._top + 1}-{self._top + rows} of {number}" if number > rows else ""
 
 
 def has(line: str, text: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import ClassVar
+import functools
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import ClassVar, Literal, TypeAlias
 
 import urwid
 
@@ -12,6 +14,11 @@ from production.monitor.dashboard import palettes
 
 Paint = Callable[[int, int], Sequence[lines.Line]]
 """Columns and rows → at most so many lines, none longer than that."""
+SAME = 300
+"""Lines that are kept as they were written: a few screens of them."""
+
+_Row: TypeAlias = list[tuple[Hashable, Literal["0", "U"] | None, bytes]]
+"""(role, character set, text)."""
 
 
 class Sheet(urwid.Widget):
@@ -32,7 +39,7 @@ class Sheet(urwid.Widget):
         columns, rows = size
         painted = list(self._paint(columns, rows))[:rows]
         painted += [()] * (rows - len(painted))
-        return _canvas([lines.filled(line, columns) for line in painted], columns)
+        return _Canvas([_row(line, columns) for line in painted], columns)
 
     def keypress(self, _size: tuple[int, int], key: str) -> str | None:  # type: ignore[override]  # this one is a box
         return None if self._press(key) else key
@@ -42,20 +49,45 @@ class Sheet(urwid.Widget):
     ) -> bool:  # fmt: skip
         return self._point(row, event, button)
 
+    def allow(self, allowed: bool) -> None:
+        """Whether keys and the mouse may turn to it: not while a person types a line."""
+        self._selectable = allowed
+
     def renew(self) -> None:
         """It is to be shown anew."""
         self._invalidate()
 
 
-def _canvas(painted: Sequence[lines.Line], columns: int) -> urwid.TextCanvas:
-    texts, sets = [], []
-    attributes: list[list[tuple[Hashable, int]]] = []
-    for line in painted:
-        encoded, runs = urwid.apply_target_encoding(lines.text(line))
-        texts.append(encoded)
-        sets.append(runs)
-        attributes.append([(role or None, len(urwid.apply_target_encoding(text)[0])) for role, text in line if text])
-    return urwid.TextCanvas(texts, attributes, sets, maxcol=columns, check_width=False)
+class _Canvas(urwid.Canvas):
+    """Rows as they are written: urwid would put together the texts and roles of each of them anew."""
+
+    def __init__(self, rows: Sequence[_Row], columns: int) -> None:
+        super().__init__()
+        self._rows = rows
+        self._columns = columns
+
+    def rows(self) -> int:
+        return len(self._rows)
+
+    def cols(self) -> int:
+        return self._columns
+
+    def content(  # never cut at its left or right, and its roles are what they are
+        self, _left: int = 0, top: int = 0, _columns: int | None = None, rows: int | None = None, _roles: object = None
+    ) -> Iterator[_Row]:  # fmt: skip
+        yield from self._rows[top : None if rows is None else top + rows]
+
+
+@functools.lru_cache(maxsize=SAME)
+def _row(line: lines.Line, columns: int) -> _Row:
+    """A line as the terminal gets it. Most are the same, or somewhere else, after the next key."""
+    found: _Row = []
+    for role, parts in itertools.groupby(lines.filled(line, columns), key=lambda part: part[0]):
+        encoded, sets = urwid.apply_target_encoding("".join(text for _, text in parts))
+        for set_, length in sets:
+            found.append((role or None, set_, encoded[:length]))
+            encoded = encoded[length:]
+    return found
 
 
 class Prompt(urwid.Edit):

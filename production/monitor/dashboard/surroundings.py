@@ -12,8 +12,10 @@ from production.catalogue import library
 from production.monitor import outlook
 from production.monitor.dashboard import scroll
 
-LEAVING = "\0leaving"
-"""A line that a manager says when it has been told to stop; no line of its log is like this."""
+ATTENDED = 60.0
+"""Seconds after a key for which somebody is there, and sees the end of a production before the screen goes."""
+LEAVING, OVER = "\0leaving", "\0over"
+"""Lines that a manager says when it has been told to stop, and when it has ended; no line of its log is like these."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +28,15 @@ class Wish:
     argument: str = ""
     why: str = ""
     manager: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What would become of a wish."""
+
+    lines: Sequence[str]
+    void: bool
+    """Nothing would be done."""
 
 
 class Answers(Protocol):
@@ -43,19 +54,19 @@ class Answers(Protocol):
         ...
 
     def failures(self, memory: library.Library, production: runs.Production) -> Sequence[scroll.Entry]:
-        """What failed, in groups; the target of each is a filter that means its runs."""
+        """What failed, in groups; the target of each is (a filter that means its runs, one of them)."""
         ...
 
     def outlook(self, memory: library.Library, production: runs.Production) -> outlook.Outlook:
         """When it will be finished."""
         ...
 
-    def plan(self, memory: library.Library, wish: Wish) -> Sequence[str]:
+    def plan(self, memory: library.Library, wish: Wish) -> Plan:
         """What would be done; nothing is."""
         ...
 
-    def tell(self, wish: Wish) -> Sequence[str]:
-        """Do it, and say what was done."""
+    def tell(self, wish: Wish, wanted: Callable[[], bool]) -> Sequence[str]:
+        """Do it, and say what was done; while somebody holds the lock, and when there is much to do, ask if it is still wanted."""
         ...
 
 

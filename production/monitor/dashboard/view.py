@@ -7,13 +7,16 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from production import errors
+from production import disk, errors
 from production import filter as filters
 from production import run as runs
 from production.catalogue import library
 from production.monitor import readers, snapshot
 from production.monitor.dashboard import keys, scroll, surroundings
 from production.monitor.dashboard import line as lines
+
+WISH = "wish"
+"""The topic of what a person asks for."""
 
 
 class Stage(Protocol):
@@ -46,8 +49,16 @@ class Stage(Protocol):
 
     def back(self) -> None: ...
 
+    def close(self, view: View) -> None:
+        """Go back, if it is this that is shown."""
+        ...
+
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Beside the keys, for a while."""
+        ...
+
+    def note(self, text: str) -> None:
+        """The same, and keep it among the messages."""
         ...
 
     def ask_person(self, caption: str, text: str, done: Callable[[str], str]) -> None:
@@ -56,10 +67,6 @@ class Stage(Protocol):
 
     def wish(self, wish: surroundings.Wish) -> None:
         """Say what would be done, and do it if the person says yes."""
-        ...
-
-    def note(self, text: str) -> None:
-        """The same, and keep it among the messages."""
         ...
 
     def watch(self, production: runs.Production) -> None:
@@ -79,9 +86,20 @@ class Stage(Protocol):
         ...
 
 
+def tabs(name: str, wide: int) -> lines.Line:
+    """The lists, each with its key, that of this name in brackets; or only that, where they have no room."""
+    own = ("heading", f"[{name}]")
+    told = [
+        (("key", str(place)), ("", " "), own if one == name else ("dim", one))
+        for place, one in enumerate(keys.LISTS, 1)
+    ]
+    whole = lines.joined(told)
+    return whole if name in keys.LISTS and lines.width(whole) <= wide else (own,)
+
+
 def told(trouble: Exception) -> str:
     """In one line."""
-    known = isinstance(trouble, errors.ProductionError)
+    known = isinstance(trouble, errors.ProductionError | disk.Trouble)
     return str(trouble) if known else f"unexpected {type(trouble).__name__}: {trouble}; please report this"
 
 
@@ -133,10 +151,11 @@ class Text(View):
     """Sentences to read, perhaps with a cursor."""
 
     choosing = False
+    leaping = False
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self.scroll = scroll.Scroll(choosing=self.choosing)
+        self.scroll = scroll.Scroll(choosing=self.choosing, leaping=self.leaping)
         self.title = self.name
         self.trouble = ""
 
@@ -149,7 +168,8 @@ class Text(View):
             return lines.within(lines.plain(f"{self.title}: {self.trouble}", "error"), columns)
         looking = not self.scroll.entries and self.stage.readers.busy(self.name)
         how = "looking …" if looking else self.scroll.place()
-        return lines.apart(lines.plain(self.title, "heading"), lines.plain(how, "dim"), columns)
+        title = tabs(self.name, columns) if self.title == self.name else lines.plain(self.title, "heading")
+        return lines.apart(title, lines.plain(how, "dim"), columns)
 
     def ask(self, question: Callable[[library.Library], Sequence[scroll.Entry]]) -> None:
         """Fill it with what a reader brings."""
@@ -187,19 +207,19 @@ class Text(View):
         self.scroll.move(len(self.scroll.entries) * 1000)
 
     def do_search(self) -> None:
-        self.stage.ask_person("search: ", self.scroll.found, lambda text: self._search(text, 1))
+        self.stage.ask_person("search: ", "", lambda text: self._search(text, 1, again=False))
 
     def do_again(self) -> None:
-        self._tell(self._search(self.scroll.found, 1))
+        self._tell(self._search(self.scroll.found, 1, again=True))
 
     def do_before(self) -> None:
-        self._tell(self._search(self.scroll.found, -1))
+        self._tell(self._search(self.scroll.found, -1, again=True))
 
-    def _search(self, text: str, step: int) -> str:
+    def _search(self, text: str, step: int, *, again: bool) -> str:
         if not text:
             self.scroll.found = ""
             return ""
-        return "" if self.scroll.search(text, step) else f"{text}: not {'below' if step > 0 else 'above'}"
+        return "" if self.scroll.search(text, step, again=again) else f"{text}: not here"
 
     def _tell(self, trouble: str) -> None:
         if trouble:
@@ -223,7 +243,12 @@ class Help(Text):
 
     def _words(self) -> list[scroll.Entry]:
         words = filters.HELP.strip("\n").splitlines()
-        return [scroll.Entry(""), *(scroll.Entry(line) for line in words)]
+        own = (
+            "Ctrl-C stops the production: its jobs are cancelled, its claims given back"
+            if self.stage.here.lines is not None
+            else ""
+        )
+        return [scroll.Entry(""), *([scroll.Entry(own), scroll.Entry("")] if own else []), *map(scroll.Entry, words)]
 
 
 class Confirm(Text):
@@ -234,14 +259,27 @@ class Confirm(Text):
     def __init__(self, stage: Stage, wish: surroundings.Wish) -> None:
         super().__init__(stage)
         self._wish = wish
+        self._void = False
+        """Nothing would be done."""
+        self._seen = self._asked = False
+        """The plan has been on the screen; it was said yes to."""
+        self._refused = ""
+        """Why what was said yes to was not done: it stays while the plan is made anew."""
         self.title = f"{wish.verb} {wish.argument}".strip() + "?"
 
     def news(self) -> None:
-        self.ask(self._plan)
+        if not self._asked:
+            self.ask(self._plan)
 
     def _plan(self, memory: library.Library) -> list[scroll.Entry]:
-        told = [scroll.Entry(line) for line in self.stage.here.answers.plan(memory, self._wish)]
-        return [*told, scroll.Entry(""), scroll.Entry(f"why: {self._wish.why or '(w: say why)'}")]
+        plan = self.stage.here.answers.plan(memory, self._wish)
+        self._void = plan.void
+        why = f"reason: {self._wish.why}" if self._wish.why else "no reason is given; w writes one down"
+        return [*map(scroll.Entry, plan.lines), scroll.Entry(""), scroll.Entry(why, "dim")]
+
+    def put(self, entries: Sequence[scroll.Entry]) -> None:
+        super().put(entries)
+        self.trouble = self._refused
 
     def do_reason(self) -> None:
         self.stage.ask_person("why: ", self._wish.why, self._because)
@@ -251,17 +289,39 @@ class Confirm(Text):
         self.news()
         return ""
 
+    def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
+        self._seen = bool(self.scroll.entries)
+        return super().paint(columns, rows)
+
     def do_confirm(self) -> None:
-        wish = self._wish
-        self.trouble = ""
+        """Once, and only what a person has seen."""
+        if self._asked or not self._seen:
+            return
+        if self._void:
+            self.stage.say("there is nothing to do; Esc goes back", wrong=True)
+            return
+        wish, self._asked, self.trouble, self._refused = self._wish, True, "", ""
+        self.scroll.put([*self.scroll.entries, scroll.Entry(""), scroll.Entry("asking …", "title")])
+        wanted = self.stage.readers.asking(WISH)
         self.stage.readers.ask(
-            "wish",
-            lambda _memory, say: say(self.stage.here.answers.tell(wish)),
+            WISH,
+            lambda _memory, say: say(self.stage.here.answers.tell(wish, wanted)),
             self._done,
-            self.sorry,
+            self._failed,
         )
+
+    def do_back(self) -> None:
+        if self._asked:
+            self.stage.readers.forget(WISH)
+            self.stage.say("no longer asked for; what was done until now is in the messages (4)", wrong=True)
+        super().do_back()
+
+    def _failed(self, trouble: Exception) -> None:
+        self._asked, self._refused = False, told(trouble)
+        self.news()
+        self.sorry(trouble)
 
     def _done(self, told: Sequence[str]) -> None:
         self.stage.wished()
-        self.stage.back()
+        self.stage.close(self)
         self.stage.note("; ".join(told))

@@ -23,7 +23,7 @@ class Seen:
     """What one look brought."""
 
     snapshot: snapshots.Snapshot
-    machine: snapshots.Machine
+    machine: snapshots.Machine | None
 
 
 class Watcher:
@@ -52,16 +52,16 @@ class Watcher:
         self._readers.forget("outlook")
 
     def look(self) -> None:
-        """Ask, unless the last look is not over."""
+        """Ask, unless the last look is not over. The first screen waits for no more than it must."""
         if not self._readers.busy("snapshot"):
             self._readers.ask("snapshot", self._take, self._seen, self._sorry)
-        if time.monotonic() >= self._again and not self._readers.busy("outlook"):
+        if self.snapshot and time.monotonic() >= self._again and not self._readers.busy("outlook"):
             self._readers.ask("outlook", self._foresee, self._foreseen, self._unforeseen)
 
     def _take(self, memory: library.Library, say: readers.Say[Seen]) -> None:
         now = datetime.datetime.now(datetime.UTC)
         taken = snapshots.take(memory, self.production, self.snapshot, self._here.lease, now)
-        say(Seen(taken, snapshots.machine()))
+        say(Seen(taken, snapshots.machine() if self.snapshot else None))
 
     def _seen(self, seen: Seen) -> None:
         before, self.snapshot, self.machine, self.trouble = self.snapshot, seen.snapshot, seen.machine, ""

@@ -5,15 +5,23 @@ However many runs there are, a few screens of them are loaded around the cursor,
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from production import facts
+from production import run as runs
 
 SCREENS = 3
 """Loaded before and behind the one that is shown."""
+USUAL = 50
+"""Rows of a screen, as long as nobody has said how many there are."""
 FIRST, LAST = -1, 1 << 62
 """Keys before and behind every run."""
+
+
+Key: TypeAlias = Callable[[facts.Row], Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +32,8 @@ class Around:
     """Or its place, if there is no such run; or ``FIRST``, ``LAST``."""
     before: int
     after: int
+    state: runs.State | None = None
+    """In which it stood on the screen, if it is not meant any more."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,13 +58,15 @@ class Window:
 
     def __init__(self) -> None:
         self.stretch = Stretch((), begins=True, ends=True, whole=False)
-        self.height = 1
+        self.height = USUAL
         self._cursor = 0
         self._top = 0
         self._wanted: int | None = FIRST
         """A run that the cursor is to go to, once it is loaded."""
         self._owed = 0
         """Rows that it is to go on, then."""
+        self._following = False
+        """The cursor was put on its run, and goes with it; else it stays at the beginning, whatever is there."""
 
     @property
     def rows(self) -> Sequence[facts.Row]:
@@ -62,8 +74,8 @@ class Window:
 
     @property
     def current(self) -> facts.Row | None:
-        """Under the cursor."""
-        return self.rows[self._cursor] if self.rows else None
+        """Under the cursor; None: there is none, or it is on its way to another, and a key must not mean the wrong one."""
+        return self.rows[self._cursor] if self.rows and self._wanted is None else None
 
     @property
     def cursor(self) -> int:
@@ -92,6 +104,7 @@ class Window:
 
     def move(self, rows: int) -> None:
         """So many down, or up; what is not loaded yet is gone to when it is."""
+        self._following = self._following or bool(rows)
         goal = self._cursor + self._owed + rows
         self._cursor = min(max(0, goal), max(0, len(self.rows) - 1))
         rest = goal - self._cursor
@@ -113,12 +126,17 @@ class Window:
 
     def go_to(self, run: int) -> None:
         """To a run, or to the next one there is; or ``FIRST``, ``LAST``."""
-        self._wanted, self._owed = run, 0
+        place = next((place for place, row in enumerate(self.rows) if row.run == run), None)
+        self._wanted, self._owed, self._following = run if place is None else None, 0, run != FIRST
+        if place is not None:
+            self._cursor = place
+            self._settle()
 
     def point(self, place: int) -> bool:
         """To a row of the screen; whether there is one."""
         there = 0 <= place < len(self.shown())
         if there:
+            self._following = True
             self.move(self._top + place - self._cursor)
         return there
 
@@ -143,32 +161,40 @@ class Window:
         if self._wanted is not None:
             return Around(self._wanted, before, after)
         here = self.current
-        if here is None or (self.stretch.begins and not self._cursor):
-            return Around(FIRST, before, after)  # who looks at the first row looks at the first, whichever that is
-        return Around(here.run, before + self.cursor, after)
+        if here is None or not self._following:
+            return Around(FIRST, before, after)
+        return Around(here.run, before + self.cursor, after, here.state)
 
-    def take(self, stretch: Stretch, *, sign: int) -> None:
-        """What was loaded: in order of their numbers (1), the highest first (-1), or in another order (0)."""
-        here, offset = None if self.stretch.begins and not self._cursor else self.current, self.cursor
-        goal = self._wanted if self._wanted is not None else here.run if here else FIRST
-        if self._wanted is not None:
-            offset = 0 if self._wanted in (FIRST, LAST) else self.height // 2
+    def take(self, stretch: Stretch, key: Key | None) -> None:
+        """What was loaded. ``key``: by which its rows are in order; None: nobody can tell it from a row.
+
+        The cursor goes with its run; if that isn't meant any more, it stays at its place in the order.
+        """
+        here, offset = self.current if self._following else None, self.cursor
+        wanted, before = self._wanted, self._cursor
+        if wanted is not None:
+            offset = 0 if wanted in (FIRST, LAST) else self.height // 2
         self.stretch = stretch
         if not stretch.rows and not stretch.whole:
             return  # it is looked for
-        self._cursor = min(_place(stretch.rows, goal, sign, self._cursor), max(0, len(stretch.rows) - 1))
+        goal = wanted if wanted is not None else here.run if here else FIRST
+        found = _place(stretch.rows, goal)
+        if found is None and here is not None and wanted is None:
+            found = before if key is None else bisect.bisect_left(stretch.rows, key(here), key=key)
+        place = found if found is not None else _next(stretch.rows, goal)
+        self._cursor = min(place, max(0, len(stretch.rows) - 1))
         self._wanted = None
         self._top = self._cursor - offset
         self.move(0)
 
 
-def _place(rows: Sequence[facts.Row], run: int, sign: int, before: int) -> int:
-    """Of a run; if it isn't there any more, of the one that stands where it would, or stood where it did."""
+def _place(rows: Sequence[facts.Row], run: int) -> int | None:
+    """Of a run; None: it isn't there."""
     if run in (FIRST, LAST):
         return 0 if run == FIRST else len(rows)
-    found = next((place for place, row in enumerate(rows) if row.run == run), None)
-    if found is not None:
-        return found
-    if not sign:
-        return before
-    return next((place for place, row in enumerate(rows) if sign * (row.run - run) >= 0), len(rows))
+    return next((place for place, row in enumerate(rows) if row.run == run), None)
+
+
+def _next(rows: Sequence[facts.Row], run: int) -> int:
+    """Of the run behind one that isn't there; of the last, if there is none."""
+    return next((place for place, row in enumerate(rows) if row.run > run), len(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 
@@ -16,50 +17,64 @@ KEPT = 1000
 class Words:
     """The last of them."""
 
-    def __init__(self, descriptor: int | None) -> None:
-        """``descriptor``: of the manager's lines; None: it is not ours."""
+    def __init__(self, descriptor: int | None, production: int) -> None:
+        """``descriptor``: of the lines of the manager of that production; None: it is not ours."""
         self.descriptor = descriptor
+        self._production = production
         self.leaving = False
         """The manager was told to stop."""
-        self.said: list[tuple[str, str]] = []
-        """(instant, text)."""
+        self.over = False
+        """It has ended, and said so."""
+        self.orphaned = False
+        """It has gone without a word."""
+        self._said: list[tuple[str, str, int]] = []
+        """(instant, text, production)."""
         self._half = b""
-        self._parent = os.getppid()
         if descriptor is not None:
             os.set_blocking(descriptor, False)
 
     def hear(self) -> bool:
-        """What is new; False: its end, as the manager has ended."""
+        """What is new; False: there is nobody to say more."""
         try:
             block = os.read(self.descriptor or 0, 1 << 16)
         except BlockingIOError:
             return True
+        except ConnectionError:  # it went without reading what we wrote
+            block = b""
         *whole, self._half = (self._half + block).split(b"\n")
         for raw in whole:
             text = raw.decode("utf-8", "replace")
             if text == surroundings.LEAVING:
                 self.leaving = True
+            elif text == surroundings.OVER:
+                self.over = True
             else:
-                self._keep(text)
+                self._keep(text, self._production)
+        self.orphaned = not block and not self.over
         return bool(block)
 
-    def note(self, text: str, now: datetime.datetime) -> None:
+    def note(self, text: str, production: int, now: datetime.datetime) -> None:
         """What was done for a person. ``now``: local."""
-        self._keep(f"{now:%Y-%m-%d %H:%M:%S%z} YOU     {text}")
+        self._keep(f"{now:%Y-%m-%d %H:%M:%S%z} YOU     {text}", production)
 
-    def _keep(self, text: str) -> None:
-        self.said.append((_instant(text), text))
-        del self.said[:-KEPT]
+    def _keep(self, text: str, production: int) -> None:
+        self._said.append((_instant(text), text, production))
+        del self._said[:-KEPT]
 
-    def orphaned(self) -> bool:
-        """Whether the manager has gone without a word."""
-        return self.descriptor is not None and os.getppid() != self._parent
+    def said(self, production: int) -> list[tuple[str, str]]:
+        """(instant, text) of what concerns a production."""
+        return [(at, text) for at, text, of in self._said if of == production]
 
-    def last(self, number: int, columns: int) -> list[lines.Line]:
+    def pressed(self) -> None:
+        """Tell the manager that somebody is there."""
+        if self.descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(self.descriptor, b"k")
+
+    def last(self, number: int, production: int, columns: int) -> list[lines.Line]:
         """The last lines of a screen."""
-        return (
-            [lines.within(lines.plain(text, role(text)), columns) for _, text in self.said[-number:]] if number else []
-        )
+        told = self.said(production)[-number:] if number else []
+        return [lines.within(lines.plain(text, role(text)), columns) for _, text in told]
 
 
 def role(text: str) -> str:
