@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import errno
 import glob
 import os
 import re
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from production import disk, errors, journal, process, request, retry
+from production import disk, journal, process, request, retry
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
@@ -49,111 +47,48 @@ def places(site: site_.Site) -> int:
     return site.catalogue.nproc(site.lease.owner) or site.settings.nproc
 
 
-_CANCELLED = ".cancelled"
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-_NO_ROOM = "the disk under {} is full: nothing new is staged or submitted, running jobs go on; make room"
-"""One text whatever found it, to be told once."""
-
-LEAST_ROOM = 1 << 20
-"""Bytes; with less, nothing is staged or started: not even the wrapper could say how its job went."""
-
-
-def make_directories(site: site_.Site, run: runs.Run) -> None:
-    """Where tickets, witnesses and logs go, for all runs of the production.
+def prepare(site: site_.Site, attempts: Sequence[runs.Run]) -> dict[int, str]:
+    """All that these attempts need on the disk of their jobs; {run: what kept it from that}.
 
     Raises: DiskFull; ProductionError, if we may not work there.
     """
-    make_writable(site, (site.layout.jobs(), os.path.dirname(site.layout.log(run, "out"))))
+    layout, depot = site.layout, site.batch.depot
+    depot.make({layout.jobs(), os.path.dirname(layout.log(attempts[0], "out"))})
+    wrong = depot.prepare([_furnished(site, run) for run in attempts])
+    return {run.run: wrong[layout.ticket(run)] for run in attempts if layout.ticket(run) in wrong}
 
 
-def make_writable(site: site_.Site, directories: Iterable[str]) -> None:
-    """Directories that we write into are there. What we may not do is no run's fault.
-
-    Raises: DiskFull; ProductionError, if we may not work there.
-    """
-    with _disk_full_said(site):
-        for directory in directories:
-            try:
-                os.makedirs(directory, exist_ok=True)
-            except OSError as cause:
-                if cause.errno in _FULL:
-                    raise
-                raise errors.ProductionError(f"{cause.filename} can't be made: {cause.strerror}") from cause
-            if not os.access(directory, os.W_OK | os.X_OK):
-                raise errors.ProductionError(
-                    f"{directory} may not be written by you; mend: chmod -R g+rwX '{site.settings.data}'"
-                )
-            room = os.statvfs(directory)
-            if room.f_bavail * room.f_frsize < LEAST_ROOM:
-                raise errors.DiskFull(_NO_ROOM.format(site.settings.data))
-
-
-def prepare(site: site_.Site, run: runs.Run) -> None:
-    """Ticket, work directory and private home of an attempt that is about to be submitted.
-
-    Raises: DiskFull; OSError for what only concerns this run.
-    """
+def belongings(site: site_.Site, run: runs.Run) -> batch.Belongings:
+    """What the attempt has on the disk of its job, without what is in its work directory."""
     layout = site.layout
-    with _disk_full_said(site):
-        if layout.has_work:
-            _remove_tree(layout.work(run))
-            os.makedirs(layout.work(run))
-            if layout.program.home == "private":
-                _make_home(site, run)
-            for output in layout.outputs(run):
-                os.makedirs(os.path.dirname(output.temporary), exist_ok=True)
-        make_ticket(site, run)
+    return batch.Belongings(
+        ticket=layout.ticket(run),
+        tickets=layout.tickets(site.lease.owner.id),
+        witness=layout.witness(run),
+        work=layout.work(run) if layout.has_work else "",
+        input=layout.own_input(run),
+    )
 
 
-def make_ticket(site: site_.Site, run: runs.Run) -> None:
-    """One more name for the one file that all our tickets are; a file of its own where that can't be.
-
-    A new file costs ten times a name; and an ext4 that thousands of files were removed from in the last minutes doesn't
-    give their inodes away again, but looks at each of them in vain for every new one.
-    """
-    ticket, ours = site.layout.ticket(run), site.layout.tickets(site.lease.owner.id)
-    for _ in range(2):
-        try:
-            os.link(ours, ticket)
-            return
-        except FileExistsError:
-            return  # prepared before
-        except FileNotFoundError:
-            os.close(os.open(ours, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
-        except OSError as cause:
-            if cause.errno in _FULL:
-                raise
-            break  # a file system without hard links
-    os.close(os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+def _furnished(site: site_.Site, run: runs.Run) -> batch.Belongings:
+    """With what is in its work directory before it begins."""
+    layout, own = site.layout, belongings(site, run)
+    if not layout.has_work:
+        return own
+    directories = [os.path.dirname(output.temporary) for output in layout.outputs(run)]
+    if layout.program.home != "private":
+        return dataclasses.replace(own, directories=tuple(directories))
+    return dataclasses.replace(own, directories=(layout.home(run), *directories), links=_links(site, run))
 
 
-@contextlib.contextmanager
-def _disk_full_said(site: site_.Site) -> Iterator[None]:
-    try:
-        yield
-    except OSError as cause:
-        if cause.errno in _FULL:
-            raise errors.DiskFull(_NO_ROOM.format(site.settings.data)) from cause
-        raise
-
-
-def _make_home(site: site_.Site, run: runs.Run) -> None:
-    """The job's own HOME: its input where the script looks for it, directories for what it writes, and links."""
-    layout, real = site.layout, os.path.expanduser("~")
+def _links(site: site_.Site, run: runs.Run) -> tuple[tuple[str, str], ...]:
+    """Of the job's own HOME: its input where the script looks for it, and what is to be seen of the true one."""
+    layout = site.layout
     home = layout.home(run)
-    links = {os.path.join(home, name): os.path.join(real, name) for name in layout.program.link}
-    for target in links.values():
-        if not os.path.exists(target):
-            name = layout.program.name
-            once(f"link {target}", f"{target} is not there, and the jobs of {name} miss it (programs.{name}.link)")
+    links = {os.path.join(home, name): os.path.join(layout.true_home, name) for name in layout.program.link}
     if run.input and layout.program.staged:
-        links[os.path.join(home, "data", os.path.relpath(layout.staged(run), site.settings.data))] = run.input
-    os.makedirs(home, exist_ok=True)
-    for link, target in links.items():
-        os.makedirs(os.path.dirname(link), exist_ok=True)
-        os.symlink(target, link)
+        links[os.path.join(home, "data", layout.expected(run))] = layout.reached(run.input)
+    return tuple(links.items())
 
 
 def fail(site: site_.Site, change: base.Change, run: runs.Run, ending: base.Ending, now: datetime.datetime) -> bool:
@@ -245,32 +180,25 @@ def leftover(path: str) -> str | None:
 def remove_inputs(change: base.Change, run: runs.Run) -> None:
     """The run needs its inputs no more; what we staged and nobody else needs is removed while we hold the lock."""
     for path in change.drop_inputs(run) if run.input else ():
-        _remove(path)
+        _say(disk.remove(path))
 
 
 def remove_partial(site: site_.Site, run: runs.Run) -> None:
     """What a cancelled job left at its fixed paths; they are still this attempt's while we hold the lock."""
     for path in site.layout.fixed(run):
-        _remove(path)
+        _say(disk.remove(path))
 
 
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except IsADirectoryError:  # a job may do anything
-        shutil.rmtree(path, ignore_errors=True)
-    except OSError as cause:
-        once(f"remove {path}", f"{path} can't be removed: {cause.strerror}")
+def _say(trouble: str) -> None:
+    if trouble:
+        once(f"remove {trouble}", trouble)
 
 
 def touchable(site: site_.Site, run: runs.Run) -> bool:
     """Whether what its job wrote may be moved by us; what another user's job wrote perhaps not."""
     if run.user == site.lease.owner.user:
         return True
-    places = {os.path.dirname(output.temporary) for output in site.layout.outputs(run)}
-    return all(os.access(place, os.W_OK | os.X_OK) for place in places)
+    return site.batch.depot.touchable({os.path.dirname(output.temporary) for output in site.layout.outputs(run)})
 
 
 def in_hand(site: site_.Site) -> int:
@@ -285,22 +213,18 @@ def stale(run: runs.Run) -> None:
     log.info("Run %s has been moved by somebody else; leaving it", run)
 
 
-def revoke(site: site_.Site, run: runs.Run) -> bool:
-    """Take the ticket back, so that a late job doesn't start. False if it was faster: it has begun, and can be found."""
-    try:
-        os.unlink(site.layout.ticket(run))
-    except FileNotFoundError:
-        pass  # taken back before, by somebody who was killed here
-    except PermissionError:
-        once(f"ticket {run}", f"Run {run} waits for {run.user}, whose ticket may not be taken back by you")
-        return False
-    # The wrapper writes the witness and looks for the ticket afterwards: one without a word (a full disk, a power cut)
-    # is of a wrapper that has ended, or that finds no ticket now.
-    with contextlib.suppress(FileNotFoundError):
-        if os.path.getsize(site.layout.witness(run)):
-            make_ticket(site, run)
-            return False
-    return True
+def revoke(site: site_.Site, jobs: Sequence[runs.Run]) -> list[runs.Run]:
+    """Take tickets back, so that late jobs don't start; those for which that came true.
+
+    The others were faster: they have begun, and can be found.
+    """
+    by_ticket = {site.layout.ticket(run): run for run in jobs}
+    became = site.batch.depot.revoke([belongings(site, run) for run in jobs]) if jobs else {}
+    for ticket, how in became.items():
+        if how is batch.Revoked.FORBIDDEN:
+            run = by_ticket[ticket]
+            once(f"ticket {run}", f"Run {run} waits for {run.user}, whose ticket may not be taken back by you")
+    return [run for ticket, run in by_ticket.items() if became[ticket] is batch.Revoked.TAKEN]
 
 
 def sought(site: site_.Site, run: runs.Run) -> batch.Sought:
@@ -327,77 +251,78 @@ def forsake(site: site_.Site) -> None:
         with site.catalogue.write() as change:
             for path in come:
                 if not change.needed(path):
-                    _remove(path)
+                    _say(disk.remove(path))
 
 
-def begin_cancel(site: site_.Site, run: runs.Run) -> None:
-    """Intent before deed: from now on its job's failure is a cancelled job's, whoever sees it."""
-    ticket = site.layout.ticket(run)
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        os.rename(ticket, ticket + _CANCELLED)
+def give_tickets(site: site_.Site, jobs: Sequence[runs.Run]) -> None:
+    """They have their tickets, as far as they lacked them."""
+    if jobs:
+        site.batch.depot.give_tickets([belongings(site, run) for run in jobs])
 
 
-def cancel_in_vain(site: site_.Site, run: runs.Run) -> None:
-    """Its job survives, and may say how it ends."""
-    ticket = site.layout.ticket(run)
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        os.rename(ticket + _CANCELLED, ticket)
+def begin_cancel(site: site_.Site, jobs: Sequence[runs.Run]) -> None:
+    """Intent before deed: from now on their failures are those of cancelled jobs, whoever sees them."""
+    site.batch.depot.begin_cancel([belongings(site, run) for run in jobs])
 
 
-def cancelled(site: site_.Site, run: runs.Run) -> bool:
-    """Whether somebody began to cancel its job."""
-    return os.path.exists(site.layout.ticket(run) + _CANCELLED)
+def cancel_in_vain(site: site_.Site, jobs: Sequence[runs.Run]) -> None:
+    """Their jobs survive, and may say how they end."""
+    site.batch.depot.cancel_in_vain([belongings(site, run) for run in jobs])
 
 
-def clear(site: site_.Site, run: runs.Run) -> None:
-    """Remove ticket, witness and work directory of an attempt that is over; what isn't ours to remove stays."""
-    _clear(site, site.layout.ticket(run), site.layout.witness(run), site.layout.work(run))
+def cancelled(site: site_.Site, jobs: Sequence[runs.Run]) -> set[int]:
+    """The runs whose jobs somebody began to cancel."""
+    began = site.batch.depot.cancelled([belongings(site, run) for run in jobs]) if jobs else ()
+    return {run.run for run in jobs if site.layout.ticket(run) in began}
 
 
-def _clear(site: site_.Site, ticket: str, witness: str, work: str) -> None:
-    # The ticket first: a job that is late doesn't start without.
-    for path in (ticket, ticket + _CANCELLED, witness):
-        _remove(path)
-    if site.layout.has_work:
-        _remove_tree(work)
+def clear(site: site_.Site, over: Sequence[runs.Run]) -> None:
+    """Remove ticket, witness and work directory of attempts that are over; what isn't ours to remove stays."""
+    _clear(site, [belongings(site, run) for run in over])
 
 
-def _remove_tree(path: str) -> None:
-    """Remove what a job left; it may have shut its directories."""
-    shutil.rmtree(path, ignore_errors=True)
-    if os.path.isdir(path):
-        for directory, names, _ in os.walk(path):  # from above: what was opened is looked into next
-            for inside in (os.path.join(directory, name) for name in names):
-                with contextlib.suppress(OSError):
-                    if not os.path.islink(inside):
-                        os.chmod(inside, 0o700)
-        shutil.rmtree(path, ignore_errors=True)
+def _clear(site: site_.Site, over: Sequence[batch.Belongings]) -> None:
+    for trouble in site.batch.depot.clear(over).values() if over else ():
+        _say(trouble)
+
+
+def _left(site: site_.Site, stem: str) -> batch.Belongings:
+    """What an attempt that is over may have left, known by what its files' names begin with."""
+    layout = site.layout
+    path = os.path.join(layout.jobs(), stem)
+    inputs = os.path.join(layout.own_inputs(), stem) if layout.own_inputs() else ""
+    return batch.Belongings(
+        path + ".ticket", "", path + ".witness", os.path.join(layout.works(), stem) if layout.has_work else "", inputs
+    )
 
 
 def sweep(site: site_.Site) -> None:
     """Remove what attempts have left that are over, by managers that were killed before they could clear them."""
     # Listed before asked: what is there now and isn't in flight afterwards will never be needed.
-    names = {name for directory in (site.layout.jobs(), site.layout.works()) for name in _list(directory)}
+    depot = site.batch.depot
+    directories = filter(None, (site.layout.jobs(), site.layout.works(), site.layout.own_inputs()))
+    names = {name for directory in directories for name in depot.names(directory)}
     found = {(int(match[1]), int(match[2])): match[0] for match in map(_ATTEMPT.match, names) if match}
     living = site.catalogue.living(site.layout.production.id) if found else set()
     sweep_manifests(site)
-    for attempt, stem in found.items():
-        if attempt not in living:
-            jobs = os.path.join(site.layout.jobs(), stem)
-            _clear(site, jobs + ".ticket", jobs + ".witness", os.path.join(site.layout.works(), stem))
+    _clear(site, [_left(site, stem) for attempt, stem in found.items() if attempt not in living])
     at_work = {site.layout.tickets(manager.id) for manager in site.catalogue.managers(site.layout.production.id)}
-    for path in map(site.layout.tickets, (int(match[1]) for match in map(_TICKETS.fullmatch, names) if match)):
-        if path not in at_work:
-            _remove(path)
+    tickets = {site.layout.tickets(int(match[1])) for match in map(_TICKETS.fullmatch, names) if match}
+    _remove(site, tickets - at_work)
     _sweep_parts(site)
 
 
 def sweep_manifests(site: site_.Site) -> None:
     """Remove what arrays were sent with, once nothing of the production is in flight; those who sent them may be dead."""
-    names = [name for name in _list(site.layout.jobs()) if batch.submission_of(name)]
+    names = [name for name in site.batch.depot.names(site.layout.jobs()) if batch.submission_of(name)]
     if names and not site.catalogue.living(site.layout.production.id):
-        for name in names:
-            _remove(os.path.join(site.layout.jobs(), name))
+        _remove(site, [os.path.join(site.layout.jobs(), name) for name in names])
+
+
+def _remove(site: site_.Site, paths: Collection[str]) -> None:
+    """From the disk of the jobs."""
+    for trouble in site.batch.depot.remove(paths).values() if paths else ():
+        _say(trouble)
 
 
 def _sweep_parts(site: site_.Site) -> None:
@@ -418,15 +343,8 @@ def _sweep_parts(site: site_.Site) -> None:
 
 def clear_tickets(site: site_.Site, manager: int) -> None:
     """Remove the file that a manager's tickets were names of; those that are left keep it."""
-    _remove(site.layout.tickets(manager))
+    _remove(site, [site.layout.tickets(manager)])
 
 
 _TICKETS = re.compile(r"manager(\d+)\.tickets")
 _ATTEMPT = re.compile(r"(\d+)\.(\d+)")
-
-
-def _list(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []

@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -374,3 +375,28 @@ def sync_directory(path: str) -> None:
                 raise
         finally:
             os.close(descriptor)
+
+
+def remove(path: str) -> str:
+    """What nobody needs, whatever it is; why it can't be removed, or nothing."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:  # a job may do anything
+        shutil.rmtree(path, ignore_errors=True)
+    except OSError as cause:
+        return f"{path} can't be removed: {cause.strerror}"
+    return ""
+
+
+def remove_tree(path: str) -> None:
+    """Remove what a job left; it may have shut its directories."""
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.isdir(path):
+        for directory, names, _ in os.walk(path):  # from above: what was opened is looked into next
+            for inside in (os.path.join(directory, name) for name in names):
+                with contextlib.suppress(OSError):
+                    if not os.path.islink(inside):
+                        os.chmod(inside, 0o700)
+        shutil.rmtree(path, ignore_errors=True)

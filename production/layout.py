@@ -8,16 +8,47 @@ Below ``data``::
     jobs/alcapana_v4-<catalogue>/02091.1.ticket  .witness
     work/alcapana_v4-<catalogue>/02091.1/   where the attempt runs; its private HOME is home/, told outputs out/
     modules/<digest>                        the configuration text as it was
+
+With ``batch.remote_data`` the outputs in place are below ``data``, and everything else below that directory on the
+cluster's own disk, each attempt with inputs of its own (nobody there can be asked who else needs a file)::
+
+    input/alcapana_v4-<catalogue>/02091.1/run02091.mid
+    log/v4/alcapana.run02091.attempt1.out  .err
+    script/<digest>/alcapana.sge            the job script as it was
+
+The database, and people, have names there as ``sftp://HOST/PATH``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
+import urllib.parse
 
 from production import run as runs
 from production import settings as settings_
 from production.settings import template
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The disk of the jobs, where this machine doesn't see it. Paths are absolute there."""
+
+    host: str
+    """As people write it behind ssh."""
+    data: str
+    """Below which all is."""
+    home: str
+    """Of the account whose jobs ours are."""
+    script: str
+    """The program's job script."""
+    modules: str = ""
+    """The configuration text; empty if there is none."""
+
+    def told(self, path: str) -> str:
+        """A path there, as the database has it."""
+        return f"sftp://{self.host}{urllib.parse.quote(path)}"
 
 
 class Layout:
@@ -30,30 +61,47 @@ class Layout:
         production: runs.Production,
         modules: str = "",
         inode: int = 0,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """``modules`` is the digest of the configuration text, empty if the program has none.
 
-        ``inode`` is the database's: a copy of it has other jobs, under other marks.
+        ``inode`` is the database's: a copy of it has other jobs, under other marks. ``elsewhere``: where the jobs' files
+        are, if they are on a disk that this machine doesn't see.
         """
         self.settings = settings
         self.program = program
         self.production = production
         self.modules = modules
-        self.has_work = program.home == "private" or any(not output.written for output in program.outputs)
+        self.elsewhere = elsewhere
+        self.has_work = (
+            elsewhere is not None or program.home == "private" or any(not output.written for output in program.outputs)
+        )
         """Whether an attempt has a work directory; others run in the user's HOME, as Grid Engine does it."""
+        self._place = elsewhere.data if elsewhere else settings.data
         own = f"{production.name}-{production.catalogue}"
         self._mark = f"{own}.{inode:x}-"
         self._jobs = self._under("jobs", own)
         self._work = self._under("work", own)
-        self._home = os.path.expanduser("~")
+        self._inputs = self._under("input", own) if elsewhere else ""
+        self.true_home = elsewhere.home if elsewhere else os.path.expanduser("~")
+        """HOME of the user whose jobs ours are."""
         self._log = self._under("log", f"v{production.version}", f"{production.program}.run")
 
     def below(self, path: str) -> str:
         """The path as the shift is told it: below data, where it is."""
-        return path.removeprefix(os.path.join(self.settings.data, ""))
+        return path.removeprefix(os.path.join(self._place, ""))
+
+    def told(self, path: str) -> str:
+        """A path that jobs see, as the database has it, and whoever reads there."""
+        return self.elsewhere.told(path) if self.elsewhere else path
+
+    def reached(self, told: str) -> str:
+        """A path of the database, as jobs see it."""
+        return urllib.parse.unquote(urllib.parse.urlsplit(told).path) if self.elsewhere else told
 
     def _under(self, *parts: str) -> str:
-        return os.path.join(self.settings.data, *parts)
+        """On the disk of the jobs."""
+        return os.path.join(self._place, *parts)
 
     def jobs(self) -> str:
         """Directory of tickets and witnesses."""
@@ -83,29 +131,48 @@ class Layout:
         """Directory of the work directories."""
         return self._work
 
+    def own_inputs(self) -> str:
+        """Directory of inputs that are each one attempt's alone; empty: they are shared."""
+        return self._inputs
+
+    def own_input(self, run: runs.Run) -> str:
+        """Directory of the attempt's own inputs; empty: they are shared."""
+        return f"{self._inputs}/{run.run:05d}.{run.attempt}" if self._inputs else ""
+
     def home(self, run: runs.Run) -> str:
         """HOME of the attempt's job."""
-        return f"{self.work(run)}/home" if self.program.home == "private" else self._home
+        return f"{self.work(run)}/home" if self.program.home == "private" else self.true_home
 
     def directory(self, run: runs.Run) -> str:
         """Where the job starts."""
         return self.work(run) if self.has_work and self.program.home != "private" else self.home(run)
 
     def log(self, run: runs.Run, stream: str) -> str:
-        """``stream`` is ``out`` or ``err``; the last attempt's."""
+        """``stream`` is ``out`` or ``err``; the last attempt's, where logs can be put aside by us, else this one's."""
+        if self.elsewhere:
+            return self.earlier_log(run, stream, run.attempt)
         return f"{self._log}{run.run:05d}.{stream}"
 
     def earlier_log(self, run: runs.Run, stream: str, attempt: int) -> str:
         """Where an earlier attempt's log is kept."""
         return f"{self._log}{run.run:05d}.attempt{attempt}.{stream}"
 
-    def staged(self, run: runs.Run) -> str:
-        """Where the raw input is staged; only for programs that have one."""
-        return self._under(self._expand(self.program.staged, run))
+    def staged(self, run: runs.Run, source: str = "") -> str:
+        """Where the input is staged, as the database has it; only for programs that have one.
+
+        ``source``: the base production's output that it is, where even that has to be brought.
+        """
+        if self.elsewhere:
+            return self.told(os.path.join(self.own_input(run), os.path.basename(source or self.expected(run))))
+        return self._under(self.expected(run))
+
+    def expected(self, run: runs.Run) -> str:
+        """The raw input's name below data, where scripts that know of none look for it."""
+        return self._expand(self.program.staged, run)
 
     def parts(self) -> str:
         """What staged inputs are called while they come, as glob(7) finds them; empty: the program has none."""
-        pattern = template.pattern(self.program.staged)
+        pattern = "" if self.elsewhere else template.pattern(self.program.staged)
         return os.path.join(glob.escape(self.settings.data), pattern) + ".part" if pattern else ""
 
     def remote(self, run: runs.Run) -> str:
@@ -114,6 +181,8 @@ class Layout:
 
     def modules_file(self) -> str:
         """The configuration text as it was when we started; empty if there is none."""
+        if self.elsewhere:
+            return self.elsewhere.modules
         return self._under("modules", self.modules) if self.modules else ""
 
     def outputs(self, run: runs.Run) -> list[runs.Output]:
@@ -121,7 +190,7 @@ class Layout:
         return [self._output(run, output) for output in self.program.outputs]
 
     def _output(self, run: runs.Run, output: settings_.OutputSettings) -> runs.Output:
-        final = self._under(self._expand(output.path, run))
+        final = os.path.join(self.settings.data, self._expand(output.path, run))
         if output.written:
             return runs.Output(output.name, os.path.join(self.home(run), self._expand(output.written, run)), final)
         return runs.Output(
@@ -147,12 +216,13 @@ class Layout:
             arguments += self.program.options.get("calib", ())
         if self.settings.calibdatabase:
             arguments += self.program.options.get("calibdatabase", ())
-        fields = self._fields(run) | {"input": run.input or "", "modules": self.modules_file()}
+        fields = self._fields(run) | {"input": self.reached(run.input or ""), "modules": self.modules_file()}
         fields |= {output.name: output.temporary for output in self.outputs(run)}
-        return (self.program.script, *(template.expand(argument, fields) for argument in arguments))
+        script = self.elsewhere.script if self.elsewhere else self.program.script
+        return (script, *(template.expand(argument, fields) for argument in arguments))
 
     def _fields(self, run: runs.Run) -> dict[str, object]:
-        fields: dict[str, object] = {"run": run.run, "attempt": run.attempt, "data": self.settings.data}
+        fields: dict[str, object] = {"run": run.run, "attempt": run.attempt, "data": self._place}
         fields |= {"version": self.production.version, "program": self.production.program}
         return fields | {"calibdatabase": self.settings.calibdatabase}
 

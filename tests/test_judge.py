@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from production import clock
 from production import run as runs
 from production.batch import base as batch
+from production.batch import depot
 from production.batch import witness as witness_
 from production.catalogue import base
 from production.steps import follow
@@ -278,19 +279,18 @@ def test_only_what_is_over_is_judged() -> None:
 def test_the_last_line_of_a_log(tmp_path: pathlib.Path, text: bytes, expected: str) -> None:
     log = tmp_path / "log"
     log.write_bytes(text)
-    assert follow.last_line(str(log)) == expected
+    assert depot.Here().last_words([str(log)]) == ({str(log): expected} if expected else {})
 
 
 def test_no_log_is_no_last_line(tmp_path: pathlib.Path) -> None:
-    assert follow.last_line(str(tmp_path / "none")) == ""
-    assert follow.last_line(str(tmp_path)) == ""
+    assert depot.Here().last_words([str(tmp_path / "none"), str(tmp_path)]) == {}
 
 
 @hypothesis.given(st.binary(max_size=3000))
 def test_whatever_is_in_a_log_it_is_one_short_line(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
     log = tmp_path_factory.mktemp("log") / "log"
     log.write_bytes(text)
-    line = follow.last_line(str(log))
+    line = depot.Here().last_words([str(log)]).get(str(log), "")
     assert len(line) <= 200
     assert line.isprintable() or not line
     assert line == line.strip()

@@ -279,7 +279,7 @@ def test_the_text_of_a_job_in_any_shell(tmp_path: pathlib.Path, kind: str, body:
         pytest.skip(f"no {kind}")
     ground = exam.Ground(tmp_path, lambda: pytest.fail("not used"))
     task = ground.task(body)
-    array.write(str(tmp_path / "x.manifest"), [array.line(task)])
+    (tmp_path / "x.manifest").write_bytes(array.manifest([array.line(task)]))
     text = tmp_path / "job"
     text.write_bytes(array.script(str(tmp_path / "x.manifest"), (), slurm.Slurm()))
     variables = {"SLURM_ARRAY_JOB_ID": "11", "SLURM_ARRAY_TASK_ID": "1"}

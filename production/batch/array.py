@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from production import disk, errors
 from production.batch import base, scheduler
@@ -65,17 +65,9 @@ def options_of(script: str, dialect: scheduler.Dialect) -> tuple[str, ...]:
     return tuple(found)
 
 
-def write(path: str, lines: Iterable[str]) -> None:
-    """The manifest of these lines of ``line``.
-
-    Raises: SubmitRefused: it can't be written.
-    """
-    content = os.fsencode("".join(each + "\n" for each in lines))
-    try:
-        with open(path, "wb") as file:
-            file.write(content)
-    except OSError as cause:
-        raise errors.SubmitRefused(f"{disk.shown(path)} can't be written: {cause.strerror}") from cause
+def manifest(lines: Iterable[str]) -> bytes:
+    """The manifest of these lines of ``line``."""
+    return os.fsencode("".join(each + "\n" for each in lines))
 
 
 def line(task: base.Task) -> str:
@@ -96,26 +88,9 @@ def line(task: base.Task) -> str:
     return " ".join(map(_quoted, words))
 
 
-def marks(path: str) -> list[str]:
-    """The marks of a manifest, index 1 first; none if there is no such file."""
-    try:
-        with open(path, "rb") as file:
-            return [os.fsdecode(line.split(b" ", 1)[0]) for line in file]
-    except OSError:
-        return []
-
-
-def of_submissions(directory: str, names: Collection[str]) -> dict[str, str]:
-    """{name of an array: its manifest} of these submissions, as far as they are there."""
-    try:
-        present = os.listdir(directory)
-    except OSError:
-        return {}
-    return {
-        file.removesuffix(base.MANIFEST): os.path.join(directory, file)
-        for file in present
-        if base.submission_of(file) in names
-    }
+def marks(manifest: Iterable[bytes]) -> list[str]:
+    """The marks of a manifest's lines, index 1 first."""
+    return [os.fsdecode(line.split(b" ", 1)[0]) for line in manifest]
 
 
 def name(submission: str, number: int) -> str:

@@ -10,10 +10,13 @@ import dataclasses
 import enum
 import re
 import types
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from production import run as runs
+
+if TYPE_CHECKING:
+    from production.batch import witness
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Task:
     """What a cluster is asked for; this machine gives what it has."""
     excluded: tuple[str, ...] = ()
     """Hosts that it shall not run on."""
+    script: str = ""
+    """The job script where we can read it, if ``argv`` names it where only the job can; empty: there."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +105,112 @@ class Report:
     """False: it is gone without having run, for all that the batch system knows; its witness would know better."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Belongings:
+    """What one attempt has on the disk that its job sees. All paths are absolute; it is known by its ticket."""
+
+    ticket: str
+    tickets: str
+    """The file that all tickets of its manager may be names of."""
+    witness: str
+    work: str = ""
+    """Made for it alone; empty: it has none."""
+    input: str = ""
+    """A directory of inputs that are its alone; empty: it has none."""
+    directories: tuple[str, ...] = ()
+    """Made below ``work``."""
+    links: tuple[tuple[str, str], ...] = ()
+    """(a name below ``work``, what it leads to)."""
+
+
+class Revoked(enum.Enum):
+    """What became of a ticket that was to be taken back."""
+
+    TAKEN = enum.auto()
+    """A late job won't start."""
+    BEGUN = enum.auto()
+    """The job was faster, and can be found; it has its ticket."""
+    FORBIDDEN = enum.auto()
+    """It is another user's, and may not be touched."""
+
+
+class Depot(Protocol):
+    """The disk on which jobs find what they need and leave what they have to say.
+
+    Plural in, mapping out: it may be another machine's. Harmless twice. Each may raise what its machine may: BatchUnasked,
+    BatchUnanswered.
+    """
+
+    far: bool
+    """Whether it is a disk that this machine doesn't see."""
+
+    def make(self, directories: Collection[str]) -> None:
+        """Directories that we and jobs write into are there.
+
+        Raises: DiskFull; ProductionError: we may not work there.
+        """
+        ...
+
+    def prepare(self, attempts: Sequence[Belongings]) -> Mapping[str, str]:
+        """An empty work directory with all that belongs into it, and last the ticket; {ticket: what kept it from that}.
+
+        Raises: DiskFull.
+        """
+        ...
+
+    def give_tickets(self, attempts: Sequence[Belongings]) -> None:
+        """They have their tickets, as far as they lacked them."""
+        ...
+
+    def revoke(self, attempts: Sequence[Belongings]) -> Mapping[str, Revoked]:
+        """Take tickets back, so that late jobs don't start."""
+        ...
+
+    def begin_cancel(self, attempts: Sequence[Belongings]) -> None:
+        """Intent before deed: from now on a job's failure is a cancelled job's, whoever sees it."""
+        ...
+
+    def cancel_in_vain(self, attempts: Sequence[Belongings]) -> None:
+        """Their jobs survive, and may say how they end."""
+        ...
+
+    def cancelled(self, attempts: Sequence[Belongings]) -> Collection[str]:
+        """The tickets of those whose jobs somebody began to cancel."""
+        ...
+
+    def witnesses(self, directory: str, names: Iterable[str]) -> Mapping[str, witness.Witness]:
+        """{name: witness} of those of these files that are there."""
+        ...
+
+    def last_words(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """{log: its last line with something on it}, at most 200 characters; of those that have one."""
+        ...
+
+    def touchable(self, directories: Collection[str]) -> bool:
+        """Whether files in all of these may be moved by us."""
+        ...
+
+    def clear(self, attempts: Sequence[Belongings]) -> Mapping[str, str]:
+        """Remove all of what attempts had that are over; {path that stays: why}. Never raises."""
+        ...
+
+    def names(self, directory: str) -> Collection[str]:
+        """What is in it; nothing, if it isn't there."""
+        ...
+
+    def write(self, path: str, content: bytes) -> None:
+        """A small file. Raises: SubmitRefused: it can't be written."""
+        ...
+
+    def marks(self, paths: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """{manifest: the marks in it, index 1 first}, of those that are there."""
+        ...
+
+    def remove(self, paths: Collection[str]) -> Mapping[str, str]:
+        """Files that nobody needs; {path that stays: why}. Never raises."""
+        ...
+
+
 ANY_NUMBER = 1 << 30
 """Of tasks; there is no limit that we know of."""
 
@@ -109,6 +220,9 @@ NOBODYS: Mapping[str, str] = types.MappingProxyType({})
 
 class BatchSystem(Protocol):
     """Who computes: this machine, Grid Engine, Slurm."""
+
+    depot: Depot
+    """Where its jobs' files are."""
 
     def submit(self, submission: Submission) -> Mapping[str, str]:
         """Start every task; {mark: job id}, without the marks that are certain not to have started.

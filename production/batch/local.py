@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping
 from production import errors
 from production import process as processes
 from production.batch import base, process
+from production.batch import depot as depots
 from production.batch import witness as witness_
 
 WRAPPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrapper.sh")
@@ -95,7 +96,8 @@ class Local:
     ``fileno()`` is readable when a job has ended, until the next ``query``. ``grace``: seconds between TERM and KILL.
     """
 
-    def __init__(self, grace: float = 3.0) -> None:
+    def __init__(self, grace: float = 3.0, depot: base.Depot | None = None) -> None:
+        self.depot: base.Depot = depot or depots.Here()
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: the kernel would throw exit codes away
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._grace = grace

@@ -10,7 +10,6 @@ killed, the next manager sees the same.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
@@ -18,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from production import clock, errors
 from production.batch import array, base, client, scheduler, watch
-from production.batch import witness as witness_
+from production.batch import depot as depots
 
 _Needs = tuple[tuple[str, ...], object, tuple[str, ...]]
 
@@ -45,9 +44,14 @@ class Queue:
         policy: scheduler.Policy | None = None,
         *,
         typed: str = "",
+        depot: base.Depot | None = None,
     ) -> None:
-        """``user`` is the Unix user whose jobs ours are; ``typed`` is what people type before a command, ``ssh login ``."""
+        """``user`` is the Unix user whose jobs ours are; ``typed`` is what people type before a command, ``ssh login ``.
+
+        ``depot``: where the jobs' files are, if not on a disk that is ours, too.
+        """
         self._dialect = dialect
+        self.depot: base.Depot = depot or depots.Here()
         self._typed = typed
         self._clock = ticking
         self._policy = policy or scheduler.Policy()
@@ -78,11 +82,10 @@ class Queue:
             manifest = os.path.join(os.path.dirname(first.ticket), name + base.MANIFEST)
             asked = scheduler.Array(name, len(tasks), first.resources, first.excluded, submission.niceness)
             try:
-                array.write(manifest, (lines[task.mark].text for task in tasks))
+                self.depot.write(manifest, array.manifest(lines[task.mark].text for task in tasks))
                 job = self._submit_anywhere(asked, array.script(manifest, options, self._dialect))
             except errors.SubmitRefused as refused:
-                with contextlib.suppress(OSError):
-                    os.unlink(manifest)
+                self.depot.remove([manifest])
                 if self.full():
                     break
                 refusals.append(str(refused))
@@ -149,11 +152,11 @@ class Queue:
             try:
                 for log in (task.stdout, task.stderr):
                     where = os.path.dirname(log)
-                    if not directories.setdefault(where, os.path.isdir(where)):
+                    if not directories.setdefault(where, self.depot.far or os.path.isdir(where)):
                         raise errors.SubmitRefused(
                             f"run {task.run}: its log {log} can't be written: make its directory"
                         )
-                script = task.argv[0]
+                script = task.script or task.argv[0]
                 if script not in options:
                     options[script] = array.options_of(script, self._dialect)
                 lines[task.mark] = _Line(array.line(task), options[script])
@@ -185,21 +188,20 @@ class Queue:
 
     def _remove_manifests(self) -> None:
         """Of arrays whose jobs are all gone: nobody will look for them by name."""
-        for over in self._manifests.keys() - self._watch.arrays():
-            with contextlib.suppress(OSError):
-                os.unlink(self._manifests.pop(over))
+        over = self._manifests.keys() - self._watch.arrays()
+        if over:
+            self.depot.remove([self._manifests.pop(one) for one in over])
 
     def find(self, sought: Mapping[str, base.Sought]) -> dict[str, str]:
         found: dict[str, str] = {}
-        wanted: dict[str, list[str]] = {}
+        wanted: dict[str, Sequence[str]] = {}
         for directory in {os.path.dirname(each.witness) for each in sought.values()}:
             here = {mark: each for mark, each in sought.items() if os.path.dirname(each.witness) == directory}
             names = {os.path.basename(each.witness): mark for mark, each in here.items()}
-            for file, seen in witness_.read_directory(directory, names).items():
+            for file, seen in self.depot.witnesses(directory, names).items():
                 if seen.job and self._dialect.split(seen.job):
                     found[names[file]] = seen.job
-            manifests = array.of_submissions(directory, {each.submission for each in here.values()})
-            wanted |= {name: array.marks(path) for name, path in manifests.items()}
+            wanted |= self._marks(directory, {each.submission for each in here.values()})
         missing = sought.keys() - found
         wanted = {name: marks for name, marks in wanted.items() if not missing.isdisjoint(marks)}
         if wanted:
@@ -209,6 +211,12 @@ class Queue:
         if wanted:
             found |= self._named(wanted, self._ask_for_names(list(wanted)), missing - found.keys())
         return found
+
+    def _marks(self, directory: str, submissions: Collection[str]) -> dict[str, Sequence[str]]:
+        """{name of an array: its marks} of these submissions, as far as their manifests are there."""
+        names = [name for name in self.depot.names(directory) if base.submission_of(name) in submissions]
+        paths = {os.path.join(directory, name): name.removesuffix(base.MANIFEST) for name in names}
+        return {paths[path]: marks for path, marks in (self.depot.marks(paths) if paths else {}).items()}
 
     def _named(
         self, wanted: Mapping[str, Sequence[str]], seen: Mapping[str, scheduler.Seen], missing: Collection[str]

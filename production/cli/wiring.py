@@ -17,7 +17,7 @@ from production import clock, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
 from production.batch import base as batches
-from production.batch import local
+from production.batch import depot, local
 from production.catalogue import sqlite
 from production.cli import options
 from production.journal import waiting
@@ -167,7 +167,7 @@ def batch(
 ) -> batches.BatchSystem:
     """Who computes; closed with the stack."""
     if chosen.batch.system == "local":
-        here = local.Local()
+        here = local.Local(depot=depot.Here(chosen.data))
         stack.callback(here.close)
         ticking.watch(here.fileno())
         return here
@@ -181,9 +181,8 @@ def batch(
         tasks=chosen.batch.tasks,
     )
     user = account(chosen.batch, process.user())
-    cluster = queue.Queue(
-        _dialect(chosen.batch), _shell(chosen.batch, again), user, ticking, policy, typed=_typed(chosen.batch)
-    )
+    shell, disk = _shell(chosen.batch, again), depot.Here(chosen.data)
+    cluster = queue.Queue(_dialect(chosen.batch), shell, user, ticking, policy, typed=_typed(chosen.batch), depot=disk)
     stack.callback(cluster.close)
     return cluster
 

@@ -82,8 +82,7 @@ def _give_up(site: site_.Site, before: Sequence[runs.Run], ours: Mapping[int, ba
             if change.is_open(ours[run.run])
             and attempt.end_as_asked(site, change, run, ours[run.run], base.Ending(Cause.CANCELLED), now)
         ]
-    for run in ended:
-        attempt.clear(site, run)
+    attempt.clear(site, ended)
 
 
 def _end_jobs(site: site_.Site, submitted: Sequence[runs.Run], ours: Mapping[int, base.Asked]) -> None:
@@ -98,7 +97,7 @@ def _end_jobs(site: site_.Site, submitted: Sequence[runs.Run], ours: Mapping[int
         else:
             said = f"Ending the job of run {run}: {asked.ask.verb} asked by {asked.ask.user}"
             once(f"request {asked.id}", said, logging.INFO)
-            attempt.begin_cancel(site, run)
             ending.append(run)
     if ending:
+        attempt.begin_cancel(site, ending)
         site.batch.cancel({site.layout.mark(run): run.job or "" for run in ending})

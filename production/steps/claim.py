@@ -37,8 +37,7 @@ def _give_back(site: site_.Site) -> None:
             for run in waiting:
                 change.end_transfer(site.layout.staged(run), site.lease.owner)
         given_back = [run for run in waiting if attempt.give_back(change, run, runs.Cause.RELEASED, why, now)]
-    for run in given_back:
-        attempt.clear(site, run)
+    attempt.clear(site, given_back)
 
 
 def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:

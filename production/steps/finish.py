@@ -84,8 +84,7 @@ def _write_intents(
                 for run, problem in bad
                 if attempt.fail(site, change, run, base.Ending(Cause.OUTPUT, problem + _fate(site, run)), now)
             ]
-        for run in failed:
-            attempt.clear(site, run)
+        attempt.clear(site, failed)
     return good
 
 
@@ -193,8 +192,7 @@ def _record(site: site_.Site, placings: Sequence[_Placing]) -> None:
             for placing in placings
             if (_hold(change, placing, now) if placing.problem else _finish(change, placing, now))
         ]
-    for run in over:
-        attempt.clear(site, run)
+    attempt.clear(site, over)
 
 
 def _hold(change: base.Change, placing: _Placing, now: datetime.datetime) -> bool:

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from production import attempt, clock, disk, errors, request
+from production import attempt, clock, errors, request
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
@@ -27,6 +27,7 @@ Cause: TypeAlias = runs.Cause
 _OUT_OF_MEMORY = re.compile(r"\b(?:MemoryError|bad_alloc|[Cc]annot allocate memory|[Oo]ut of memory)\b")
 """What Python, C++, the C library and others say last; Grid Engine limits what may be asked for, and sees no more."""
 
+_THERE = (batch.Phase.PENDING, batch.Phase.RUNNING)
 _SILENCE = batch.Report(batch.Phase.UNKNOWN)
 
 _FROM_THE_TERMINAL = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -55,22 +56,28 @@ def step(site: site_.Site) -> None:
 def _judge_all(
     site: site_.Site, submitted: Sequence[runs.Run], reports: Mapping[str, batch.Report], *, heard: bool
 ) -> None:
-    quiet = [run for run in submitted if reports[site.layout.mark(run)].phase is not batch.Phase.RUNNING]
-    witnesses = witness_.read_directory(site.layout.jobs(), [_witness_name(site, run) for run in quiet])
+    quiet = [run for run in submitted if reports[site.layout.mark(run)].phase not in _THERE]
+    witnesses = site.batch.depot.witnesses(site.layout.jobs(), [_witness_name(site, run) for run in quiet])
     now = site.clock.now()
-    verdicts = []
+    verdicts, unsaid = [], []
     for run in submitted:
         report, seen = reports[site.layout.mark(run)], witnesses.get(_witness_name(site, run))
         limit = _limit(site, run) if heard else None
         verdict = judge(run, report, seen, limit, site.settings.grace, now)
-        # Once cancelling has begun no job can say how it ended: who has said it had ended before.
-        if verdict is not None and not (seen and seen.ended) and attempt.cancelled(site, run):
-            verdict = dataclasses.replace(verdict, cause=Cause.RELEASED, message="its manager was leaving")
         if verdict is not None:
             verdicts.append((run, verdict))
+            if not (seen and seen.ended):
+                unsaid.append(run)
+    # Once cancelling has begun no job can say how it ended: who has said it had ended before.
+    cancelled = attempt.cancelled(site, unsaid)
+    verdicts = [(run, _left(verdict) if run.run in cancelled else verdict) for run, verdict in verdicts]
     _write_down(site, verdicts, _begun(site, submitted, reports), reports, now)
     _tell_held(submitted, [reports[site.layout.mark(run)] for run in submitted])
     _end_overdue(site, submitted, reports, now)
+
+
+def _left(verdict: base.Ending) -> base.Ending:
+    return dataclasses.replace(verdict, cause=Cause.RELEASED, message="its manager was leaving")
 
 
 def _begun(site: site_.Site, submitted: Sequence[runs.Run], reports: Mapping[str, batch.Report]) -> list[runs.Run]:
@@ -98,7 +105,7 @@ def judge(
     if report.phase is batch.Phase.UNKNOWN and not (witness and (witness.ended or witness.revoked)):
         overdue = limit is not None and elapsed > limit + grace
         return base.Ending(Cause.LOST, f"nothing was heard of its job {run.job} in time") if overdue else None
-    if report.phase in (batch.Phase.PENDING, batch.Phase.RUNNING):
+    if report.phase in _THERE:
         return None
     ending = _ending(report, witness, elapsed)
     took = elapsed if ending.wall is None else ending.wall
@@ -174,31 +181,35 @@ def _write_down(
 ) -> None:
     if not verdicts and not begun:
         return
-    failed, asked = [], _asked(site, verdicts)
+    failed, asked, words = [], _asked(site, verdicts), _last_words(site, verdicts)
     with attempt.writing(site) as change:
         for run in begun:
             change.begin_job(run, reports[site.layout.mark(run)].host, now)
         for run, ending in verdicts:
             if ending.cause is not None:
                 unknown = reports[site.layout.mark(run)].phase is batch.Phase.UNKNOWN
-                if _failed(site, change, run, ending, asked.get(run.run), unknown=unknown):
+                told = _Told(words.get(run.run, ""), asked.get(run.run))
+                if _failed(site, change, run, ending, told, unknown=unknown):
                     failed.append(run)
             elif change.move(run, State.ENDED, "exit 0", now):
                 change.end(run, ending, now)
             else:
                 attempt.stale(run)
-    for run in failed:
-        attempt.clear(site, run)
+    attempt.clear(site, failed)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Told:
+    """What else is known of an attempt that failed."""
+
+    words: str
+    """The last ones of its log."""
+    asked: base.Asked | None
+    """What a person wants of its run."""
 
 
 def _failed(
-    site: site_.Site,
-    change: base.Change,
-    run: runs.Run,
-    ending: base.Ending,
-    asked: base.Asked | None,
-    *,
-    unknown: bool,
+    site: site_.Site, change: base.Change, run: runs.Run, ending: base.Ending, told: _Told, *, unknown: bool
 ) -> bool:
     """Leave a run whose attempt did not succeed. False: it wasn't ours any more. ``unknown``: its job was never seen gone."""
     now = site.clock.now()
@@ -206,9 +217,9 @@ def _failed(
     if paths:
         why = f"{ending.message}, and it may still be writing {paths[0]}: see that it is gone, then release the run"
         return attempt.hold(change, run, Cause.LOST, why, now)
-    if asked is not None and ending.cause is Cause.RELEASED:
-        return attempt.end_as_asked(site, change, run, asked, ending, now)
-    return attempt.fail(site, change, run, _with_last_words(run, site, ending), now)
+    if told.asked is not None and ending.cause is Cause.RELEASED:
+        return attempt.end_as_asked(site, change, run, told.asked, ending, now)
+    return attempt.fail(site, change, run, _with_last_words(site, run, ending, told.words), now)
 
 
 def _asked(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]]) -> dict[int, base.Asked]:
@@ -220,9 +231,15 @@ def _asked(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]]) -
     return {asked.run: asked for asked in open_ if asked.ask.verb in request.ENDS}
 
 
-def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> base.Ending:
-    """The message with the last line of the job's error log: mostly that is all the shift wants to know."""
-    line = last_line(site.layout.log(run, "err")) or last_line(site.layout.log(run, "out"))
+def _last_words(site: site_.Site, verdicts: Sequence[tuple[runs.Run, base.Ending]]) -> dict[int, str]:
+    """{run: the last line of its job's error log, else of the other}: mostly that is all the shift wants to know."""
+    failed = [run for run, ending in verdicts if ending.cause is not None]
+    logs = {run.run: [site.layout.log(run, stream) for stream in ("err", "out")] for run in failed}
+    words = site.batch.depot.last_words([log for both in logs.values() for log in both]) if logs else {}
+    return {run: next((words[log] for log in both if log in words), "") for run, both in logs.items()}
+
+
+def _with_last_words(site: site_.Site, run: runs.Run, ending: base.Ending, line: str) -> base.Ending:
     if ending.cause is Cause.PROGRAM and _limited(site, run) and _OUT_OF_MEMORY.search(line):
         ending = dataclasses.replace(ending, cause=Cause.MEMORY)  # one large request: it never had what it asked for
     return dataclasses.replace(ending, message=f"{ending.message}: {line}") if line else ending
@@ -230,17 +247,6 @@ def _with_last_words(run: runs.Run, site: site_.Site, ending: base.Ending) -> ba
 
 def _limited(site: site_.Site, run: runs.Run) -> bool:
     return (run.asked or site.layout.program.resources).memory is not None
-
-
-def last_line(path: str) -> str:
-    """The last line of a log with something on it, at most 200 characters; empty if there is none."""
-    try:
-        with disk.reading(path, follow=False) as (descriptor, state):
-            tail = os.pread(descriptor, 2000, max(0, state.st_size - 2000)).decode("utf-8", "replace").strip()
-    except (OSError, disk.Trouble):
-        return ""
-    line = tail.splitlines()[-1] if tail else ""
-    return "".join(character if character.isprintable() else " " for character in line).strip()[:200]
 
 
 def _tell_held(submitted: Sequence[runs.Run], reports: Sequence[batch.Report]) -> None:
@@ -283,23 +289,25 @@ def _recover(site: site_.Site, submitting: Sequence[runs.Run]) -> None:
         return
     found = site.batch.find({site.layout.mark(run): attempt.sought(site, run) for run in submitting})
     now = site.clock.now()
-    never = [run for run in submitting if site.layout.mark(run) not in found and _never_started(site, run, now)]
+    unseen = [run for run in submitting if site.layout.mark(run) not in found]
+    never = attempt.revoke(site, [run for run in unseen if _long_since(site, run, now)])
+    again = []
     with attempt.writing(site) as change:
         for run in submitting:
             job = found.get(site.layout.mark(run))
             if job is not None and change.move(run, State.SUBMITTED, "found again", now):
                 change.job(run, job)
-                attempt.make_ticket(site, run)  # somebody may have been killed who was taking it back
+                again.append(run)
                 log.info("Found the job of run: %s", run)
         ending = base.Ending(Cause.RELEASED, "its job was never started")
         given_back = [run for run in never if attempt.fail(site, change, run, ending, now)]
-    for run in given_back:
-        attempt.clear(site, run)
+    attempt.clear(site, given_back)
+    attempt.give_tickets(site, again)  # somebody may have been killed who was taking them back
 
 
-def _never_started(site: site_.Site, run: runs.Run, now: datetime.datetime) -> bool:
-    """Whether its job is not there and, from now on, will never be."""
-    return (now - clock.instant(run.since)).total_seconds() >= site.settings.grace and attempt.revoke(site, run)
+def _long_since(site: site_.Site, run: runs.Run, now: datetime.datetime) -> bool:
+    """Whether its job would have been seen by now; without its ticket it will never be."""
+    return (now - clock.instant(run.since)).total_seconds() >= site.settings.grace
 
 
 def _limit(site: site_.Site, run: runs.Run) -> float | None:

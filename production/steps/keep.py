@@ -49,8 +49,8 @@ def _take_over(site: site_.Site, dead: int) -> None:
         for path in files:
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 os.unlink(path + ".part")
+    attempt.clear(site, given_back)
     for run in given_back:
-        attempt.clear(site, run)
         log.info("Released run: %s (its manager is gone)", run)
     if adopted:
         log.info("Following %s of manager %d", count(adopted), dead)

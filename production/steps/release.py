@@ -45,13 +45,12 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
     unsure = {mark: run for mark, run in by_mark.items() if not run.job}
     known |= _find(site, unsure)
     # A job that is late doesn't start without its ticket; one that just began can be found now.
-    known |= _find(
-        site, {mark: run for mark, run in unsure.items() if mark not in known and not attempt.revoke(site, run)}
-    )
+    unfound = [run for mark, run in unsure.items() if mark not in known]
+    never = {run.run for run in attempt.revoke(site, unfound)}
+    known |= _find(site, {site.layout.mark(run): run for run in unfound if run.run not in never})
     living = {mark: by_mark[mark] for mark in known}
     end = site.clock.boottime() + PATIENCE + site.settings.grace
-    for run in living.values():
-        attempt.begin_cancel(site, run)
+    attempt.begin_cancel(site, list(living.values()))
     if known:
         site.batch.cancel(known)
     while living and not again() and site.clock.boottime() < end:
@@ -60,8 +59,7 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
         if living:
             site.clock.wait(0.1)
     if not again():  # else they are still dying
-        for run in living.values():
-            attempt.cancel_in_vain(site, run)
+        attempt.cancel_in_vain(site, list(living.values()))
     return list(living.values())
 
 
@@ -80,6 +78,5 @@ def _give_back(site: site_.Site, leaving: Sequence[runs.Run], cause: runs.Cause)
                 attempt.remove_partial(site, run)
         why = f"{cause} by {site.lease.owner.user}"
         given_back = [run for run in leaving if attempt.give_back(change, run, cause, why, now)]
-    for run in given_back:
-        attempt.clear(site, run)
+    attempt.clear(site, given_back)
     return given_back

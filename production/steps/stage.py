@@ -90,7 +90,7 @@ def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
     """Files that nobody brings yet are ordered, if there is room; one that is there is used, if it is ours or compared."""
     if not wanted:
         return
-    attempt.make_writable(site, {os.path.dirname(path) for path in wanted})
+    site.batch.depot.make({os.path.dirname(path) for path in wanted})
     now, absent, strange = site.clock.now(), {}, []
     with attempt.writing(site) as change:
         for path, run in wanted.items():

@@ -32,39 +32,42 @@ def step(site: site_.Site) -> None:
     staged = site.catalogue.owned(site.lease.owner, State.STAGED)
     if not staged:
         return  # taken over between the two questions
-    attempt.make_directories(site, staged[0])
     try:
-        ready = [run for run in staged[:slots] if _prepared(site, run)]
+        ready = _prepared(site, staged[:slots])
         if not ready:
             return
         name, sent = _write_down(site, ready)
     except errors.LostLease:
-        for run in staged[:slots]:
-            attempt.clear(site, run)  # these attempts were given back: nobody else has, or will have, their files
+        attempt.clear(site, staged[:slots])  # they were given back: nobody else has, or will have, their files
         raise
     if sent:
         _submit(site, name, sent)
 
 
-def _prepared(site: site_.Site, run: runs.Run) -> bool:
-    """The attempt's files are made, and nothing stands where its outputs go.
+def _prepared(site: site_.Site, staged: Sequence[runs.Run]) -> list[runs.Run]:
+    """Those whose attempts' files are made, and nothing stands where their outputs go.
 
-    Raises: DiskFull.
+    Raises: DiskFull; ProductionError, if we may not work there.
     """
-    in_the_way = [output.final for output in site.layout.outputs(run) if os.path.lexists(output.final)]
-    try:
-        if not in_the_way:
-            attempt.prepare(site, run)
-            return True
-    except OSError as cause:
-        ending = base.Ending(Cause.LAUNCH, f"{cause.filename}: {cause.strerror}")
+    in_the_way = {run.run: path for run in staged if (path := _in_the_way(site, run))}
+    free = [run for run in staged if run.run not in in_the_way]
+    wrong = attempt.prepare(site, free) if free else {}
+    if in_the_way or wrong:
+        now = site.clock.now()
         with attempt.writing(site) as change:
-            attempt.fail(site, change, run, ending, site.clock.now())
-        return False
-    with attempt.writing(site) as change:
-        why = f"{in_the_way[0]} is there already; move it away"
-        attempt.hold(change, run, Cause.OUTPUT, why, site.clock.now())
-    return False
+            for run in staged:
+                if run.run in in_the_way:
+                    attempt.hold(
+                        change, run, Cause.OUTPUT, f"{in_the_way[run.run]} is there already; move it away", now
+                    )
+                elif run.run in wrong:
+                    attempt.fail(site, change, run, base.Ending(Cause.LAUNCH, wrong[run.run]), now)
+    return [run for run in free if run.run not in wrong]
+
+
+def _in_the_way(site: site_.Site, run: runs.Run) -> str:
+    """What stands where an output goes."""
+    return next((output.final for output in site.layout.outputs(run) if os.path.lexists(output.final)), "")
 
 
 def _write_down(site: site_.Site, ready: Sequence[runs.Run]) -> tuple[str, list[runs.Run]]:
@@ -74,7 +77,7 @@ def _write_down(site: site_.Site, ready: Sequence[runs.Run]) -> tuple[str, list[
         for run in ready:
             if not _take_paths(site, change, run, now):
                 continue
-            if run.attempt > 1:
+            if run.attempt > 1 and not site.layout.elsewhere:
                 _keep_earlier_logs(site, change, run)
             if change.move(run, State.SUBMITTING, "", now):
                 sent.append(run)
@@ -90,8 +93,9 @@ def _write_down(site: site_.Site, ready: Sequence[runs.Run]) -> tuple[str, list[
 def _place(site: site_.Site, number: int, run: runs.Run) -> base.Place:
     layout, earlier = site.layout, _earlier(site, run)
     asked = retry.resources(layout.program.resources, layout.program.retry, earlier)
+    logs = layout.told(layout.log(run, "out")), layout.told(layout.log(run, "err"))
     return base.Place(
-        run, number, layout.log(run, "out"), layout.log(run, "err"), layout.command(run),
+        run, number, *logs, layout.command(run),
         asked, layout.modules or None, retry.avoided(earlier),
     )  # fmt: skip
 
@@ -171,15 +175,14 @@ def _submit(site: site_.Site, name: str, sent: Sequence[runs.Run]) -> None:
                 change.job(run, job)
             else:
                 attempt.stale(run)
-    for run in refused_runs:
-        attempt.clear(site, run)
+    attempt.clear(site, refused_runs)
 
 
 def _task(site: site_.Site, run: runs.Run) -> batch.Task:
     layout, program = site.layout, site.layout.program
     environment = dict(program.environment)
-    elsewhere = site.settings.batch.host  # where a user's own HOME may be another, and is known to the login
-    if program.home == "private" or ("HOME" not in environment and not elsewhere):
+    host = site.settings.batch.host  # where a user's own HOME may be another, and is known to the login
+    if program.home == "private" or ("HOME" not in environment and not host):
         environment["HOME"] = layout.home(run)  # also said where it is the manager's own: a login's may be another
     return batch.Task(
         run=run.run,
@@ -195,4 +198,5 @@ def _task(site: site_.Site, run: runs.Run) -> batch.Task:
         scratch=layout.scratch(run),
         resources=run.asked or program.resources,
         excluded=retry.avoided(_earlier(site, run)),
+        script=program.script,
     )

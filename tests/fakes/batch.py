@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from production import clock as clocks
 from production import errors
-from production.batch import base
+from production.batch import base, depot
 
 TEXT = "{mark} wrote this as {name}\n"
 
@@ -190,6 +190,7 @@ class FakeBatch:
     """One manager's view of the world."""
 
     def __init__(self, world: World) -> None:
+        self.depot = depot.Here()
         self._world = world
         self._full = ""
 
