@@ -39,7 +39,7 @@ KEYS = {
 }  # fmt: skip
 """What a keyboard sends for keys by their names (xterm's ctlseqs)."""
 
-_ALTERNATE, _MOUSE, _PASTE = 1049, (1000, 1002, 1003, 1006), 2004
+_ALTERNATE, _MOUSE, _PASTE, _FRAME = 1049, (1000, 1002, 1003, 1006), 2004, 2026
 """Modes of a terminal (ctlseqs, DECSET)."""
 
 
@@ -133,6 +133,13 @@ class Screen:
         return self.raw[self._marked :]
 
     @property
+    def whole(self) -> bool:
+        """Nothing more of a screen is known to come: it was begun, and ended (DECSET 2026, synchronized output)."""
+        while self._read(0):
+            pass
+        return _FRAME << 5 not in self.emulated.mode
+
+    @property
     def in_dashboard(self) -> bool:
         """Whether the second screen is shown."""
         return self.emulated.ordinary is not None
@@ -167,7 +174,7 @@ class Screen:
         """Until this stands on it, or is so."""
         said = f"{expected!r}" if isinstance(expected, str) else "what was expected"
         deadline = time.monotonic() + seconds
-        while not (expected in self.text if isinstance(expected, str) else expected(self)):
+        while not (self.whole and (expected in self.text if isinstance(expected, str) else expected(self))):
             more = self._read(deadline - time.monotonic())
             if not more:
                 how = "in time" if self._process.poll() is None else f"until it ended ({self._process.returncode})"
