@@ -20,6 +20,7 @@ from production import site as site_
 from production.batch import base as batch
 from production.catalogue import base
 from production.journal import log, once
+from production.outputs import base as outputs
 
 
 @contextlib.contextmanager
@@ -279,6 +280,10 @@ def cancelled(site: site_.Site, jobs: Sequence[runs.Run]) -> set[int]:
 def clear(site: site_.Site, over: Sequence[runs.Run]) -> None:
     """Remove ticket, witness and work directory of attempts that are over; what isn't ours to remove stays."""
     _clear(site, [belongings(site, run) for run in over])
+    for run in over if site.layout.elsewhere else ():
+        for output in site.layout.outputs(run):
+            copy = outputs.copy(output, site.layout.mark(run))
+            _say(disk.remove(copy) or disk.remove(f"{copy}.part"))
 
 
 def _clear(site: site_.Site, over: Sequence[batch.Belongings]) -> None:

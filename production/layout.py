@@ -77,6 +77,8 @@ class Layout:
             elsewhere is not None or program.home == "private" or any(not output.written for output in program.outputs)
         )
         """Whether an attempt has a work directory; others run in the user's HOME, as Grid Engine does it."""
+        self.brings = bool(program.input or (program.base and elsewhere))
+        """Whether inputs have to be brought; an output of the base is used where it is, if the jobs see it."""
         self._place = elsewhere.data if elsewhere else settings.data
         own = f"{production.name}-{production.catalogue}"
         self._mark = f"{own}.{inode:x}-"
@@ -89,6 +91,8 @@ class Layout:
 
     def below(self, path: str) -> str:
         """The path as the shift is told it: below data, where it is."""
+        if self.elsewhere:
+            return self.told(path)
         return path.removeprefix(os.path.join(self._place, ""))
 
     def told(self, path: str) -> str:
@@ -157,14 +161,19 @@ class Layout:
         """Where an earlier attempt's log is kept."""
         return f"{self._log}{run.run:05d}.attempt{attempt}.{stream}"
 
-    def staged(self, run: runs.Run, source: str = "") -> str:
-        """Where the input is staged, as the database has it; only for programs that have one.
-
-        ``source``: the base production's output that it is, where even that has to be brought.
-        """
+    def staged(self, run: runs.Run) -> str:
+        """Where the input is staged, as the database has it; only for programs whose inputs are brought."""
         if self.elsewhere:
-            return self.told(os.path.join(self.own_input(run), os.path.basename(source or self.expected(run))))
+            return self.told(os.path.join(self.own_input(run), self._own_name(run)))
         return self._under(self.expected(run))
+
+    def _own_name(self, run: runs.Run) -> str:
+        """What the attempt's own input is called; an output of the base keeps what says of what kind it is."""
+        if not self.program.base:
+            return os.path.basename(self.expected(run))
+        program, _, name = self.program.base.partition(".")
+        paths = [one.path for one in self.settings.programs[program].outputs if one.name == name]
+        return f"{name}{run.run:05d}{os.path.splitext(paths[0])[1] if paths else ''}"
 
     def expected(self, run: runs.Run) -> str:
         """The raw input's name below data, where scripts that know of none look for it."""

@@ -32,7 +32,7 @@ def script(manifest: str, options: Iterable[str], dialect: scheduler.Dialect) ->
     # An id is the array's, a sign and the index; which sign the dialect says.
     join = dialect.job("", 1).removesuffix("1")
     known = f"rp_manifest={shlex.quote(manifest)} rp_array=${array} rp_index=${index} rp_join={shlex.quote(join)}"
-    lines = ["#!/bin/sh", *options, known, _text("array.sh"), _text("wrapper.sh")]
+    lines = ["#!/bin/sh", *options, known, text("array.sh"), text("wrapper.sh")]
     return os.fsencode("\n".join(lines))
 
 
@@ -85,7 +85,7 @@ def line(task: base.Task) -> str:
     wrong = [name for name, _ in task.environment if not _NAME.fullmatch(name)]
     if wrong or not _PLAIN.fullmatch(task.mark):
         raise errors.SubmitRefused(f"run {task.run} can't be started: {(wrong or [task.mark])[0]!r} is no name to sh")
-    return " ".join(map(_quoted, words))
+    return " ".join(map(quoted, words))
 
 
 def marks(manifest: Iterable[bytes]) -> list[str]:
@@ -98,7 +98,7 @@ def name(submission: str, number: int) -> str:
     return submission if number == 1 else f"{submission}.{number}"
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """One word for sh, on one line: a newline inside of the quotes leaves them for a moment."""
     return shlex.quote(word).replace("\n", "'\"$rp_newline\"'")
 
@@ -110,6 +110,7 @@ def _words(line: str) -> list[str]:
         return line.split()
 
 
-def _text(file: str) -> str:
+def text(file: str) -> str:
+    """A script of this room."""
     with open(os.path.join(_HERE, file), encoding="utf-8") as source:
         return source.read()

@@ -83,7 +83,8 @@ def run(chosen: settings.Settings, order: Order) -> int:
             return 0
         data.mark(directory, catalogue.id, catalogue.place.path)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
-        plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode)
+        elsewhere = patiently(lambda: wiring.elsewhere(chosen, program, modules))
+        plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode, elsewhere)
         counts = patiently(lambda: catalogue.counts(production.id, wanted))
         log.info("%s: %s", terminal.named(production, wanted), terminal.summary(counts))
         with _signals(ticking, lines.leaving) as stop:  # who has entered says goodbye
@@ -131,6 +132,11 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
             f"--production={order.program}: no such program in the settings; there are: {known}{lost}"
         )
     check_script(program)
+    if chosen.batch.remote_data and program.home != "private" and any(one.written for one in program.outputs):
+        raise errors.UsageError(
+            f"{program.said}: it writes into HOME, which it can't do under batch.remote_data: set"
+            f' programs.{program.name}.home = "private"'
+        )
     for flag, given in (("calib", chosen.calib), ("calibdatabase", chosen.calibdatabase)):
         if given and flag not in program.options:
             raise errors.UsageError(

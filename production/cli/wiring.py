@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from production import clock, errors, layout, lease, process, room, settings
+from production import clock, disk, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
 from production.batch import base as batches
@@ -26,7 +26,7 @@ from production.transfer import base, copy, porter, quota
 
 if TYPE_CHECKING:
     from production.batch import client as client_
-    from production.batch import scheduler
+    from production.batch import far, scheduler
     from production.ssh import connection
     from production.transfer import ftp
 
@@ -181,10 +181,52 @@ def batch(
         tasks=chosen.batch.tasks,
     )
     user = account(chosen.batch, process.user())
-    shell, disk = _shell(chosen.batch, again), depot.Here(chosen.data)
+    shell, disk = _shell(chosen.batch, again), _depot(chosen, again)
     cluster = queue.Queue(_dialect(chosen.batch), shell, user, ticking, policy, typed=_typed(chosen.batch), depot=disk)
     stack.callback(cluster.close)
     return cluster
+
+
+def _depot(chosen: settings.Settings, leaving: Callable[[], bool]) -> batches.Depot:
+    """The disk of a cluster's jobs. Raises: UsageError."""
+    if not chosen.batch.remote_data:
+        return depot.Here(chosen.data)
+    return _far(chosen, leaving)
+
+
+def _far(chosen: settings.Settings, leaving: Callable[[], bool] = lambda: False) -> far.Far:
+    from production.batch import far
+
+    said = f"{chosen.batch.host}:{chosen.batch.remote_data}"
+    return far.Far(_shell(chosen.batch, leaving), said, min(COMMAND, chosen.lease / 4))
+
+
+def elsewhere(chosen: settings.Settings, program: settings.Program, modules: bytes | None) -> layout.Elsewhere | None:
+    """The disk of the jobs that this machine doesn't see, with what all of them need; None: it sees it.
+
+    Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
+    """
+    if not chosen.batch.remote_data:
+        return None
+    there = _far(chosen)
+    ground = there.settle(chosen.batch.remote_data)
+    script = _content(program.script)
+    return layout.Elsewhere(
+        host=chosen.batch.host,
+        data=ground.data,
+        home=ground.home,
+        script=there.keep(f"{ground.data}/script", os.path.basename(program.script), script),
+        modules="" if modules is None else there.keep(f"{ground.data}/modules", "modules", modules),
+    )
+
+
+def _content(path: str) -> bytes:
+    """Raises: UsageError."""
+    try:
+        with disk.reading(path) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    except (disk.Trouble, OSError) as cause:
+        raise errors.UsageError(str(cause)) from cause
 
 
 def _dialect(chosen: settings.Batch) -> scheduler.Dialect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -35,6 +36,12 @@ class Verdict:
     """There was no room to look: it says nothing about the outputs; look again later."""
 
 
+def copy(output: runs.Output, mark: str) -> str:
+    """Where an output is copied to that isn't on the final path's file system."""
+    directory, name = os.path.split(output.final)
+    return os.path.join(directory, f".{name}.{mark}")
+
+
 class Inspector(Protocol):
     """Looks at outputs in threads."""
 
@@ -47,6 +54,10 @@ class Inspector(Protocol):
 
         Raises: KeyError: never started (this process was started after).
         """
+        ...
+
+    def waits(self) -> str:
+        """What outputs are waited for that are on another machine, in one line; empty: none. It is tried again by itself."""
         ...
 
     def close(self) -> None: ...

@@ -7,24 +7,46 @@ state is changed here. The work is done by a crew of threads.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import os
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from production import child, disk, errors, threads
 from production import clock as clocks
 from production import run as runs
 from production.outputs import base, root
 
+Bring = Callable[[str, str, Callable[[int], None]], object]
+"""Brings a file from another machine: path there, path here, what is called with the bytes so far. As ``Files.fetch``."""
+_TRIES = 3
+"""Times that an output is brought which doesn't come as it is there."""
+
 
 class Inspect:
     """An inspector of ``width`` threads."""
 
-    def __init__(self, clock: clocks.Clock, width: int, limit: float = 60.0, patience: float = 10.0) -> None:
-        """``limit``: seconds for a user's check; ``patience``: seconds ``close`` waits for hanging threads."""
+    def __init__(
+        self,
+        clock: clocks.Clock,
+        width: int,
+        limit: float = 60.0,
+        patience: float = 10.0,
+        bring: Bring | None = None,
+        again: float = 10.0,
+    ) -> None:
+        """``limit``: seconds for a user's check; ``patience``: seconds ``close`` waits for hanging threads.
+
+        ``bring``: how outputs come that are on another machine; ``again``: seconds until one that is away is tried again.
+        """
+        self._bring = bring
+        self._again = again
+        self._away: dict[str, str] = {}
+        """{mark: why its outputs don't come now}"""
+        self._left = threading.Event()
         self._limit = limit
         self._patience = patience
         self._crew = threads.Crew("inspect", width, clock.wake)
@@ -47,8 +69,13 @@ class Inspect:
                 del self._verdicts[mark]
             return verdict
 
+    def waits(self) -> str:
+        with self._lock:
+            return next(iter(self._away.values()), "")
+
     def close(self) -> None:
         """End at the next block; copies that were begun are removed, so that a new manager looks again."""
+        self._left.set()
         self._crew.dismiss(self._patience)
 
     def _look(self, mark: str, rules: tuple[base.Rule, ...]) -> None:
@@ -75,6 +102,58 @@ class Inspect:
 
     def _examine(self, rule: base.Rule, mark: str) -> runs.Output:
         """One output, checked and hashed. Raises: OutputError, Broken, Trouble, _LeftOut."""
+        if self._bring is None:
+            return self._looked_at(rule, mark)
+        copy = self._brought(rule, mark, self._bring)
+        try:
+            return self._looked_at(dataclasses.replace(rule, output=copy), mark)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(copy.temporary)
+            raise
+
+    def _brought(self, rule: base.Rule, mark: str, bring: Bring) -> runs.Output:
+        """A copy of one that is on another machine, on the final path's file system.
+
+        Raises: OutputError, Trouble, _LeftOut.
+        """
+        output, local, tries = rule.output, base.copy(rule.output, mark), 0
+        disk.make_directory(os.path.dirname(local))
+        while True:
+            try:
+                bring(output.temporary, local, self._go_on)
+            except errors.InputMissing as missing:
+                if rule.optional:
+                    raise _LeftOut from missing
+                raise errors.OutputError(f"{disk.shown(output.temporary)} is missing") from missing
+            except errors.TransferWaits as waits:
+                if isinstance(waits.__cause__, disk.Trouble):
+                    raise waits.__cause__ from None
+                self._wait(mark, str(waits))
+            except errors.TransferError as trouble:
+                tries += 1
+                if tries == _TRIES:
+                    raise errors.OutputError(str(trouble)) from trouble
+            else:
+                return dataclasses.replace(output, temporary=local)
+
+    def _go_on(self, _count: int) -> None:
+        """Called with each block. Raises: OutputError: nobody waits for it."""
+        if self._leaving():
+            raise errors.OutputError("not brought to its end: the manager is leaving")
+
+    def _wait(self, mark: str, why: str) -> None:
+        """Raises: OutputError."""
+        with self._lock:
+            self._away[mark] = why
+        self._crew.wake()
+        self._left.wait(self._again)
+        with self._lock:
+            self._away.pop(mark, None)
+        self._go_on(0)
+
+    def _looked_at(self, rule: base.Rule, mark: str) -> runs.Output:
+        """Raises: OutputError, Broken, Trouble, _LeftOut."""
         output = rule.output
         try:
             with disk.reading(output.temporary, follow=False) as (descriptor, before):
@@ -103,13 +182,13 @@ class Inspect:
 
     def _settle(self, output: runs.Output, mark: str, descriptor: int, before: os.stat_result) -> runs.Output:
         """Hash it where it is, or while it is copied to the final path's file system; the directory is there then."""
-        directory, name = os.path.split(output.final)
+        directory = os.path.dirname(output.final)
         if disk.make_directory(directory) == before.st_dev:
             found = self._hash(output, output.temporary, descriptor, before, None)
             with disk.trying("sync", output.temporary):
                 os.fsync(descriptor)  # recorded means that a power cut doesn't undo it
             return found
-        with disk.new(os.path.join(directory, f".{name}.{mark}")) as copy:
+        with disk.new(base.copy(output, mark)) as copy:
             found = self._hash(output, copy.path, descriptor, before, copy)
             copy.sync()
             disk.sync_directory(directory)

@@ -136,6 +136,12 @@ class Batch:
     """Grid Engine's parallel environment for jobs of several cores."""
     host: str = ""
     """The machine that has the cluster's commands, as behind ``ssh``; empty: this one."""
+    remote_data: str = ""
+    """Directory there under which the jobs find their inputs and leave what they write; empty: ``data`` is seen there, too."""
+    stage: str = "here"
+    """One of ``STAGES``: over which machine inputs come to ``remote_data``."""
+    fetch: tuple[str, ...] = ()
+    """For ``stage = "remote"``: the command there, with ``{input}`` and ``{to}``."""
 
     @property
     def name(self) -> str:
@@ -186,6 +192,8 @@ RANGES = values.RANGES
 """The numbers a user may set, by key; ``str(RANGES["nproc"])`` is the rule in words, for ``--help``."""
 
 BATCH_SYSTEMS = ("local", "sge", "slurm")
+STAGES = ("here", "remote")
+"""Inputs come over this machine, or are fetched by a command on the cluster's."""
 
 QUOTA_COMMANDS = ("mmlsquota", "lfs", "quota")
 """Readers of a quota that are programs of the site."""
@@ -264,6 +272,9 @@ _BATCH = values.table(
         "tasks": values.number("batch.tasks"),
         "parallel": values.word,
         "host": values.host,
+        "remote_data": values.there,
+        "stage": values.choice(*STAGES),
+        "fetch": values.array(values.text),
     }
 )
 
@@ -381,8 +392,7 @@ def load(
     quota = merged.pop("quota", None)
     merged.setdefault("spacelim", 100.0 if quota is None else 90.0)
     batch = merged.pop("batch", {})
-    if batch.get("host") and batch.get("system", "local") == "local":
-        raise where(("batch", "host")).wrong('jobs go there only with system = "slurm" or "sge"')
+    _check_batch(batch, where)
     if "pause" in merged:  # whoever says how long to wait means the cluster, too
         batch.setdefault("poll", merged["pause"])
     archive = merged.pop("archive", {})
@@ -395,6 +405,20 @@ def load(
         programs={name: _program(name, table, where) for name, table in programs.items()},
         files=tuple(one.path for one in files),
     )
+
+
+def _check_batch(batch: Mapping[str, Any], where: definition.Where) -> None:
+    """What goes together. Raises: UsageError."""
+    if batch.get("host") and batch.get("system", "local") == "local":
+        raise where(("batch", "host")).wrong('jobs go there only with system = "slurm" or "sge"')
+    if batch.get("remote_data") and not batch.get("host"):
+        raise where(("batch", "remote_data")).wrong("on which machine? say it with batch.host")
+    if batch.get("stage") == "remote":
+        said = " ".join(batch.get("fetch", ()))
+        if not batch.get("remote_data") or "{input}" not in said or "{to}" not in said:
+            raise where(("batch", "stage")).wrong(
+                '"remote" needs batch.remote_data and a command there: batch.fetch = ["dccp", "{input}", "{to}"]'
+            )
 
 
 def _files(config: str | None, environ: Mapping[str, str], cwd: str, home: str, system: str) -> list[layer.Layer]:

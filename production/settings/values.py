@@ -153,6 +153,14 @@ def host(place: layer.Place, value: object) -> str:
     return found
 
 
+def there(place: layer.Place, value: object) -> str:
+    """Read a directory of another machine: absolute, or below the account's HOME there."""
+    found = text(place, value)
+    if found and (not re.match(r"~?/", found) or not found.isprintable()):
+        raise place.refuse(value, 'an absolute path there, or one below the HOME there: "~/production"')
+    return found
+
+
 def choice(*choices: str) -> Reader:
     """Reader of one of a few words."""
 

@@ -70,7 +70,7 @@ def _give_up(site: site_.Site, before: Sequence[runs.Run], ours: Mapping[int, ba
     """Runs without a job; nobody brings their input any more."""
     if not before:
         return
-    staged = {run.run: site.layout.staged(run) for run in before} if site.layout.program.input else {}
+    staged = {run.run: site.layout.staged(run) for run in before} if site.layout.brings else {}
     site.porter.forget(list(staged.values()))
     now = site.clock.now()
     with attempt.writing(site) as change:

@@ -29,11 +29,11 @@ def _give_back(site: site_.Site) -> None:
     waiting = site.catalogue.owned(site.lease.owner, runs.State.CLAIMED, runs.State.STAGED)
     if not waiting:
         return
-    if site.layout.program.input:
+    if site.layout.brings:
         site.porter.forget([site.layout.staged(run) for run in waiting])
     now, why = site.clock.now(), "too many failed before it"
     with attempt.writing(site) as change:
-        if site.layout.program.input:
+        if site.layout.brings:
             for run in waiting:
                 change.end_transfer(site.layout.staged(run), site.lease.owner)
         given_back = [run for run in waiting if attempt.give_back(change, run, runs.Cause.RELEASED, why, now)]
@@ -43,13 +43,13 @@ def _give_back(site: site_.Site) -> None:
 def _that_fit(site: site_.Site, change: base.Change, number: int) -> int:
     """How many of so many runs the disk has room for. One is tried whatever its size, if nobody has promised anything."""
     program = site.layout.program
-    if not program.input and not program.outputs:
+    if not site.layout.brings and not program.outputs:
         return number
     left = site.room.look(change)
     if left is None or left.unpromised <= 0:
         return 0
     sizes = change.sizes(site.layout.production.id)
-    each = sizes.outputs + (sizes.input if program.input else 0)
+    each = sizes.outputs + (sizes.input if site.layout.brings else 0)
     if not each:
         return number  # nothing is known yet; before a file is brought its size is
     fit = left.unpromised // each

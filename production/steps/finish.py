@@ -18,7 +18,7 @@ from production import attempt, clock, errors, moment, room
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
-from production.journal import log, once
+from production.journal import log, once, over, waiting
 from production.outputs import base as outputs
 
 State, Cause = runs.State, runs.Cause
@@ -29,6 +29,10 @@ def step(site: site_.Site) -> None:
     ended = site.catalogue.owned(site.lease.owner, State.ENDED)
     if not ended:
         return
+    if waits := site.inspector.waits():
+        waiting("outputs", f"{waits}; waiting", site.clock.boottime())
+    else:
+        over("outputs", "Outputs come again")
     checked = [(run, verdict) for run in ended if (verdict := _verdict(site, run)) is not None]
     unread = [verdict.problem for _, verdict in checked if verdict.disk_full]
     good = _write_intents(site, [(run, verdict) for run, verdict in checked if not verdict.disk_full])
@@ -90,6 +94,8 @@ def _write_intents(
 
 def _fate(site: site_.Site, run: runs.Run) -> str:
     """What becomes of bad outputs, of which the message speaks as if they could be looked at."""
+    if site.layout.elsewhere:
+        return " (what it wrote was removed)"
     work = os.path.join(site.layout.work(run), "")
     paths = [output.temporary for output in site.layout.outputs(run) if output.temporary.startswith(work)]
     return " (what it wrote was removed)" if any(map(os.path.lexists, paths)) else ""

@@ -6,9 +6,10 @@ archive's is as large, and never removed.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from production import attempt, errors, moment, pace
 from production import room as room_
@@ -23,6 +24,17 @@ State, Cause = runs.State, runs.Cause
 _pace = pace.Pace()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An input that has to be brought."""
+
+    run: runs.Run
+    path: str
+    """Where it is to be, as the database has it."""
+    source: str
+    """Its name in the archive; the base production's output."""
+
+
 def step(site: site_.Site) -> None:
     """claimed → staged; or new, failed for cause ``staging``; or held."""
     claimed = site.catalogue.owned(site.lease.owner, State.CLAIMED)
@@ -31,7 +43,7 @@ def step(site: site_.Site) -> None:
     if site.layout.program.base:
         _stage_base(site, claimed)
     elif site.layout.program.input:
-        _stage_raw(site, claimed)
+        _bring(site, [_Wanted(run, site.layout.staged(run), site.layout.remote(run)) for run in claimed])
     else:
         now = site.clock.now()
         with attempt.writing(site) as change:
@@ -45,9 +57,12 @@ def _staged(change: base.Change, run: runs.Run, why: str, now: datetime.datetime
 
 
 def _stage_base(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
-    """The input is an output of the base production: it is there, and isn't ours to remove."""
+    """The input is an output of the base production: it is there, and isn't ours to remove.
+
+    Jobs that don't see our disk get a copy.
+    """
     _program, _, name = site.layout.program.base.partition(".")
-    now = site.clock.now()
+    now, wanted = site.clock.now(), []
     with attempt.writing(site) as change:
         for run in claimed:
             if change.base_leaves(run):
@@ -57,169 +72,174 @@ def _stage_base(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
                 where = f" at {there[0]}" if there else ""
                 why = f"base run {run} of {site.layout.program.base} has no output {name}{where}"
                 attempt.hold(change, run, Cause.STAGING, why, now)
+            elif site.layout.elsewhere:
+                wanted.append(_Wanted(run, site.layout.staged(run), there[0]))
             else:
                 change.need(run, there[0], site.layout.program.base, there[1], ours=False, come=now)
                 _staged(change, run, "base output is there", now)
+    if wanted:
+        _bring(site, wanted)
 
 
-def _stage_raw(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
+def _bring(site: site_.Site, wanted: Sequence[_Wanted]) -> None:
     under_way = site.porter.progress()
-    paths = {site.layout.staged(run): run for run in claimed}
     waits = [progress.waits for progress in under_way.values() if progress.waits]
     if waits:
         waiting("archive", f"{waits[0]}; waiting", site.clock.boottime())
     else:
         over("archive", "The archive answers again")
-    far = {f"run {run}": under_way[path] for path, run in paths.items() if path in under_way}
+    coming = [(one, under_way[one.path]) for one in wanted if one.path in under_way]
+    far = {f"run {one.run}": progress for one, progress in coming}
     if line := _pace.line(far, site.clock.boottime()):
         log.info("Transfers: %s", line)
-    _follow(site, {path: (run, under_way[path]) for path, run in paths.items() if path in under_way})
-    _recall(site, claimed)
-    _start(site, {path: run for path, run in paths.items() if path not in under_way})
+    _follow(site, coming)
+    if site.layout.program.input:
+        _recall(site, wanted)
+    _start(site, [one for one in wanted if one.path not in under_way])
 
 
-def _recall(site: site_.Site, claimed: Sequence[runs.Run]) -> None:
+def _recall(site: site_.Site, wanted: Sequence[_Wanted]) -> None:
     """Ask the archive for what we shall want next, so that the tape is mounted before we come."""
     number = site.settings.archive.recall
     if number:
         following = site.catalogue.next_runs(site.layout.production.id, number, site.wanted, site.clock.now())
-        site.porter.recall([site.layout.remote(run) for run in (*claimed, *following)][:number])
+        next_ = [one.source for one in wanted] + [site.layout.remote(run) for run in following]
+        site.porter.recall(next_[:number])
 
 
-def _start(site: site_.Site, wanted: dict[str, runs.Run]) -> None:
+def _start(site: site_.Site, wanted: Sequence[_Wanted]) -> None:
     """Files that nobody brings yet are ordered, if there is room; one that is there is used, if it is ours or compared."""
     if not wanted:
         return
-    site.batch.depot.make({os.path.dirname(path) for path in wanted})
-    now, absent, strange = site.clock.now(), {}, []
+    if not site.layout.elsewhere:
+        site.batch.depot.make({os.path.dirname(one.path) for one in wanted})
+    now, absent, strange = site.clock.now(), [], []
     with attempt.writing(site) as change:
-        for path, run in wanted.items():
-            if change.carried(path):
+        for one in wanted:
+            if change.carried(one.path):
                 continue  # another production is bringing it, or removing what a dead manager began
-            if not os.path.isfile(path):
-                absent[path] = run
-            elif change.needed(path):  # it has its final name only when it is whole
-                _use(site, change, run, path, "input was there", now)
+            if site.layout.elsewhere or not os.path.isfile(one.path):
+                absent.append(one)
+            elif change.needed(one.path):  # it has its final name only when it is whole
+                _use(change, one, "input was there", now)
             else:
-                strange.append(path)
+                strange.append(one)
         ordered = _with_room(site, change, absent)
-        for path in ordered:
-            source = site.layout.remote(absent[path])
-            change.begin_transfer(path, source, site.lease.owner, now)
-            change.need(absent[path], path, source, None, ours=True)
-    for path, most in ordered.items():
-        site.porter.start(site.layout.remote(absent[path]), path, most)
-    for path in strange:
-        site.porter.measure(site.layout.remote(wanted[path]), path)
+        for one, _ in ordered:
+            change.begin_transfer(one.path, one.source, site.lease.owner, now)
+            change.need(one.run, one.path, one.source, None, ours=True)
+    for one, most in ordered:
+        site.porter.start(one.source, one.path, most)
+    for one in strange:
+        site.porter.measure(one.source, one.path)
 
 
-def _use(site: site_.Site, change: base.Change, run: runs.Run, path: str, why: str, now: datetime.datetime) -> None:
-    change.need(run, path, site.layout.remote(run), os.path.getsize(path), ours=False, come=now)
-    _staged(change, run, why, now)
+def _use(change: base.Change, one: _Wanted, why: str, now: datetime.datetime) -> None:
+    change.need(one.run, one.path, one.source, os.path.getsize(one.path), ours=False, come=now)
+    _staged(change, one.run, why, now)
 
 
 def _compare(
-    site: site_.Site, change: base.Change, run: runs.Run, path: str, there: transfer.Progress, now: datetime.datetime
+    site: site_.Site, change: base.Change, one: _Wanted, there: transfer.Progress, now: datetime.datetime
 ) -> None:
     """A file that somebody else put there is the run's if the archive's is as large; else a human decides."""
+    run, path = one.run, one.path
     if change.carried(path) or not os.path.isfile(path):
         return  # it was taken away meanwhile: the next cycle orders it
     size, known = os.path.getsize(path), there.size
     if isinstance(there.error, errors.InputMissing) or (there.error is None and known is None):
         why = "the archive has no such file" if there.error else "the archive can't tell how large its own is"
         log.warning("Input of run %s was there and is used as it is, %s bytes: %s (%s)", run, f"{size:,}", path, why)
-        _use(site, change, run, path, "input was there, not compared", now)
+        _use(change, one, "input was there, not compared", now)
     elif there.error is not None:
         _failed(site, change, run, there.error, now)
     elif size == known:
-        _use(site, change, run, path, "input was there, as large as the archive's", now)
+        _use(change, one, "input was there, as large as the archive's", now)
     else:
         why = f"{path} was there already and has {size:,} bytes, the archive's has {known:,}; remove it or move it away"
         attempt.hold(change, run, Cause.STAGING, why, now)
 
 
-def _with_room(site: site_.Site, change: base.Change, absent: Mapping[str, runs.Run]) -> dict[str, int]:
-    """{path: bytes it may have} of the files there is room for, and for what their runs will write.
+def _with_room(site: site_.Site, change: base.Change, absent: Sequence[_Wanted]) -> list[tuple[_Wanted, int]]:
+    """With the bytes that each may have: those of the files there is room for, and for what their runs will write.
 
     Whose size nobody knows is brought alone first, and if it is larger than expected it isn't brought: then it is known.
     """
     left = site.room.look(change) if absent else None
     if left is None:
-        return {}
-    room, ordered, sizes = left.unordered, {}, change.sizes(site.layout.production.id)
-    for path, run in absent.items():
-        known = change.size(run, path)
+        return []
+    room, sizes = left.unordered, change.sizes(site.layout.production.id)
+    ordered: list[tuple[_Wanted, int]] = []
+    for one in absent:
+        known = change.size(one.run, one.path)
         expected = sizes.input if known is None else known
         if (expected or known is not None) and expected + sizes.outputs <= room:
-            ordered[path] = expected
+            ordered.append((one, expected))
             room -= expected + sizes.outputs
         elif not ordered and left.idle and 0 <= (known or 0) <= room > 0:
-            return {path: room}
+            return [(one, room)]
         elif known is not None and known > left.most:
-            _never_fits(site, change, run, known, left)
+            _never_fits(site, change, one.run, known, left)
         elif known is not None:
-            site.room.short(f"Run {run} waits for room under {site.settings.data}: its input has {room_.shown(known)}")
+            needs = f"its input has {room_.shown(known)}"
+            site.room.short(f"Run {one.run} waits for room under {site.settings.data}: {needs}")
     spare = room // max(1, len(ordered))
-    return {path: expected + spare for path, expected in ordered.items()}
+    return [(one, expected + spare) for one, expected in ordered]
 
 
-def _follow(site: site_.Site, under_way: dict[str, tuple[runs.Run, transfer.Progress]]) -> None:
+def _follow(site: site_.Site, coming: Sequence[tuple[_Wanted, transfer.Progress]]) -> None:
     """Write down how far the files are; runs whose file has come go on.
 
     Raises: LoginRefused.
     """
-    if not under_way:
+    if not coming:
         return
-    now, ended = site.clock.now(), [path for path, (_, progress) in under_way.items() if progress.done]
+    now = site.clock.now()
     with attempt.writing(site) as change:
-        for path, (run, progress) in under_way.items():
+        for one, progress in coming:
             if not progress.done:
-                _write_progress(site, change, run, path, progress)
+                _write_progress(site, change, one, progress)
             elif isinstance(progress.error, errors.LoginRefused):
-                change.end_transfer(path, site.lease.owner)
+                change.end_transfer(one.path, site.lease.owner)
             elif progress.measured:
-                _compare(site, change, run, path, progress, now)
+                _compare(site, change, one, progress, now)
             else:
-                _come(site, change, run, path, progress, now)
-    site.porter.forget(ended)
-    for _, progress in under_way.values():
+                _come(site, change, one, progress, now)
+    site.porter.forget([one.path for one, progress in coming if progress.done])
+    for _, progress in coming:
         if isinstance(progress.error, errors.LoginRefused):
             raise progress.error
 
 
-def _write_progress(
-    site: site_.Site, change: base.Change, run: runs.Run, path: str, progress: transfer.Progress
-) -> None:
+def _write_progress(site: site_.Site, change: base.Change, one: _Wanted, progress: transfer.Progress) -> None:
     if progress.measured:
         return
-    change.progress(site.lease.owner, path, progress.size, progress.bytes)
-    if progress.size is not None and change.size(run, path) is None:
-        change.need(run, path, site.layout.remote(run), progress.size, ours=True)
+    change.progress(site.lease.owner, one.path, progress.size, progress.bytes)
+    if progress.size is not None and change.size(one.run, one.path) is None:
+        change.need(one.run, one.path, one.source, progress.size, ours=True)
 
 
-def _come(
-    site: site_.Site, change: base.Change, run: runs.Run, path: str, end: transfer.Progress, now: datetime.datetime
-) -> None:
+def _come(site: site_.Site, change: base.Change, one: _Wanted, end: transfer.Progress, now: datetime.datetime) -> None:
     """A transfer has ended, well or not."""
-    change.end_transfer(path, site.lease.owner)
+    change.end_transfer(one.path, site.lease.owner)
     if end.error is None:
-        change.need(run, path, site.layout.remote(run), end.bytes, ours=True, come=now)
-        _staged(change, run, f"input {room_.shown(end.bytes)} in {moment.age(run.since, now)}", now)
+        change.need(one.run, one.path, one.source, end.bytes, ours=True, come=now)
+        _staged(change, one.run, f"input {room_.shown(end.bytes)} in {moment.age(one.run.since, now)}", now)
     elif isinstance(end.error, errors.TooLarge):
-        _too_large(site, change, run, path, end.error)
+        _too_large(site, change, one, end.error)
     else:
-        _failed(site, change, run, end.error, now)
+        _failed(site, change, one.run, end.error, now)
 
 
-def _too_large(site: site_.Site, change: base.Change, run: runs.Run, path: str, error: errors.TooLarge) -> None:
+def _too_large(site: site_.Site, change: base.Change, one: _Wanted, error: errors.TooLarge) -> None:
     """It will be ordered when there is room for it; there may never be."""
     left = site.room.look(change)
     if left is None:
         return  # looked at again with the next order
     if error.size > left.most:
-        _never_fits(site, change, run, error.size, left)
+        _never_fits(site, change, one.run, error.size, left)
     else:
-        change.need(run, path, site.layout.remote(run), error.size, ours=True)
+        change.need(one.run, one.path, one.source, error.size, ours=True)
 
 
 def _never_fits(site: site_.Site, change: base.Change, run: runs.Run, size: int, left: room_.Left) -> None:

@@ -19,6 +19,9 @@ class FakeInspector:
     def start(self, mark: str, rules: Sequence[base.Rule]) -> None:
         self._rules.setdefault(mark, list(rules))
 
+    def waits(self) -> str:
+        return ""
+
     def verdict(self, mark: str) -> base.Verdict | None:
         rules = self._rules[mark]
         if mark not in self._asked:
