@@ -118,14 +118,17 @@ class Connection:
             yield channel
 
     @contextlib.contextmanager
-    def subsystem(self, name: str, waiting: patience_.Patience, size: Size) -> Iterator[paramiko.Channel]:
-        """A channel at whose other end is one of the server's subsystems, for files.
+    def subsystem(
+        self, name: str, waiting: patience_.Patience, size: Size, prepare: Callable[[paramiko.Channel], None]
+    ) -> Iterator[paramiko.Channel]:
+        """A channel at whose other end is one of the server's subsystems, for files; ``prepare``-d before anything is asked.
 
         Raises: RemoteAway, RemoteRefused.
         """
         import paramiko
 
         with self.channel(waiting, size) as channel:
+            prepare(channel)
             with _watched(channel, waiting):
                 try:
                     channel.invoke_subsystem(name)

@@ -166,7 +166,7 @@ class Files:
         return (begun.size, begun.modified) == (now.size, now.modified) and (settled or not self.checks.why)
 
     @staticmethod
-    def _receive(  # noqa: PLR0913  all of one file
+    def _receive(
         talk: sftp.Conversation,
         there: str,
         before: sftp.Attributes,

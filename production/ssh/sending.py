@@ -196,9 +196,9 @@ class Sending:
     def _full(self, way: _Way, unwritten: _Unwritten) -> errors.TransferError:
         """The protocol has no word for a full disk; whoever can't write there for any reason waits."""
         free: int | None = None
-        with contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError):
-            with self._to.talks.one(files.nobody) as talk:
-                free = talk.free(os.path.dirname(os.fsencode(way.there)) or b".")
+        trouble = contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError)
+        with trouble, self._to.talks.one(files.nobody) as talk:
+            free = talk.free(os.path.dirname(os.fsencode(way.there)) or b".")
         what = f"{self._to.name} can't write {disk.shown(way.there)}"
         if free is not None and free < way.size:
             return errors.TransferWaits(f"{what}: its disk is full ({free:,} bytes are free there): make room on it")
@@ -206,9 +206,9 @@ class Sending:
 
     def _remove(self, part: str) -> None:
         """Whoever leaves doesn't wait for it."""
-        with contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError):
-            with self._to.talks.one(files.nobody, _TIDY) as talk:
-                talk.remove(os.fsencode(part))
+        trouble = contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError)
+        with trouble, self._to.talks.one(files.nobody, _TIDY) as talk:
+            talk.remove(os.fsencode(part))
 
     def _keep(self, way: _Way, part: str, written: int) -> None:
         with self._lock:

@@ -21,9 +21,10 @@ from production.ssh import patience as patience_
 if TYPE_CHECKING:
     import paramiko
 
+# openssl first: where the processor has instructions for it, it is six times as quick as the sha256sum of most systems.
 LOGIN = (
     "exec /bin/sh -c 'exec 2>&1; IFS= read -r m; while IFS= read -r x;"
-    ' do p=$(printf "$x."); p=${p%.}; if [ -r "$p" ]; then sha256sum <"$p"; s=$?; else s=unseen; fi; echo "$m $s"; done\''
+    ' do p=$(printf "$x."); p=${p%.}; if [ -r "$p" ]; then openssl dgst -sha256 <"$p" || sha256sum <"$p"; s=$?; else s=unseen; fi; echo "$m $s"; done\''
 )
 """A line is a mark, each other one a path in octal: nothing in it means anything to a shell. See ``batch.there``."""
 _NEVER = {b"126": "sha256sum can't be run", b"127": "there is no sha256sum", b"unseen": "its shell sees other files"}
@@ -73,7 +74,7 @@ class Shell:
             if not block or len(self._text) > _LONGEST:
                 raise Nothing(_last(self._text) or "the login there ended")
         said, self._text = self._text[: end.start()], self._text[end.end() :]
-        found = re.findall(rb"^([0-9a-f]{64})\s", said, re.MULTILINE)
+        found = re.findall(rb"^(?:\S*\(stdin\)= )?([0-9a-f]{64})\s", said, re.MULTILINE)
         if end[1] in _NEVER:
             raise Nothing(_NEVER[end[1]])
         if end[1] != b"0" or not found:

@@ -14,7 +14,7 @@ from production import disk, errors
 from production.ssh import connection, sftp
 from production.ssh import patience as patience_
 
-SIZE = connection.Size(window=16 << 20, packet=256 << 10)
+SIZE = connection.Size(window=16 << 20)
 """For each conversation; as much may lie in our memory."""
 _ROOM = 20.0
 """Seconds that a conversation may take to begin."""
@@ -82,7 +82,7 @@ class Talks:
 
     def _begun(self, waiting: Callable[[], None], seconds: float) -> tuple[sftp.Conversation, contextlib.ExitStack]:
         with contextlib.ExitStack() as stack, self.patience(waiting, seconds) as patience:
-            channel = stack.enter_context(self._way.subsystem("sftp", patience, SIZE))
+            channel = stack.enter_context(self._way.subsystem("sftp", patience, SIZE, sftp.prepare))
             return sftp.Conversation(self.name, channel, self.stall, self._asking(waiting)), stack.pop_all()
 
     def _asking(self, waiting: Callable[[], None]) -> Callable[[], None]:
