@@ -17,7 +17,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 from production import disk, errors
-from production.ssh import files, sftp
+from production.ssh import checks as checks_
+from production.ssh import sftp, talks
 
 _TIDY = 0.2
 """Seconds in which what was begun may be removed there when somebody wants to leave."""
@@ -56,47 +57,26 @@ class _Unwritten(Exception):
     """The server couldn't write."""
 
 
-class _Written:
-    """How far it is."""
-
-    def __init__(self, progress: Callable[[int], None]) -> None:
-        self.count = 0
-        self._progress = progress
-
-    def tell(self, count: int) -> None:
-        self.count = count
-        self._progress(count)
-
-    def again(self) -> None:
-        self._progress(self.count)
-
-
 class Sending:
     """To one machine. Any thread may send."""
 
-    def __init__(self, to: files.Files) -> None:
-        self._to = to
+    def __init__(self, talking: talks.Talks, checks: checks_.Checks) -> None:
+        self._talks = talking
+        self._checks = checks
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
 
-    def send(self, local: str, there: str, progress: Callable[[int], None], *, suffix: str = "") -> int:
-        """Send ``local`` to ``there``, whole or not at all; its bytes. A file that is there already stays.
-
-        Written as ``there`` + ``.SUFFIX.part``, verified, synced where the server can, then given its name. ``progress`` is
-        called with the bytes that are there, also while nothing moves; an exception out of it ends it, and the part is removed.
-        After a connection that broke the part stays, for the next ``send`` to go on with. Without a ``suffix`` one is drawn.
-
-        Raises: TransferWaits: the machine is away, its disk is full; LoginRefused, TransferError.
-        """
-        written = _Written(progress)
+    def send(self, local: str, there: str, progress: Callable[[int], None], suffix: str) -> int:
+        """As ``Files.send``."""
+        written = checks_.SoFar(progress)
         with self._lock:
             begun = self._begun.pop(there, None)
         if begun is None and suffix:
             begun = _Begun(f"{there}.{suffix}.part", -1, (0, 0, 0, 0))
-        with self._to.talks.telling(there), disk.reading(local) as (descriptor, status):
+        with self._talks.telling(there), disk.reading(local) as (descriptor, status):
             try:
                 return self._carry(_Way(local, there, descriptor, status), begun, written)
-            except files.Anew:
+            except checks_.Anew:
                 return self._carry(_Way(local, there, descriptor, status), None, written)
 
     def close(self) -> None:
@@ -108,14 +88,14 @@ class Sending:
 
     # --- on its way there ---------------------------------------------------------------------------------------------
 
-    def _carry(self, way: _Way, begun: _Begun | None, written: _Written) -> int:
+    def _carry(self, way: _Way, begun: _Begun | None, written: checks_.SoFar) -> int:
         if begun is not None and begun.written >= 0 and begun.status != way.identity:
             self._remove(begun.part)
             begun = None
         part = begun.part if begun else f"{way.there}.{secrets.token_hex(4)}.part"
         digest = hashlib.sha256()
         try:
-            with self._to.talks.one(written.again) as talk:
+            with self._talks.one(written.again) as talk:
                 if self._arrived(talk, way, begun):
                     return way.size
                 written.count = at = self._place(talk, part, begun, way)
@@ -124,7 +104,7 @@ class Sending:
                     talk.sync(handle)
                 self._see_it_whole(talk, part, way)
             self._agree(way, part, digest.hexdigest(), written, at)
-            with self._to.talks.one(written.again) as talk:
+            with self._talks.one(written.again) as talk:
                 _publish(talk, part, way)
         except (sftp.Broken, errors.RemoteAway):
             self._keep(way, part, written.count)
@@ -145,7 +125,7 @@ class Sending:
         all_written = begun is not None and begun.written == way.size
         if begun is not None and all_written and found.size == way.size and _there(talk, begun.part) is None:
             return True
-        raise _exists(self._to.name, way)
+        raise _exists(self._talks.name, way)
 
     def _place(self, talk: sftp.Conversation, part: str, begun: _Begun | None, way: _Way) -> int:
         """From where on it is to be written; another process's part is only gone on with if its sum can be taken."""
@@ -154,7 +134,7 @@ class Sending:
             return 0
         if begun.written >= 0:
             return begun.written if found.size >= begun.written else 0
-        return found.size if found.size <= way.size and not self._to.checks.why else 0
+        return found.size if found.size <= way.size and not self._checks.why else 0
 
     @contextlib.contextmanager
     def _opened(self, talk: sftp.Conversation, part: str, at: int) -> Iterator[bytes]:
@@ -179,27 +159,26 @@ class Sending:
         found = talk.stat(os.fsencode(part))
         if found.size not in (None, way.size):
             raise errors.TransferError(
-                f"{self._to.name}: {disk.shown(part)} has {found.size:,} bytes there, {way.size:,} were sent"
+                f"{self._talks.name}: {disk.shown(part)} has {found.size:,} bytes there, {way.size:,} were sent"
             )
 
-    def _agree(self, way: _Way, part: str, ours: str, written: _Written, at: int) -> None:
+    def _agree(self, way: _Way, part: str, ours: str, written: checks_.SoFar, at: int) -> None:
         """Raises: TransferError: other bytes are there; Anew: but that may be of what was gone on with."""
-        checks = self._to.checks
-        with checks.ask(part, written.again, at_once=False) as asked:
-            theirs = checks.answer(asked, part, way.size, written.again)
+        with self._checks.ask(part, written.again, at_once=False) as asked:
+            theirs = self._checks.answer(asked, part, way.size, written.again)
         if theirs not in ("", ours):
             if at:
                 self._remove(part)
-                raise files.Anew
-            raise files.wrong(f"{self._to.name}: {disk.shown(way.there)} is not what was sent", theirs, ours)
+                raise checks_.Anew
+            raise checks_.wrong(f"{self._talks.name}: {disk.shown(way.there)} is not what was sent", theirs, ours)
 
     def _full(self, way: _Way, unwritten: _Unwritten) -> errors.TransferError:
         """The protocol has no word for a full disk; whoever can't write there for any reason waits."""
         free: int | None = None
         trouble = contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError)
-        with trouble, self._to.talks.one(files.nobody) as talk:
+        with trouble, self._talks.one(_nobody) as talk:
             free = talk.free(os.path.dirname(os.fsencode(way.there)) or b".")
-        what = f"{self._to.name} can't write {disk.shown(way.there)}"
+        what = f"{self._talks.name} can't write {disk.shown(way.there)}"
         if free is not None and free < way.size:
             return errors.TransferWaits(f"{what}: its disk is full ({free:,} bytes are free there): make room on it")
         return errors.TransferWaits(f"{what} ({unwritten}): is its disk full, or the quota there used up?")
@@ -207,12 +186,16 @@ class Sending:
     def _remove(self, part: str) -> None:
         """Whoever leaves doesn't wait for it."""
         trouble = contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError)
-        with trouble, self._to.talks.one(files.nobody, _TIDY) as talk:
+        with trouble, self._talks.one(_nobody, _TIDY) as talk:
             talk.remove(os.fsencode(part))
 
     def _keep(self, way: _Way, part: str, written: int) -> None:
         with self._lock:
             self._begun[way.there] = _Begun(part, written, way.identity)
+
+
+def _nobody() -> None:
+    """Nobody wants it to end."""
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -230,7 +213,7 @@ def _writing() -> Iterator[None]:
         raise _Unwritten(str(refused)) from refused
 
 
-def _blocks(way: _Way, at: int, digest: hashlib._Hash, written: _Written) -> Iterator[memoryview]:
+def _blocks(way: _Way, at: int, digest: hashlib._Hash, written: checks_.SoFar) -> Iterator[memoryview]:
     """What is to be sent from a place on; all of it goes into the sum."""
     place = 0
     for block in disk.blocks(way.descriptor, way.local, way.size):
@@ -262,7 +245,7 @@ def _make_directory(talk: sftp.Conversation, path: bytes) -> None:
     except sftp.Refused as refused:
         if refused.code == sftp.MISSING and os.path.dirname(path) not in (b"", path):
             _make_directory(talk, os.path.dirname(path))
-            with files.unless(sftp.FAILURE):
+            with talks.unless(sftp.FAILURE):
                 talk.make_directory(path)
         elif refused.code != sftp.FAILURE or not talk.stat(path).directory:
             raise

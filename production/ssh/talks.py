@@ -6,6 +6,7 @@ In comes a deed that wants a conversation; next is ``sftp``, which speaks, over 
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -133,6 +134,16 @@ class Talks:
             error.transient = trouble.waits or trouble.transient
             raise error from trouble
 
+    def looked(self, talk: sftp.Conversation, there: str) -> sftp.Attributes:
+        """What it is. Raises: TransferError, for good: no regular file."""
+        found = talk.stat(os.fsencode(there))
+        if not found.regular:  # a pipe would be opened for ever
+            kind = "a directory" if found.directory else "a pipe or device"
+            raise lasting(f"{self.name}: {disk.shown(there)} is not a regular file but {kind}")
+        if found.size is None:
+            raise errors.TransferError(f"{self.name}: {disk.shown(there)}: the server doesn't say how large it is")
+        return found
+
     @staticmethod
     def told(what: str, refused: sftp.Refused) -> errors.TransferError:
         if refused.code == sftp.MISSING:
@@ -147,3 +158,13 @@ def lasting(message: str) -> errors.TransferError:
     error = errors.TransferError(message)
     error.transient = False
     return error
+
+
+@contextlib.contextmanager
+def unless(*codes: int) -> Iterator[None]:
+    """The server may say no in these ways."""
+    try:
+        yield
+    except sftp.Refused as refused:
+        if refused.code not in codes:
+            raise
