@@ -264,4 +264,6 @@ def _publish(talk: sftp.Conversation, part: str, way: _Way) -> None:
 
 
 def _exists(name: str, way: _Way) -> errors.TransferError:
-    return errors.TransferError(f"{name}: {disk.shown(way.there)} is there already, and isn't replaced")
+    return errors.TransferError(
+        f"{name}: {disk.shown(way.there)}: File exists (it is there already, and isn't replaced)"
+    )
