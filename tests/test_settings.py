@@ -437,7 +437,8 @@ def test_quotas_that_make_no_sense(house: House, text: str, message: str) -> Non
     ],
 )  # fmt: skip
 def test_a_password_is_neither_taken_nor_repeated(house: House, url: str) -> None:
-    problem = "no password in the URL; put it in ~/.netrc"
+    mend = "use a key or an agent" if url.startswith("sftp") else "put it in ~/.netrc"
+    problem = f"no password in the URL; {mend}"
     assert house.refusal(f"\narchive = '{url}'\n") == f"production.toml:2: archive: {problem}"
     assert (
         house.refusal(f"archive.transfers = 2\narchive.url = '{url}'\n") == f"production.toml:2: archive.url: {problem}"

@@ -114,14 +114,6 @@ def _complain(name: str, text: str) -> None:
         print(f"{name}: {disk.printable(text)}", file=sys.stderr)
 
 
-def not_built(what: str) -> NoReturn:
-    """Say that a part of the plan isn't there yet.
-
-    Raises: UsageError.
-    """
-    raise errors.UsageError(f"{what}: not built yet")
-
-
 def load_settings(config: str | None, flags: Mapping[str, object]) -> settings.Settings:
     """Settings of this process's surroundings."""
     home = os.path.expanduser("~")

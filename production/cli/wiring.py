@@ -19,7 +19,6 @@ from production import site as site_
 from production.batch import base as batches
 from production.batch import depot, local
 from production.catalogue import sqlite
-from production.cli import options
 from production.journal import waiting
 from production.outputs import inspect
 from production.transfer import base, copy, porter, quota
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from production.batch import client as client_
     from production.batch import far, scheduler
     from production.ssh import connection
-    from production.transfer import ftp
+    from production.transfer import ftp, sftp
 
 CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
 """Commands without which a cluster can't be used."""
@@ -60,25 +59,35 @@ def archive(
     return opened
 
 
-def _greet(archive: ftp.Ftp) -> None:
+def _greet(archive: ftp.Ftp | sftp.Sftp) -> None:
     """One that is away is waited for later; a login that is refused is none of the things that pass.
 
     Raises: UsageError.
     """
     try:
-        archive.greet()
+        greet(archive)
     except errors.TransferWaits as away:
         waiting("archive", f"{away}; waiting", time.clock_gettime(time.CLOCK_BOOTTIME))
     except errors.LoginRefused as refused:
         raise errors.UsageError(f"{refused}; no version was opened") from refused
 
 
-def transfer(chosen: settings.Archive) -> ftp.Ftp | copy.Copy:
+def greet(archive: ftp.Ftp | sftp.Sftp) -> None:
+    """Log in once, asking a person if need be. Raises: TransferWaits: it is away; LoginRefused."""
+    from production.transfer import ftp
+
+    if isinstance(archive, ftp.Ftp):
+        archive.greet()
+    else:
+        archive.greet(_person())
+
+
+def transfer(chosen: settings.Archive) -> ftp.Ftp | sftp.Sftp | copy.Copy:
     """The archive of the settings, looked at as far as can be done without asking it anything.
 
     Raises: UsageError.
     """
-    scheme = chosen.url.partition(":")[0]
+    scheme = "" if chosen.url.startswith("/") else chosen.url.partition(":")[0].lower()
     if scheme in ("ftp", "ftps"):
         from production.transfer import ftp  # costs as much as the rest of the door; few need it
 
@@ -86,8 +95,12 @@ def transfer(chosen: settings.Archive) -> ftp.Ftp | copy.Copy:
             chosen.netrc, chosen.tries, chosen.first_byte, chosen.stall, chosen.stage, chosen.unstage
         )  # fmt: skip
         return ftp.Ftp(chosen.url, how)
-    if not chosen.url.startswith("/"):
-        options.not_built(f"an archive over {scheme}")
+    if scheme == "sftp":
+        from production.ssh import files
+        from production.transfer import sftp
+
+        place = sftp.parse(chosen.url)
+        return sftp.Sftp(files.Files(reached(place.destination), chosen.stall), place.root)
     if not os.path.isdir(chosen.url):
         raise errors.UsageError(f"archive {chosen.url} is not there: is it mounted, is the path right?")
     return copy.Copy(chosen.url)

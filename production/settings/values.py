@@ -355,7 +355,8 @@ def archive(place: layer.Place, value: object) -> str:
 def _refuse_password(place: layer.Place, url: str) -> None:
     # Without a parser, as it mustn't slip through in a URL no parser understands: name:secret@, before any path.
     if re.match(r"[^:]+:/*[^/@]*:[^/]*@", url) or re.search(r"//[^/]*:[^/]*@", url):
-        raise place.wrong("no password in the URL; put it in ~/.netrc")
+        mend = "use a key or an agent" if url.lower().startswith("sftp:") else "put it in ~/.netrc"
+        raise place.wrong(f"no password in the URL; {mend}")
 
 
 def _host(url: str) -> str:

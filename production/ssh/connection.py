@@ -7,6 +7,7 @@ listens for us or calls back.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,18 @@ REFUSED_PAUSES = (15.0, 600.0)
 """The same after we weren't let in: who knocks too often is locked out."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """How much may be under way to us on a channel; None: as the library has it."""
+
+    window: int | None = None
+    """Bytes that may come before we have taken any."""
+    packet: int | None = None
+    """Bytes of one packet."""
+    at_once: bool = False
+    """If there is no room for it, it isn't waited for."""
+
+
 class Connection:
     """To one host, over those in between."""
 
@@ -54,6 +67,7 @@ class Connection:
         self._room = threading.Condition()
         self._most = CHANNELS
         self._in_use = 0
+        self._lenders: list[Callable[[], bool]] = []
 
     def greet(self, waiting: patience_.Patience, ask: login.Ask | None = None) -> None:
         """See that we get in; ``ask`` asks a person for what only a person knows. Later there is nobody to be asked.
@@ -66,13 +80,17 @@ class Connection:
         finally:
             self._ask = None
 
+    def lend(self, give_up: Callable[[], bool]) -> None:
+        """Who keeps channels in case, lets one go when this is called, and says whether there was one."""
+        self._lenders.append(give_up)
+
     @contextlib.contextmanager
-    def channel(self, waiting: patience_.Patience) -> Iterator[paramiko.Channel]:
-        """A channel of our own, closed at the end.
+    def channel(self, waiting: patience_.Patience, size: Size | None = None) -> Iterator[paramiko.Channel]:
+        """A channel of our own, closed at the end. With a ``size`` it is for files: one is left for commands.
 
         Raises: RemoteAway, RemoteRefused.
         """
-        opened = self._opened(waiting)
+        opened = self._opened(waiting, size)
         try:
             yield opened
         finally:
@@ -81,18 +99,42 @@ class Connection:
             self._leave_room()
 
     @contextlib.contextmanager
-    def session(self, command: str, waiting: patience_.Patience) -> Iterator[paramiko.Channel]:
+    def session(
+        self, command: str, waiting: patience_.Patience, size: Size | None = None
+    ) -> Iterator[paramiko.Channel]:
         """A channel on which the account's login shell has been given a command.
 
         Raises: RemoteAway, RemoteRefused.
         """
         import paramiko
 
-        with self.channel(waiting) as channel:
+        with self.channel(waiting, size) as channel:
             with _watched(channel, waiting):  # it waits for the answer as long as that takes
                 try:
                     channel.exec_command(command)
                 except (paramiko.SSHException, EOFError, OSError) as cause:
+                    self._drop(channel.get_transport())
+                    raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
+            yield channel
+
+    @contextlib.contextmanager
+    def subsystem(
+        self, name: str, waiting: patience_.Patience, size: Size, prepare: Callable[[paramiko.Channel], None]
+    ) -> Iterator[paramiko.Channel]:
+        """A channel at whose other end is one of the server's subsystems, for files; ``prepare``-d before anything is asked.
+
+        Raises: RemoteAway, RemoteRefused.
+        """
+        import paramiko
+
+        with self.channel(waiting, size) as channel:
+            prepare(channel)
+            with _watched(channel, waiting):
+                try:
+                    channel.invoke_subsystem(name)
+                except (paramiko.SSHException, EOFError, OSError) as cause:
+                    if channel.get_transport().is_active() and waiting.left():
+                        raise errors.RemoteRefused(f"the sshd of {self.host.name} has no {name}") from cause
                     self._drop(channel.get_transport())
                     raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
             yield channel
@@ -104,28 +146,43 @@ class Connection:
 
     # --- channels -----------------------------------------------------------------------------------------------------
 
-    def _opened(self, waiting: patience_.Patience) -> paramiko.Channel:
+    def _opened(self, waiting: patience_.Patience, size: Size | None) -> paramiko.Channel:
         import paramiko
 
         while True:
-            self._take_room(waiting)
+            self._take_room(waiting, size)
             try:
-                return self._open(waiting)
+                return self._open(waiting, size or Size())
             except paramiko.ChannelException:
                 # it has as many as it takes; some of them may be those of commands that haven't ended yet
                 self._leave_room(refused=True)
+                if (size and size.at_once) or self._borrow():
+                    continue
                 waiting.check(f"{self.host.name} opens no more channels (MaxSessions of its sshd)")
                 threading.Event().wait(waiting.slice())
             except BaseException:
                 self._leave_room()
                 raise
 
-    def _take_room(self, waiting: patience_.Patience) -> None:
-        with self._room:
-            while self._in_use >= self._most:
+    def _take_room(self, waiting: patience_.Patience, size: Size | None) -> None:
+        def room() -> bool:
+            return self._in_use < (max(1, self._most - 1) if size else self._most)
+
+        while True:
+            with self._room:
+                if room():
+                    self._in_use += 1
+                    return
+            if size and size.at_once:
+                raise errors.RemoteAway(f"{self.host.name}: all {self._most} channels are in use")
+            if not self._borrow():
                 waiting.check(f"{self.host.name}: all {self._most} channels are in use")
-                self._room.wait(waiting.slice())
-            self._in_use += 1
+                with self._room:
+                    self._room.wait_for(room, waiting.slice())
+
+    def _borrow(self) -> bool:
+        """Whether somebody let a channel go that was kept in case."""
+        return any(give_up() for give_up in self._lenders)
 
     def _leave_room(self, *, refused: bool = False) -> None:
         with self._room:
@@ -134,7 +191,7 @@ class Connection:
                 self._most = max(1, min(self._most, self._in_use))
             self._room.notify_all()
 
-    def _open(self, waiting: patience_.Patience) -> paramiko.Channel:
+    def _open(self, waiting: patience_.Patience, size: Size) -> paramiko.Channel:
         """A channel of the connection that there is; of a new one if it turns out to be dead: nothing was asked yet."""
         import paramiko
 
@@ -142,7 +199,8 @@ class Connection:
         while True:
             try:
                 with self._alone(self._opening, waiting):
-                    return line.open_session(timeout=min(OPEN, max(0.1, waiting.left())))
+                    soon = min(OPEN, max(0.1, waiting.left()))
+                    return line.open_session(size.window, size.packet, timeout=soon)
             except paramiko.ChannelException:
                 raise
             except (paramiko.SSHException, EOFError, OSError) as cause:

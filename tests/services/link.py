@@ -29,6 +29,8 @@ class Link:
         self.up = 0
         """Bytes that went to the server so far."""
         self._when: tuple[int, Callable[[], None]] | None = None
+        self._left: int | None = None
+        """Bytes that may come from the server before all is cut."""
         self._closed = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -55,6 +57,11 @@ class Link:
     def after(self, up: int, deed: Callable[[], None]) -> None:
         """Once: do it when so many more bytes have gone to the server."""
         self._when = (self.up + up, deed)
+
+    def cut_after(self, down: int) -> None:
+        """Once: every connection, when exactly so many more bytes have come from the server."""
+        with self._lock:
+            self._left = down
 
     def close(self) -> None:
         self._over.set()
@@ -92,7 +99,18 @@ class Link:
                         there.sendall(block)
                         self._count(len(block))
                     elif self._flows.is_set() and generation == self._generation:
-                        here.sendall(block)
+                        here.sendall(self._allowed(block))
+
+    def _allowed(self, block: bytes) -> bytes:
+        with self._lock:
+            if self._left is None:
+                return block
+            block = block[: self._left]
+            self._left -= len(block)
+            if not self._left:
+                self._left = None
+                self.cut()
+            return block
 
     def _count(self, number: int) -> None:
         with self._lock:

@@ -21,7 +21,12 @@ def netrc(patient: finding.Patient) -> list[finding.Finding]:
     chosen = _archive(patient)
     server = _server(chosen)
     if not server:
-        raise finding.Unasked("the archive is a directory, and needs no login")
+        directory = chosen.url.startswith("/")
+        raise finding.Unasked(
+            "the archive is a directory, and needs no login"
+            if directory
+            else "the archive is behind SSH, and asks no netrc"
+        )
     found = login.find(chosen.netrc, *server)
     if not found.file:
         raise finding.Unasked("the login is anonymous")
@@ -31,8 +36,8 @@ def netrc(patient: finding.Patient) -> list[finding.Finding]:
 
 
 def _server(chosen: settings.Archive) -> tuple[str, str] | None:
-    """Host and user ("" if none is named); None for a directory. The settings have seen that it is a URL."""
-    if chosen.url.startswith("/"):
+    """Host and user ("" if none is named); None if no netrc is asked. The settings have seen that it is a URL."""
+    if chosen.url.startswith(("/", "sftp:")):
         return None
     parts = urllib.parse.urlsplit(chosen.url)
     return parts.hostname or "", urllib.parse.unquote(parts.username or "", errors="surrogateescape")
@@ -52,14 +57,14 @@ def _archive(patient: finding.Patient) -> settings.Archive:
 
 def archive(patient: finding.Patient) -> list[finding.Finding]:
     """It is there, lets us in, and has something in it."""
-    from production.transfer import copy, login
+    from production.transfer import copy
 
     chosen = _archive(patient)
-    url, server = disk.printable(chosen.url), _server(chosen)
+    url = disk.printable(chosen.url)
     began = time.monotonic()
     with contextlib.closing(wiring.transfer(chosen)) as transfer:
         if not isinstance(transfer, copy.Copy):
-            transfer.greet()  # once only: refused logins lock accounts
+            wiring.greet(transfer)  # once only: refused logins lock accounts
         entries = transfer.listing("")
     seconds = time.monotonic() - began
     files = sum(not entry.directory for entry in entries)
@@ -70,9 +75,23 @@ def archive(patient: finding.Patient) -> list[finding.Finding]:
     directories = len(entries) - files
     what = f"{files:,} {'file' if files == 1 else 'files'}"
     what += f", {directories:,} {'directory' if directories == 1 else 'directories'}" if directories else ""
-    user = disk.printable(login.find(chosen.netrc, *server).user) if server else ""
+    user = disk.printable(_user(chosen))
     how = f"lets us in as {user}" if user else "is there"
     return [finding.Finding("archive", True, f"{url} {how}: {what}, {seconds:.2f} s")]
+
+
+def _user(chosen: settings.Archive) -> str:
+    """Who we are at the archive; empty if it doesn't ask."""
+    from production.transfer import login
+
+    server = _server(chosen)
+    if server:
+        return login.find(chosen.netrc, *server).user
+    if chosen.url.startswith("/"):
+        return ""
+    from production.transfer import sftp
+
+    return wiring.reached(sftp.parse(chosen.url).destination).host.user
 
 
 def refused(error: errors.LoginRefused) -> tuple[str, str]:
