@@ -171,7 +171,9 @@ class Site:
 
     def read(self, program: str, *arguments: str, seconds: float = 30.0) -> replies.Usage:
         over = program == "quota"
-        return usage.Command([program, *arguments], PARSERS[program], over=over, seconds=seconds)(stays)
+        return usage.Command(
+            [program, *arguments], PARSERS[program], run=usage.Here("").run, over=over, seconds=seconds
+        )(stays)
 
     def refusal(self, program: str, seconds: float = 30.0) -> str:
         with pytest.raises(errors.QuotaUnread) as caught:
