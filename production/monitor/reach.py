@@ -25,6 +25,7 @@ class Away(disk.Trouble):
 
     def __init__(self, path: str, why: str, *, transient: bool = True) -> None:
         super().__init__("read", path, OSError(0, why))
+        self.why = why
         self.transient = transient
 
 

@@ -117,9 +117,9 @@ class Log(view.View):
 
     def _sorry(self, trouble: Exception) -> None:
         self._looked_at = time.monotonic()
-        if isinstance(trouble, reaching.Away):
-            self._pause = reaching.PAUSE
         self._trouble = view.told(trouble)
+        if isinstance(trouble, reaching.Away):  # its path is long, and not what is wrong
+            self._pause, self._trouble = reaching.PAUSE, f"the log can't be read: {trouble.why}"
         self.stage.renew()
 
     def left(self) -> None:
