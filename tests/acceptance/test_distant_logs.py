@@ -68,13 +68,13 @@ def cluster(campaign: Campaign, need: Need) -> Iterator[Cluster]:
 
 
 def test_it_is_printed_as_any_other(cluster: Cluster) -> None:
-    cluster.has(1, b"".join(b"line %d\n" % number for number in range(200_000)) + b"\xff\x00end", b"trouble\n")
+    cluster.has(1, b"".join(b"line %d\n" % number for number in range(20_000)) + b"\xff\x00end", b"trouble\n")
     campaign = cluster.campaign
     assert campaign.ok("log", "1", "--err").out == "trouble\n"
-    assert campaign.ok("log", "1", "--out", "-n", "2").out == "line 199999\n\ufffd\x00end"
+    assert campaign.ok("log", "1", "--out", "-n", "2").out == "line 19999\n\ufffd\x00end"
     whole = campaign.ok("log", "1").out
     assert f"==> sftp://login{urllib.parse.quote(str(cluster.out))} <==\nline 0\n" in whole
-    assert whole.count("\nline ") == 200_000
+    assert whole.count("\nline ") == 20_000
     assert campaign.ok("why", "5").code == 0
 
 
