@@ -389,3 +389,15 @@ def test_who_has_lost_interest_does_not_wait(server: sshd.Sshd, distant: pathlib
             logs.last(url(distant), 1, one.reach.wanting(wanted.is_set))
         assert time.monotonic() - began < 2
         wire.go_on()
+
+
+def test_who_has_lost_interest_leaves_the_line_to_the_others(
+    server: sshd.Sshd, distant: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    with line(server, tmp_path) as one:
+        logs.last(url(distant), 1, one.reach)
+        before = server.logins()
+        with pytest.raises(reach.Away):
+            logs.last(url(distant), 1, one.reach.wanting(lambda: False))
+        assert texts(logs.last(url(distant), 1, one.reach)) == ["last line"]
+        assert server.logins() == before
