@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import pathlib
@@ -10,16 +11,19 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import hypothesis
 import pytest
 from hypothesis import strategies
 
-from production import errors, settings
+from production import child, errors, settings
+from production.cli import wiring
 from production.transfer import base, quota, replies, usage
 from tests.fakes import clock
+from tests.services import packages, sshd
 
 DATA = pathlib.Path(__file__).resolve().parent / "data" / "quota"
 BIN = pathlib.Path(__file__).resolve().parent / "fakes" / "bin"
@@ -171,7 +175,9 @@ class Site:
 
     def read(self, program: str, *arguments: str, seconds: float = 30.0) -> replies.Usage:
         over = program == "quota"
-        return usage.Command([program, *arguments], PARSERS[program], over=over, seconds=seconds)(stays)
+        return usage.Command(
+            [program, *arguments], PARSERS[program], run=usage.Here("").run, over=over, seconds=seconds
+        )(stays)
 
     def refusal(self, program: str, seconds: float = 30.0) -> str:
         with pytest.raises(errors.QuotaUnread) as caught:
@@ -621,3 +627,151 @@ def test_who_waits_for_room_has_it_read_again_soon(room: Room) -> None:
     room.gauge.renew()
     room.read()
     assert room.gauge.reading() == base.Reading(10, 100, began)
+
+
+# --- on another machine -----------------------------------------------------------------------------------------------
+
+TITLE = "Filesystem     1024-blocks      Used Available Capacity Mounted on\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "used", "size", "mount"),
+    [
+        (f"{TITLE}/dev/sda1         102400     51200     40960      56% /data\n", 51200, 92160, "/data"),
+        (f"{TITLE}server:/a b 1 c 1000 10 20 34% /mnt/a b/c 5% /d\n", 10, 30, "/mnt/a b/c 5% /d"),
+        (f"{TITLE}/dev/full 1000 1010 -10 101% /\n", 1010, 1010, "/"),
+        (f"{TITLE}none 0 0 0 - /proc\n", 0, 0, "/proc"),
+    ],
+)
+def test_what_df_prints(text: str, used: int, size: int, mount: str) -> None:
+    assert replies.parse_df(text) == (used * KB, size * KB, mount)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", TITLE, "/dev/sda1 102400 51200 40960 56% /data\n", f"{TITLE}/dev/sda1 1.0T 2G 5% /data\n", f"{TITLE}/dev/a\n"],
+)
+def test_what_df_does_not_print(text: str) -> None:
+    with pytest.raises(errors.QuotaUnread, match=r"^not understood") as told:
+        replies.parse_df(text)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(("text", "used"), [("0\t/data\n", 0), ("1234 /a b\n", 1234), ("77\n", 77)])
+def test_what_du_prints(text: str, used: int) -> None:
+    assert replies.parse_du(text) == used * KB
+
+
+@pytest.mark.parametrize("text", ["", "\n", "/data\n", "1.5G /data\n", "-4 /data\n", "٣ /data\n"])
+def test_what_du_does_not_print(text: str) -> None:
+    with pytest.raises(errors.QuotaUnread, match=r"^not understood"):
+        replies.parse_du(text)
+
+
+def elsewhere(path: pathlib.Path, sh: str = "sh", places: str = "") -> usage.Elsewhere:
+    """Another machine that is this one, with this shell, and programs in these places."""
+
+    def run(argv: Sequence[str], seconds: float, leaving: Callable[[], bool]) -> child.End:
+        variables = {"LC_ALL": "C", "PATH": places or os.environ["PATH"]}
+        words = [sh, *argv[1:]] if argv[0] == "sh" else argv
+        return child.run(words, seconds, leaving, apart=True, variables=variables)
+
+    return usage.Elsewhere(str(path), "login", run)
+
+
+@pytest.fixture(params=["dash", "busybox"])
+def other(request: pytest.FixtureRequest, tmp_path: pathlib.Path, need: Callable[[str, object], object]) -> Iterator[Callable[[pathlib.Path], usage.Elsewhere]]:  # fmt: skip
+    """Makes it."""
+    program = str(need(request.param, shutil.which(request.param)))
+    if request.param == "dash":
+        yield lambda path: elsewhere(path, program)
+        return
+    with tempfile.TemporaryDirectory() as applets:
+        for name in ("sh", "df", "du", "dirname", "id"):
+            pathlib.Path(applets, name).symlink_to(program)
+        yield lambda path: elsewhere(path, f"{applets}/sh", applets)
+
+
+Other = Callable[[pathlib.Path], usage.Elsewhere]
+
+
+def test_another_machine_says_what_this_one_does(other: Other, tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "a b '$(id)"
+    (data / "raw").mkdir(parents=True)
+    (data / "raw/file").write_bytes(b"x" * 100_000)
+    os.link(data / "raw/file", data / "again")
+    for path in (data, data / "not" / "yet"):
+        place = other(path)
+        assert place.standing(stays) == str(data)
+        assert place.mount_point(stays) == usage.mount_point(str(path))
+        assert place.user(stays) == str(os.geteuid())
+        for seen, known in zip(place.filesystem(stays), usage.filesystem(str(path)), strict=True):
+            assert seen == pytest.approx(known, abs=2**30)
+        assert place.sum(stays) == usage.Directory(str(path))(stays)
+
+
+def test_what_du_may_not_look_into_does_not_stop_it(tmp_path: pathlib.Path) -> None:
+    def run(said: bytes, complained: str, status: int = 1) -> replies.Usage:
+        ended = child.End(status, said, complained.encode())
+        return usage.Elsewhere("/data", "login", lambda *_: ended).sum(stays)
+
+    closed = "du: cannot read directory '/data/x': Permission denied\n"
+    assert run(b"8 /data\n", closed) == (8 * KB, None)
+    assert run(b"8 /data\n", f"{closed}du: cannot access '/data/y': No such file or directory\n") == (8 * KB, None)
+    for complained in ("", f"{closed}du: /data/y: Input/output error\n"):
+        with pytest.raises(errors.QuotaUnread, match=r"^/data on login: du: exit 1: "):
+            run(b"8 /data\n", complained)
+    with pytest.raises(errors.QuotaUnread, match=r"^/data on login: not understood"):
+        run(b"", closed)
+
+
+def test_a_machine_that_cannot_be_reached_says_nothing_of_its_disk() -> None:
+    def run(*_: object) -> child.End:
+        raise errors.RemoteAway("no connection to login: Connection refused")
+
+    away, time = usage.Elsewhere("/data", "login", run), Rung()
+    for chosen in (settings.Quota(), settings.Quota("directory", limit=KB), settings.Quota("mmlsquota")):
+        with contextlib.closing(quota.of(chosen, "/nowhere", time, away)) as there:
+            time.until_rung()
+            with pytest.raises(errors.QuotaUnread, match=r"no connection to login: Connection refused$") as told:
+                there.reading()
+            assert "\n" not in str(told.value)
+
+
+@pytest.mark.feature("AC-15", "PC-02")
+def test_every_reader_is_asked_over_the_line(
+    site: Site, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, need: Callable[[str, object], object]
+) -> None:
+    reason = sshd.Sshd.unable()
+    need(reason, not reason)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    variables = {"PATH": f"{BIN}:{packages.PLACES}", "FAKE_QUOTA": str(tmp_path / "quota.json")}
+    chosen = settings.Batch("slurm", host="rp-quota")
+    (site.data / "file").write_bytes(b"x" * 100_000)
+    site.says(used=5 * KB, soft=0, hard=10 * KB)
+
+    def reading(how: settings.Quota) -> base.Reading:
+        time = Rung()
+        with contextlib.closing(quota.of(how, "/nowhere", time, wiring.elsewhere(chosen, str(site.data)))) as there:
+            time.until_rung()
+            found = there.reading()
+            assert found
+            return found
+
+    with sshd.Sshd(tmp_path / "sshd", variables) as server:
+        server.introduce(home, getpass.getuser(), "rp-quota")
+        with contextlib.closing(wiring.reached("rp-quota")):
+            for reader in ("mmlsquota", "lfs", "quota"):
+                found = reading(settings.Quota(reader))
+                assert (found.used, found.limit) == (5 * KB, 10 * KB)
+            assert [call[0] for call in site.calls] == ["mmlsquota", "lfs", "quota"]
+            assert site.calls[1][-3:] == ["-u", str(os.geteuid()), str(site.data)]
+            assert reading(settings.Quota("directory", limit=2**30)).used == du(site.data)
+            assert reading(settings.Quota(limit=2**30)).limit == 2**30
+            assert server.logins() == 1
+            server.stop()
+            with pytest.raises(errors.QuotaUnread, match=r"no connection to rp-quota|broke") as told:
+                reading(settings.Quota("lfs"))
+            assert "\n" not in str(told.value)

@@ -52,6 +52,13 @@ class There:
         self._leaving = leaving
 
     def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
+        end = self.hear(argv, input=input, timeout=timeout)
+        return scheduler.Completed(
+            end.said.decode("utf-8", "replace"), end.complained.decode("utf-8", "replace"), end.status or 0
+        )
+
+    def hear(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> child.End:
+        """As ``run``, for who needs every byte as it was said."""
         waiting = patience_.of(timeout, self._leaving)
         talk = _Talk(secrets.token_hex(16))
         name = self._way.host.name
@@ -69,7 +76,7 @@ class There:
         if trouble:
             said = child.last_line(bytes(talk.out.text)) if not talk.out.begun else ""
             raise errors.BatchUnanswered(f"{argv[0]}: {trouble.format(name)}" + (f": {said}" if said else ""))
-        return _completed(argv, talk, name)
+        return _end(argv, talk, name)
 
     def missing(self, programs: Sequence[str], timeout: float) -> list[str]:
         """Those of these programs that aren't there. Raises: BatchUnanswered."""
@@ -230,7 +237,7 @@ def lacks(program: str, name: str) -> str:
     )
 
 
-def _completed(argv: Sequence[str], talk: _Talk, name: str) -> scheduler.Completed:
+def _end(argv: Sequence[str], talk: _Talk, name: str) -> child.End:
     """Raises: BatchError: there is no such command. BatchUnanswered: it was killed, or said too much."""
     code = talk.out.word(1)
     if code == "missing":
@@ -244,4 +251,4 @@ def _completed(argv: Sequence[str], talk: _Talk, name: str) -> scheduler.Complet
         raise errors.BatchUnanswered(f"{told}: {last}" if last else told)
     if len(out) > shell.LONGEST:
         raise errors.BatchUnanswered(f"{argv[0]} said more than {shell.LONGEST >> 20} MB")
-    return scheduler.Completed(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), int(code))
+    return child.End(int(code), out, err)

@@ -17,7 +17,7 @@ from production.cli.commands import failures as failing
 from production.cli.commands import show
 from production.cli.commands import why as whys
 from production.monitor import outlook as outlooks
-from production.monitor import why
+from production.monitor import reach, why
 from production.monitor.dashboard import scroll, surroundings
 
 PATIENCE = 20.0
@@ -31,8 +31,9 @@ NAMED = 200
 class Answers:
     """With the settings of whoever looks."""
 
-    def __init__(self, chosen: settings_.Settings) -> None:
+    def __init__(self, chosen: settings_.Settings, logs: reach.Reach = reach.HERE) -> None:
         self._chosen = chosen
+        self._logs = logs
 
     def portray(self, memory: library.Library, production: runs.Production, run: int) -> Sequence[str]:
         row = asking.row(memory, production, run)
@@ -43,7 +44,7 @@ class Answers:
         return [(one.layer, one.text) for one in why.explain(whys.gather(memory, self._chosen, production, row))]
 
     def failures(self, memory: library.Library, production: runs.Production) -> Sequence[scroll.Entry]:
-        found = failing.Answer(memory, production, self._chosen, suggest=True)
+        found = failing.Answer(memory, production, self._chosen, self._logs, suggest=True)
         found.find(filters.EVERYTHING, ever=False)
         again = memory.records.again(production.id)
         told = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import os
 import sys
 
 from production import disk
 from production.cli import options
 from production.monitor import logs
+from production.monitor import reach as reaching
 
 BLOCK = 1 << 16
 
@@ -16,11 +16,12 @@ BLOCK = 1 << 16
 class Log:
     """One file that may not be there yet, may grow, be cut off, or be another under the same name."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, reach: reaching.Reach = reaching.HERE) -> None:
         self.path = path
+        self._reach = reach
         self.shown = False
         """Whether something of it has been."""
-        self._inode: tuple[int, int] | None = None
+        self._identity: tuple[int, int] | None = None
         self._at = 0
         self._anew = False
         self._printed = _Printed()
@@ -28,19 +29,24 @@ class Log:
     def has_more(self) -> bool:
         """Whether there is something that has not been shown. Raises: disk.Trouble."""
         try:
-            with disk.reading(self.path) as (_, state):
-                self._recognise(state)
-                return state.st_size > self._at
+            with self._reach.open(self.path) as file:
+                self._recognise(file)
+                return file.size > self._at
         except disk.Trouble as trouble:
             if trouble.missing:
                 return False
             raise
 
+    def check(self) -> None:
+        """See that it is there. Raises: disk.Trouble."""
+        with self._reach.open(self.path):
+            pass
+
     def begin_at_line(self, lines: int) -> bool:
         """Leave out all but so many last lines; whether something is left out. Raises: disk.Trouble."""
-        with disk.reading(self.path) as (descriptor, state), disk.trying("read", self.path):
-            self._recognise(state)
-            self._at = _beginning(descriptor, state.st_size, lines)
+        with self._reach.open(self.path, -BLOCK, 0) as file:
+            self._recognise(file)
+            self._at = _beginning(file, lines)
         return self._at > 0
 
     def anew(self) -> bool:
@@ -51,34 +57,31 @@ class Log:
     def show(self) -> None:
         """What has not been shown, up to the present end. Raises: disk.Trouble, ProductionError, BrokenPipeError."""
         give = self._printed.write if sys.stdout.isatty() else options.pass_on
-        with disk.reading(self.path) as (descriptor, state):
-            self._recognise(state)
-            end = state.st_size
-            while self._at < end:
-                with disk.trying("read", self.path):
-                    block = os.pread(descriptor, min(BLOCK, end - self._at), self._at)
+        with self._reach.open(self.path, self._at, self._at + disk.BLOCK) as file:
+            self._recognise(file)
+            while self._at < file.size:
+                block = file.read(self._at, self._at + disk.BLOCK)
                 if not block:
                     break
                 self._at += len(block)
                 self.shown = True
                 give(block)
 
-    def _recognise(self, state: os.stat_result) -> None:
+    def _recognise(self, file: reaching.File) -> None:
         """Another file, or a shorter one, is shown from its beginning."""
-        inode = (state.st_dev, state.st_ino)
-        if inode != self._inode or state.st_size < self._at:
-            self._anew = self._inode is not None
-            self._inode, self._at = inode, 0
+        if file.identity != self._identity or file.size < self._at:
+            self._anew = self._identity is not None
+            self._identity, self._at = file.identity, 0
 
 
-def _beginning(descriptor: int, size: int, lines: int) -> int:
+def _beginning(file: reaching.File, lines: int) -> int:
     """Where the last so many lines begin; a line without an end is one, too."""
-    at, wanted = size, lines + 1
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+    at, wanted = file.size, lines + 1
+    if at and file.read(at - 1, at) != b"\n":
         wanted = lines
     while at > 0:
         begin = max(0, at - BLOCK)
-        block = os.pread(descriptor, at - begin, begin)
+        block = file.read(begin, at)
         ends = block.count(b"\n")
         if ends < wanted:
             wanted -= ends

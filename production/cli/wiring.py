@@ -9,11 +9,12 @@ import getpass
 import os
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from production import clock, disk, errors, layout, lease, process, room, settings
+from production import child, clock, disk, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
 from production.batch import base as batches
@@ -21,11 +22,12 @@ from production.batch import depot, local
 from production.catalogue import sqlite
 from production.journal import waiting
 from production.outputs import inspect
-from production.transfer import base, copy, porter, quota
+from production.transfer import base, copy, porter, quota, usage
 
 if TYPE_CHECKING:
     from production.batch import client as client_
     from production.batch import far, scheduler
+    from production.monitor import reach
     from production.ssh import connection
     from production.transfer import ftp, sftp
 
@@ -37,6 +39,9 @@ COMMAND = 30.0
 
 INSPECTORS = 2
 """Threads that look at outputs."""
+
+_ALONE = threading.Lock()
+"""Of who looks up a way: two threads that begin together share one."""
 
 
 def archive(
@@ -143,6 +148,52 @@ def reached(host: str) -> connection.Connection:
     from production.ssh import config, connection  # 0.2 s, and few need it
 
     return connection.Connection(config.find(host, os.path.expanduser("~")))
+
+
+def greet(host: str) -> None:
+    """Log in now, asking a person if need be; who is away is waited for by who asks next.
+
+    Raises: RemoteRefused, UsageError.
+    """
+    from production.ssh import patience
+
+    with contextlib.suppress(errors.RemoteAway):
+        reached(host).greet(patience.of(COMMAND), _person())
+
+
+def hear(host: str, argv: Sequence[str], seconds: float, leaving: Callable[[], bool]) -> child.End:
+    """What a command says on another machine; nobody is asked for anything.
+
+    Raises: RemoteError; UsageError: what the SSH settings say can't be understood.
+    """
+    from production.batch import there
+    from production.ssh import patience
+
+    with _ALONE:
+        way = reached(host)
+    way.greet(patience.of(seconds))  # whoever asked may lose interest, the next one needs the connection all the same
+    try:
+        return there.There(way, leaving).hear(argv, timeout=seconds)
+    except errors.BatchUnasked as trouble:
+        if isinstance(trouble.__cause__, errors.RemoteError):
+            raise trouble.__cause__ from trouble
+        raise
+    except errors.BatchUnanswered as trouble:
+        raise errors.RemoteAway(str(trouble).removeprefix(argv[0]).lstrip(": ")) from trouble
+    except errors.BatchError as lacks:
+        raise errors.RemoteRefused(str(lacks)) from lacks
+
+
+def logs() -> reach.Reach:
+    """Jobs' logs, wherever they lie: connections are made when a log is opened."""
+    from production.monitor import afar, reach
+
+    return reach.Reach(afar.Afar(hear))
+
+
+def elsewhere(chosen: settings.Batch, directory: str) -> usage.Elsewhere:
+    """The disk of the machine that has the batch system's commands, under a directory there: what ``quota.of`` reads."""
+    return usage.Elsewhere(directory, chosen.host, functools.partial(hear, chosen.host))
 
 
 def _person() -> Callable[[str, bool], str] | None:

@@ -1,7 +1,7 @@
 """A job's log, however long, from any place in it: lines, known by the byte that they begin at.
 
-What comes in is a path. What is there may grow, be cut off, be replaced, vanish and come back, so each call opens it
-anew, and reads only what is near the place that was asked for. What leaves is harmless to a terminal, and goes to the
+What comes in is a path, and who reaches it. What is there may grow, be cut off, be replaced, vanish and come back, so each call opens
+it anew, and reads only what is near the place that was asked for; on another machine, too (``reach``). What leaves is harmless to a terminal, and goes to the
 dashboard; a call may take as long as a file server does, so it is for a thread that draws nothing.
 
 **Where a line begins.** After each line feed. A log may have none for a gigabyte, so a longer line is cut in pieces,
@@ -13,20 +13,22 @@ bytes is never cut, and a piece is hardly longer than two of them.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import IO
 
 from production import disk
+from production.monitor import reach as reaching
 
 LONGEST = 4096
 """Bytes of a line that is never cut."""
 BLOCK = 16 * LONGEST
 """Bytes that lines are looked for in at a time."""
+_ROUND = 3 * LONGEST
+"""Bytes that are looked at around a place, to find its line."""
 _TAB = 8
 """Columns."""
 
@@ -62,40 +64,53 @@ class Page:
     """Device and inode. Others than before: it is another file."""
 
 
-def after(path: str, offset: int, number: int) -> Page:
+def after(path: str, offset: int, number: int, reach: reaching.Reach = reaching.HERE) -> Page:
     """So many lines, from the one that the byte at ``offset`` is in.
 
     A last line without a line feed ends with the file. When the file has grown, asking for what is after its ``end``
     gives it once more, from its ``begin``, with what it has become.
     Raises: disk.Trouble.
     """
-    with _opened(path) as log:
+    with reach.open(path, max(0, offset - _ROUND), offset + BLOCK + _ROUND) as file:
+        log = _Log(file)
         return log.page(list(itertools.islice(log.down(offset), number + 1)))
 
 
-def before(path: str, offset: int, number: int) -> Page:
+def before(path: str, offset: int, number: int, reach: reaching.Reach = reaching.HERE) -> Page:
     """So many lines that end where the one begins that the byte at ``offset`` is in; in the file's order.
 
     Raises: disk.Trouble.
     """
-    with _opened(path) as log:
+    begin, after_ = (
+        (-BLOCK - _ROUND, 0) if offset == sys.maxsize else (max(0, offset - BLOCK - _ROUND), offset + _ROUND)
+    )
+    with reach.open(path, begin, after_) as file:
+        log = _Log(file)
         end = log.begin(offset) if offset < log.size else log.size
         begins = list(itertools.islice(log.up(end), number))
         return log.page([*reversed(begins), end])
 
 
-def last(path: str, number: int) -> Page:
+def last(path: str, number: int, reach: reaching.Reach = reaching.HERE) -> Page:
     """So many last lines, also one that isn't ended yet. Raises: disk.Trouble."""
-    return before(path, sys.maxsize, number)
+    return before(path, sys.maxsize, number, reach)
 
 
 def near(path: str, offset: int) -> int:
     """Where the line begins that the byte at ``offset`` is in; beyond the end, the last line. Raises: disk.Trouble."""
-    with _opened(path) as log:
-        return log.begin(min(offset, log.size - 1))
+    with reaching.HERE.open(path) as file:
+        return _Log(file).begin(min(offset, file.size - 1))
 
 
-def search(path: str, text: str, offset: int, *, down: bool, going_on: Callable[[int], bool]) -> int | None:
+def search(
+    path: str,
+    text: str,
+    offset: int,
+    *,
+    down: bool,
+    going_on: Callable[[int], bool],
+    reach: reaching.Reach = reaching.HERE,
+) -> int | None:
     """Where the next line begins that has the text; None: there is none, or we were told to end.
 
     ``text``: plain; if all of it is in small letters, capitals are found, too. What is looked at are the bytes of the
@@ -106,16 +121,32 @@ def search(path: str, text: str, offset: int, *, down: bool, going_on: Callable[
     Raises: disk.Trouble.
     """
     sought = _Sought.of(text)
-    with _opened(path) as log:
-        begin, end = (max(0, offset), log.size) if down else (0, min(offset, log.size))
+    with reach.open(path) as file:
+        begin, end = (max(0, offset), file.size) if down else (0, min(offset, file.size))
         total = end - begin
         while text and begin < end and going_on(total - (end - begin)):
-            low, high = (begin, begin + disk.BLOCK) if down else (max(0, end - disk.BLOCK), end)
-            places = sought.places(log.read(low, high + sought.overlap), high - low)
+            low, high = file.stretch(begin, end, sought.surest, folds=sought.folds, down=down)
+            places = sought.places(file.read(low, high + sought.overlap), high - low) if low < high else iter(())
             if (place := next(places, None) if down else max(places, default=None)) is not None:
-                return log.begin(low + place)
+                return _Log(file).begin(low + place)
             begin, end = (high, end) if down else (begin, low)
     return None
+
+
+def copy(path: str, to: IO[bytes], most: int, going_on: Callable[[int], bool], reach: reaching.Reach) -> int:
+    """Write the log, or so many of its last bytes, into a file; how many bytes were left out.
+
+    ``going_on``: as in ``search``. Raises: disk.Trouble.
+    """
+    with reach.open(path) as file:
+        at = begin = max(0, file.size - most)
+        while at < file.size and going_on(at - begin) and (block := file.read(at, at + disk.BLOCK)):
+            with disk.trying("write", str(to.name)):
+                to.write(block)
+            at += len(block)
+    with disk.trying("write", str(to.name)):
+        to.flush()
+    return begin
 
 
 def harmless(text: str) -> str:
@@ -131,39 +162,19 @@ def _line(raw: bytes, begin: int, end: int) -> Line:
     return Line(begin, end, text, redrawn=len(states) > 1)
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[_Log]:
-    with disk.reading(path) as (descriptor, state):
-        yield _Log(path, descriptor, state)
-
-
 class _Log:
-    """A log for the time of one call. It ends where it ended when it was opened; it may be cut off under us."""
+    """A log for the time of one call, as lines."""
 
-    def __init__(self, path: str, descriptor: int, state: os.stat_result) -> None:
-        self.size = state.st_size
-        self._path = path
-        self._descriptor = descriptor
-        self._identity = (state.st_dev, state.st_ino)
+    def __init__(self, file: reaching.File) -> None:
+        self._file = file
+        self.size = file.size
 
     def page(self, begins: Sequence[int]) -> Page:
         """The lines between these places."""
         first, end = (begins[0], begins[-1]) if begins else (0, 0)
-        raw = self.read(first, end)
+        raw = self._file.read(first, end)
         lines = (_line(raw[one - first : next_ - first], one, next_) for one, next_ in itertools.pairwise(begins))
-        return Page(tuple(lines), self.size, self._identity)
-
-    def read(self, begin: int, end: int) -> bytes:
-        """What is there of these bytes. Raises: disk.Trouble."""
-        parts, end = [], min(end, self.size)
-        while begin < end:
-            with disk.trying("read", self._path):
-                part = os.pread(self._descriptor, end - begin, begin)
-            if not part:
-                break
-            parts.append(part)
-            begin += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return Page(tuple(lines), self.size, self._file.identity)
 
     def begin(self, offset: int) -> int:
         """Where the line begins that this byte is in."""
@@ -189,7 +200,7 @@ class _Log:
     def _begins(self, low: int, high: int) -> list[int]:
         """All begins from ``low`` to before ``high``, both multiples of ``LONGEST``."""
         origin = max(0, low - LONGEST)
-        raw = self.read(origin, high)
+        raw = self._file.read(origin, high)
         begins = [0] if low == 0 and raw else []
         begins += [origin + feed.end() for feed in _FEED.finditer(raw)]
         for at in range(max(LONGEST, low - origin), len(raw), LONGEST):

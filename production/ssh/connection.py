@@ -113,7 +113,8 @@ class Connection:
                 try:
                     channel.exec_command(command)
                 except (paramiko.SSHException, EOFError, OSError) as cause:
-                    self._drop(channel.get_transport())
+                    if not waiting.leaving():  # else it was we who closed the channel
+                        self._drop(channel.get_transport())
                     raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
             yield channel
 
@@ -199,6 +200,7 @@ class Connection:
         while True:
             try:
                 with self._alone(self._opening, waiting):
+                    waiting.check(f"no channel to {self.host.name}")  # who has gone doesn't break it for the others
                     soon = min(OPEN, max(0.1, waiting.left()))
                     return line.open_session(size.window, size.packet, timeout=soon)
             except paramiko.ChannelException:

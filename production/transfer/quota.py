@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-import os
 import threading
 from collections.abc import Callable
 
@@ -32,40 +31,48 @@ Reader = Callable[[Callable[[], bool]], replies.Usage]
 """Reads once; is handed a call that says whether the manager wants to leave."""
 
 
-def of(chosen: settings.Quota, data: str, clock: clocks.Clock) -> base.Quota:
-    """The quota of the settings, for the disk under ``data``."""
-    if chosen.reader == "filesystem":
+def of(chosen: settings.Quota, data: str, clock: clocks.Clock, elsewhere: usage.Elsewhere | None = None) -> base.Quota:
+    """The quota of the settings, for the disk under ``data``; or for one that only another machine sees."""
+    if chosen.reader == "filesystem" and elsewhere is None:
         return Disk(data, chosen.limit, clock)
     sparing = _SPARING_WALK if chosen.reader == "directory" else _SPARING_COMMAND
-    return Gauge(functools.partial(_read, chosen, data), clock, chosen.interval, sparing)
+    return Gauge(functools.partial(_read, chosen, elsewhere or usage.Here(data)), clock, chosen.interval, sparing)
 
 
-def _read(chosen: settings.Quota, data: str, leaving: Callable[[], bool]) -> tuple[int, int]:
+def _read(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bool]) -> tuple[int, int]:
     """Used and limit: the smallest of the reader's, the settings' and what still fits on the disk.
 
     Raises: QuotaUnread: also if nobody says a limit.
     """
-    reader = _reader(chosen, data)
+    if chosen.reader == "filesystem":
+        used, size = place.filesystem(leaving)
+        return used, size if chosen.limit is None else min(size, chosen.limit)
+    name, reader = _reader(chosen, place, leaving)
     used, found = reader(leaving)
     limits = [one for one in (found, chosen.limit) if one is not None]
     if not limits:
-        raise errors.QuotaUnread(f'{reader}: there is no limit; say one in the settings, quota.limit = "2T"')
-    there, size = usage.filesystem(data)
+        raise errors.QuotaUnread(f'{name}: there is no limit; say one in the settings, quota.limit = "2T"')
+    there, size = place.filesystem(leaving)
     return used, min(*limits, used + size - there)
 
 
-def _reader(chosen: settings.Quota, data: str) -> Reader:
-    """Who reads. Without arguments a program is asked for our own quota, and on that disk if it can be told which."""
-    whose = chosen.arguments
+def _reader(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bool]) -> tuple[str, Reader]:
+    """Who reads, and its name. Without arguments a program is asked for our own quota, and on that disk if it can be told which."""
     if chosen.reader == "directory":
-        return usage.Directory(data)
+        return str(place), place.sum
+    command = _command(chosen, place, leaving)
+    return str(command), command
+
+
+def _command(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bool]) -> usage.Command:
+    whose = chosen.arguments
     if chosen.reader == "mmlsquota":
-        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota)
+        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota, run=place.run)
     if chosen.reader == "lfs":
-        whose = whose or ("-u", str(os.geteuid()), usage.standing(data))
-        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs)
-    whose = whose or ("-f", usage.mount_point(data))
-    return usage.Command(["quota", "-w", "-p", *whose], replies.parse_quota, over=True)
+        whose = whose or ("-u", place.user(leaving), place.standing(leaving))
+        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs, run=place.run)
+    whose = whose or ("-f", place.mount_point(leaving))
+    return usage.Command(["quota", "-w", "-p", *whose], replies.parse_quota, run=place.run, over=True)
 
 
 class Disk:

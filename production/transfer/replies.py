@@ -19,6 +19,8 @@ _KB = 1024
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _WANTED = ("blockUsage", "blockQuota", "blockLimit", "blockInDoubt")
 
+_DF = re.compile(r".*\s[0-9]{1,18}\s+(?P<used>[0-9]{1,18})\s+(?P<free>-?[0-9]{1,18})\s+(?:[0-9]+%|-)\s+(?P<mount>/.*)")
+"""A line of df -P: name, kilobytes, used, available, per cent, mount point."""
 _COLUMNS = 8
 """After the name: used, soft limit, hard limit and grace of the blocks, then of the files."""
 _ENDS_OF_TITLE = (":", ": none", ": no limited resources used")
@@ -75,6 +77,32 @@ def parse_quota(text: str) -> Usage:
     Source: quota(1) of linuxquota 4.06; tests/data/quota/quota-4.06*.txt.
     """
     return _rows_of_columns(text)
+
+
+def parse_df(text: str) -> tuple[int, int, str]:
+    """Read what ``df -Pk`` says of one file system: bytes used, its size without what is kept for root, where it is mounted.
+
+    Raises: QuotaUnread.
+    Source: POSIX.1-2017, df, "STDOUT" of -P: after a header one line a file system; its name and its mount point may have blanks.
+    """
+    lines = text.splitlines()
+    found = _DF.fullmatch(lines[-1]) if len(lines) > 1 else None
+    if found is None:
+        raise _not_understood(text)
+    used, free = int(found["used"]), max(0, int(found["free"]))  # below 0: only root may still write
+    return _KB * used, _KB * (used + free), found["mount"]
+
+
+def parse_du(text: str) -> int:
+    """Read what ``du -sk`` says of one directory: bytes.
+
+    Raises: QuotaUnread.
+    Source: POSIX.1-2017, du, "STDOUT": the number and the path.
+    """
+    number = text.split(maxsplit=1)[:1]
+    if not number or not _NUMBER.fullmatch(number[0]):
+        raise _not_understood(text)
+    return _KB * int(number[0])
 
 
 def _rows_of_columns(text: str) -> Usage:

@@ -17,7 +17,7 @@ from production.cli import asking, options
 if TYPE_CHECKING:
     from production import settings as settings_
     from production.catalogue import library
-    from production.monitor import advice, failures
+    from production.monitor import advice, failures, reach
 
 LOOKED = 100_000
 """Attempts that are looked at."""
@@ -48,12 +48,14 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _failures(given: argparse.Namespace) -> int:
+    from production.cli import wiring
+
     wanted = filters.parse(given.filter)
     _check(wanted, ever=given.all)
     chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.looked_at(catalogue, given)
-        answer = Answer(catalogue, production, chosen, suggest=given.suggest)
+        answer = Answer(catalogue, production, chosen, wiring.logs(), suggest=given.suggest)
         answer.find(wanted, ever=given.all)
         if given.json:
             asking.say_json(answer.as_json())
@@ -76,11 +78,19 @@ class Answer:
     """What failed, for people and for programs."""
 
     def __init__(
-        self, catalogue: library.Library, production: runs.Production, chosen: settings_.Settings, *, suggest: bool
+        self,
+        catalogue: library.Library,
+        production: runs.Production,
+        chosen: settings_.Settings,
+        logs: reach.Reach,
+        *,
+        suggest: bool,
     ) -> None:
+        """``logs`` opens those of the jobs."""
         self._records = catalogue.records
         self._production = production
         self._chosen = chosen
+        self._logs = logs
         self._suggest = suggest
         self.groups: list[failures.Group] = []
         """The largest first."""
@@ -95,7 +105,7 @@ class Answer:
         self._ever = ever
         now = datetime.datetime.now(datetime.UTC)
         found = self._records.failures(self._production.id, wanted, now, ever=ever)
-        self.groups = failures.look_into(failures.groups(itertools.islice(found, LOOKED)), last_lines)
+        self.groups = failures.look_into(failures.groups(itertools.islice(found, LOOKED)), Ends(self._logs))
         self._cut = next(found, None) is not None
 
     def as_json(self) -> dict[str, Any]:
@@ -160,7 +170,7 @@ class Answer:
         yield f"  runs {filters.ranges(group.numbers)}"
         yield f"  {'; '.join(self._where(group))}"
         example = group.example
-        log = next((path for path in (example.elog, example.olog) if path and os.path.exists(path)), None)
+        log = next((path for path in (example.elog, example.olog) if path and _there(path)), None)
         yield f"  e.g. run {example.run}" + (f": {log}" if log else f": {example.message}" if example.message else "")
         yield from (f"    | {line}" for line in group.lines[-LINES:])
         if group.unlike:
@@ -228,13 +238,41 @@ def _again(group: failures.Group, every: Sequence[failures.Group]) -> str:
     return f"cause:{group.cause}{told}"
 
 
-def last_lines(path: str) -> list[str]:
-    """The last lines of a log with something on them, printable; none if it can't be read."""
-    try:
-        with disk.reading(path, follow=False) as (descriptor, state):
-            begin = max(0, state.st_size - TAIL)
-            text = os.pread(descriptor, TAIL, begin).decode("utf-8", "replace")
-    except (OSError, disk.Trouble):
-        return []
-    lines = text.splitlines()[1 if begin else 0 :]  # the first is cut
-    return [disk.printable(line.rstrip().expandtabs())[:500] for line in lines if line.strip()][-12:]
+def _there(path: str) -> bool:
+    """Whether the log is worth naming; of one on another machine nobody knows."""
+    from production.monitor import reach
+
+    return reach.elsewhere(path) or os.path.exists(path)
+
+
+class Ends:
+    """The last lines of logs with something on them, printable; none of one that can't be read."""
+
+    def __init__(self, logs: reach.Reach) -> None:
+        self._logs = logs
+        self._away = False
+        """A machine doesn't answer: the other logs there are not waited for, either."""
+
+    def __call__(self, path: str) -> list[str]:
+        text, begin = self._end(path)
+        lines = text.decode("utf-8", "replace").splitlines()[1 if begin else 0 :]  # the first is cut
+        return [disk.printable(line.rstrip().expandtabs())[:500] for line in lines if line.strip()][-12:]
+
+    def _end(self, path: str) -> tuple[bytes, int]:
+        """What stands at the end, and from which byte on."""
+        from production.monitor import reach
+
+        try:
+            if reach.elsewhere(path):
+                return (b"", 0) if self._away else self._there(path)
+            with disk.reading(path, follow=False) as (descriptor, state):
+                begin = max(0, state.st_size - TAIL)
+                return os.pread(descriptor, TAIL, begin), begin
+        except (OSError, disk.Trouble) as trouble:
+            self._away |= isinstance(trouble, reach.Away)
+        return b"", 0
+
+    def _there(self, path: str) -> tuple[bytes, int]:
+        with self._logs.open(path, -TAIL) as log:
+            begin = max(0, log.size - TAIL)
+            return log.read(begin, log.size), begin

@@ -16,6 +16,7 @@ from production.cli import asking, options
 if TYPE_CHECKING:
     from production import facts
     from production.cli import tail
+    from production.monitor import reach
 
 LINES = 100
 """That a terminal is shown unless more are asked for."""
@@ -32,6 +33,8 @@ class _Wanted:
     streams: tuple[str, ...]
     lines: int | None
     """None: as many as suit; 0: all."""
+    logs: reach.Reach
+    """Opens them."""
 
 
 def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
@@ -63,7 +66,9 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 def _log(given: argparse.Namespace) -> int:
     streams = ("out",) if given.out else ("err",) if given.err else ("out", "err")
     attempt = asking.whole(given.attempt, "--attempt", least=1)
-    wanted = _Wanted(asking.run(given.run), attempt, streams, asking.whole(given.lines, "--lines"))
+    from production.cli import wiring
+
+    wanted = _Wanted(asking.run(given.run), attempt, streams, asking.whole(given.lines, "--lines"), wiring.logs())
     path = asking.database(given)
     with asking.catalogue(path) as catalogue:
         production = asking.looked_at(catalogue, given, wanted.run)
@@ -104,15 +109,25 @@ def _none_yet(row: facts.Row, attempts: Sequence[facts.Attempt], attempt: int | 
     return f"run {row} has no log: it is {row.state}, and no job was submitted for it{disk.printable(why)}"
 
 
-def _logs(one: facts.Attempt, streams: Sequence[str]) -> list[tail.Log]:
+def _logs(one: facts.Attempt, wanted: _Wanted) -> list[tail.Log]:
     from production.cli import tail
 
     paths = {"out": one.olog, "err": one.elog}
-    return [tail.Log(path) for stream in streams if (path := paths[stream])]
+    return [_reached(tail.Log(path, wanted.logs)) for stream in wanted.streams if (path := paths[stream])]
+
+
+def _reached(log: tail.Log) -> tail.Log:
+    """For one on another machine we log in now, while there is a person who may be asked."""
+    from production.cli import wiring
+    from production.monitor import reach
+
+    if reach.elsewhere(log.path):
+        wiring.greet(reach.split(log.path)[0])
+    return log
 
 
 def _print(row: facts.Row, one: facts.Attempt, wanted: _Wanted) -> None:
-    logs = _logs(one, wanted.streams)
+    logs = _logs(one, wanted)
     full = [log for log in logs if log.has_more()]
     if not full:
         _tell_empty(row, one, logs)
@@ -131,8 +146,7 @@ def _tell_empty(row: facts.Row, one: facts.Attempt, logs: Sequence[tail.Log]) ->
     """Raises: Trouble, if its log is gone though it was there."""
     if one.ended is not None and one.exit is not None:
         for log in logs:
-            with disk.reading(log.path):
-                pass
+            log.check()
     _say(
         f"run {row}, attempt {one.attempt} ({row.state}): nothing in {' or '.join(disk.shown(log.path) for log in logs)}"
     )
@@ -163,11 +177,11 @@ def _follow(path: str, production: runs.Production, one: facts.Attempt, wanted: 
     while True:
         row, now = _look(path, production, one, wanted.run)
         over = now.ended is not None and not (row.state is runs.State.ENDED and row.attempt == one.attempt)
-        shown.go_on(row, now)
+        shown.go_on(row, now, over=over)
         if over:
             _say(f"run {row}, attempt {one.attempt} is over: {_verdict(row, now)}")
             return
-        waiting.wait(POLL)
+        waiting.wait(max(POLL, shown.pause()))
 
 
 def _look(path: str, production: runs.Production, one: facts.Attempt, run: int) -> tuple[facts.Row, facts.Attempt]:
@@ -187,23 +201,56 @@ class _Shown:
         self._last = ""
         """The stream that was shown last."""
         self._told = False
+        self._away: set[str] = set()
+        """Streams that can't be read for now."""
 
-    def go_on(self, row: facts.Row, one: facts.Attempt) -> None:
-        """Show what is new. Raises: Trouble."""
+    def go_on(self, row: facts.Row, one: facts.Attempt, *, over: bool) -> None:
+        """Show what is new. Raises: Trouble; but a machine that is away is waited for, unless it is ``over``."""
+        from production.monitor import reach
+
+        self._find(one)
+        for stream, log in self._logs.items():
+            try:
+                if log.has_more():
+                    self._show(stream, log)
+            except reach.Away as away:
+                if over or not away.transient:
+                    raise
+                self._wait_for(stream, str(away))
+            else:
+                self._wait_for(stream, "")
+        if not self._logs and not self._told and one.ended is None:
+            self._told = True
+            _say(f"run {row}, attempt {one.attempt} is {row.state}, and has no log yet; waiting")
+
+    def _find(self, one: facts.Attempt) -> None:
         from production.cli import tail
 
         paths = {"out": one.olog, "err": one.elog}
         for stream in self._wanted.streams:
             path = paths[stream]
-            if path:
+            if path and stream not in self._logs:
+                self._logs[stream] = _reached(tail.Log(path, self._wanted.logs))
+            elif path:
                 # The logs of an earlier attempt are kept under another name; the file is the same.
-                self._logs.setdefault(stream, tail.Log(path)).path = path
-        for stream, log in self._logs.items():
-            if log.has_more():
-                self._show(stream, log)
-        if not self._logs and not self._told and one.ended is None:
-            self._told = True
-            _say(f"run {row}, attempt {one.attempt} is {row.state}, and has no log yet; waiting")
+                self._logs[stream].path = path
+
+    def _wait_for(self, stream: str, trouble: str) -> None:
+        """Say it once when a log is away, and when it is back."""
+        if trouble and not self._away:
+            _say(f"{trouble}; waiting")
+        if trouble:
+            self._away.add(stream)
+        elif stream in self._away:
+            self._away.discard(stream)
+            if not self._away:
+                _say(f"{disk.shown(self._logs[stream].path)} can be read again")
+
+    def pause(self) -> float:
+        """Seconds that have to lie between two looks."""
+        from production.monitor import reach
+
+        return max((reach.pause(log.path) for log in self._logs.values()), default=0.0)
 
     def _show(self, stream: str, log: tail.Log) -> None:
         if not log.shown:

@@ -56,16 +56,18 @@ def _watch(given: argparse.Namespace) -> int:
 
     if trouble := terminal.unfit():
         raise errors.ProductionError(f"the dashboard {trouble}; for programs: production status --json")
-    from production.cli import answers
+    from production.cli import answers, wiring
     from production.monitor.dashboard import app, surroundings
 
+    logs = wiring.logs()
     here = surroundings.Surroundings(
         open=lambda: _open(path),
         production=production,
         database=os.path.basename(path),
         user=process.user(),
         lease=chosen.lease,
-        answers=answers.Answers(chosen),
+        answers=answers.Answers(chosen, logs),
+        logs=logs,
         filter=" ".join(map(_quoted, given.filter)),
         read_only=given.read_only,
         palette=given.palette or "",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import bisect
-import contextlib
 import dataclasses
 import os
+import tempfile
+import time
 from collections.abc import Sequence
 
 from production import disk, facts, room
 from production.catalogue import library
 from production.monitor import logs, readers, table
+from production.monitor import reach as reaching
 from production.monitor.dashboard import keys, scroll, view
 from production.monitor.dashboard import line as lines
 
@@ -18,7 +20,9 @@ SCREENS = 2
 """Loaded before and behind the one that is shown."""
 STEP = 20
 """Columns that it moves sideways."""
-TOPIC, SEARCH = "log", "log search"
+TOPIC, SEARCH, COPY = "log", "log search", "log copy"
+MOST = 64 << 20
+"""Bytes that are brought for a pager from another machine."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,6 +36,15 @@ class Piece:
     lines: Sequence[logs.Line] = ()
     size: int = 0
     file: tuple[int, int] = (0, 0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Copy:
+    """A log that was brought for the pager."""
+
+    file: tempfile._TemporaryFileWrapper[bytes]
+    left_out: int
+    """Bytes at its beginning."""
 
 
 class Log(view.View):
@@ -57,6 +70,8 @@ class Log(view.View):
         self._found = ""
         self._goal: int | None = None
         """A byte that is to be shown, once it is loaded."""
+        self._looked_at, self._pause = 0.0, 0.0
+        """When the last answer came (monotonic), and how many seconds there are to be until the next question."""
 
     # ── what is loaded ──
 
@@ -65,7 +80,8 @@ class Log(view.View):
         self._load()
 
     def tick(self) -> None:
-        if not self.stage.readers.busy(TOPIC):
+        due = time.monotonic() - self._looked_at >= self._pause
+        if due and not self.stage.readers.busy(TOPIC):
             self._load()
 
     def _load(self) -> None:
@@ -73,9 +89,11 @@ class Log(view.View):
         goal = None if self._following else self._goal if self._goal is not None else self._begin()
         height = self._height
 
+        reach = self.stage.here.logs.wanting(self.stage.readers.asking(TOPIC))
+
         def question(memory: library.Library, say: readers.Say[Piece]) -> None:
             attempts = memory.records.attempts(production, run)
-            say(_read(attempts, attempt, stream, goal, height))
+            say(_read(reach, attempts, attempt, stream, goal, height))
 
         self.stage.readers.ask(TOPIC, question, self._take, self._sorry)
 
@@ -88,6 +106,7 @@ class Log(view.View):
         anew = self._piece.path == piece.path and (piece.file != self._piece.file or piece.size < self._piece.size)
         if anew and self._piece.size:
             self.stage.say("the log begins anew: it was cut off, or is another file")
+        self._looked_at, self._pause = time.monotonic(), reaching.pause(piece.path)
         byte = self._begin() if self._goal is None else self._goal
         self._trouble, self._piece, self._goal = "", piece, None
         most = max(0, len(piece.lines) - self._height)
@@ -97,12 +116,16 @@ class Log(view.View):
         self.stage.renew()
 
     def _sorry(self, trouble: Exception) -> None:
+        self._looked_at = time.monotonic()
         self._trouble = view.told(trouble)
+        if isinstance(trouble, reaching.Away):  # its path is long, and not what is wrong
+            self._pause, self._trouble = reaching.PAUSE, f"the log can't be read: {trouble.why}"
         self.stage.renew()
 
     def left(self) -> None:
         self.stage.readers.forget(TOPIC)
         self.stage.readers.forget(SEARCH)
+        self.stage.readers.forget(COPY)
 
     # ── what is shown ──
 
@@ -280,8 +303,10 @@ class Log(view.View):
         start = self._goal if self._goal is not None else here.end if down and again else here.begin
         wanted = self.stage.readers.asking(SEARCH)
 
+        reach = self.stage.here.logs.wanting(wanted)
+
         def question(_memory: library.Library, say: readers.Say[int | None]) -> None:
-            say(logs.search(path, text, start, down=down, going_on=lambda _: wanted()))
+            say(logs.search(path, text, start, down=down, going_on=lambda _: wanted(), reach=reach))
 
         self.stage.readers.ask(SEARCH, question, lambda byte: self._looked(byte, down=down), self._sorry)
 
@@ -292,17 +317,43 @@ class Log(view.View):
             self._show(byte)
 
     def do_back(self) -> None:
-        """A search ends first."""
-        if self.stage.readers.busy(SEARCH):
-            self.stage.readers.forget(SEARCH)
-        else:
-            super().do_back()
+        """A search, or what is brought for the pager, ends first."""
+        for topic in (SEARCH, COPY):
+            if self.stage.readers.busy(topic):
+                self.stage.readers.forget(topic)
+                return
+        super().do_back()
 
     def do_pager(self) -> None:
-        if self._piece.path:
-            self.stage.page(self._piece.path)
-        else:
+        if not self._piece.path:
             self.stage.say("there is no log yet", wrong=True)
+        elif reaching.elsewhere(self._piece.path):
+            self._bring(self._piece.path)
+        else:
+            self.stage.page(self._piece.path)
+
+    def _bring(self, path: str) -> None:
+        """A pager reads files of ours only."""
+        self.stage.say(f"bringing {disk.shown(path)}; Esc ends it")
+        wanted = self.stage.readers.asking(COPY)
+        reach = self.stage.here.logs.wanting(wanted)
+
+        def question(_memory: library.Library, say: readers.Say[Copy]) -> None:
+            # Removed as soon as nobody holds it any more.
+            file = tempfile.NamedTemporaryFile(prefix="production-", suffix=os.path.basename(path))  # noqa: SIM115
+            say(Copy(file, logs.copy(path, file, MOST, lambda _: wanted(), reach)))
+
+        self.stage.readers.ask(
+            COPY, question, self._brought, lambda trouble: self.stage.say(view.told(trouble), wrong=True)
+        )
+
+    def _brought(self, copy: Copy) -> None:
+        with copy.file:
+            self.stage.page(copy.file.name)
+        if copy.left_out:
+            self.stage.say(
+                f"that was its last {room.shown(MOST)}; {room.shown(copy.left_out)} before them were left there"
+            )
 
 
 def _chosen(attempts: Sequence[facts.Attempt], number: int | None) -> facts.Attempt | None:
@@ -314,38 +365,38 @@ def _chosen(attempts: Sequence[facts.Attempt], number: int | None) -> facts.Atte
 
 
 def _read(
-    attempts: Sequence[facts.Attempt], number: int | None, stream: str, goal: int | None, height: int
-) -> Piece:  # fmt: skip
+    reach: reaching.Reach,
+    attempts: Sequence[facts.Attempt],
+    number: int | None,
+    stream: str,
+    goal: int | None,
+    height: int,
+) -> Piece:
     """In a reader's thread: a few screens around a byte, or the last ones. Raises: disk.Trouble."""
     one = _chosen(attempts, number)
     if one is None or not (one.olog or one.elog):
         return Piece(attempts, "")
-    stream = stream or _telling(one)
+    stream = stream or _telling(one, reach)
     path = (one.olog if stream == "out" else one.elog) or ""
     try:
-        return _around(Piece(attempts, path, stream), goal, SCREENS * height, height)
+        return _around(reach, Piece(attempts, path, stream), goal, SCREENS * height, height)
     except disk.Trouble as trouble:
         if not trouble.missing:
             raise
         return Piece(attempts, path, stream)  # the job has not begun
 
 
-def _telling(one: facts.Attempt) -> str:
+def _telling(one: facts.Attempt, reach: reaching.Reach) -> str:
     """The stream that says more: of an attempt that failed stderr, if there is anything on it."""
-    out, err = _size(one.olog), _size(one.elog)
-    return "err" if err and (one.cause is not None or not out) else "out"
+    if not reach.size(one.elog):
+        return "out"
+    return "err" if one.cause is not None or not reach.size(one.olog) else "out"
 
 
-def _size(path: str | None) -> int:
-    with contextlib.suppress(OSError):
-        return os.stat(path).st_size if path else 0
-    return 0
-
-
-def _around(piece: Piece, goal: int | None, most: int, height: int) -> Piece:
+def _around(reach: reaching.Reach, piece: Piece, goal: int | None, most: int, height: int) -> Piece:
     path = piece.path
     if goal is None:
-        page = logs.last(path, most)
+        page = logs.last(path, most, reach)
         return dataclasses.replace(piece, lines=page.lines, size=page.size, file=page.identity)
-    above, below = logs.before(path, goal, most), logs.after(path, goal, most + height)
+    above, below = logs.before(path, goal, most, reach), logs.after(path, goal, most + height, reach)
     return dataclasses.replace(piece, lines=(*above.lines, *below.lines), size=below.size, file=below.identity)

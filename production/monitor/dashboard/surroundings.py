@@ -9,7 +9,7 @@ from typing import Protocol
 from production import filter as filters
 from production import run as runs
 from production.catalogue import library
-from production.monitor import outlook
+from production.monitor import outlook, reach
 from production.monitor.dashboard import scroll
 
 ATTENDED = 60.0
@@ -83,6 +83,8 @@ class Surroundings:
     lease: float
     """Seconds."""
     answers: Answers
+    logs: reach.Reach = reach.HERE
+    """Opens logs."""
     filter: str = ""
     """Only these runs, to begin with."""
     read_only: bool = False

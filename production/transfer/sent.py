@@ -1,0 +1,144 @@
+"""Inputs for jobs on a disk that this machine doesn't see: sent there from a disk of ours, or fetched by a command there.
+
+In come names as the porter has them, out go whole files on the other machine; its ``ssh.files`` carries them. What comes
+from an archive that is a server goes over a spool: ``sftp.Relay``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from production import disk, errors
+from production.transfer import base, names
+
+if TYPE_CHECKING:
+    from production.ssh import files as files_
+
+Where = Callable[[str], str]
+"""The path there that a local name of the porter's means."""
+Order = Callable[[Sequence[str], Callable[[], bool]], None]
+"""Runs a command there to its end, for hours if need be; is handed whether somebody wants it to end."""
+
+
+class Sent:
+    """Files below a directory of ours, sent to another machine."""
+
+    def __init__(self, root: str, to: files_.Files, where: Where) -> None:
+        """``root`` empty: names are absolute."""
+        self._root = root
+        self._to = to
+        self._where = where
+
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:  # noqa: ARG002 -- it is quick
+        path = self._path(remote)
+        try:
+            with disk.reading(path) as (_, status):
+                return status.st_size
+        except disk.Trouble as trouble:
+            if trouble.missing:
+                raise errors.InputMissing(f"{disk.shown(path)} is missing") from trouble
+            raise names.told(trouble) from trouble
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callable[[int], None],
+        size: int | None = None,  # noqa: ARG002 -- it costs nothing to look again
+        received: Callable[[], None] = base.nobody,  # noqa: ARG002 -- the archive is a disk
+    ) -> int:
+        """To ``local`` there."""
+        return self._to.send(self._path(remote), self._where(local), progress)
+
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:  # noqa: ARG002 -- there is no tape to ask for
+        self._path(remote)
+
+    def listing(self, directory: str) -> list[base.Entry]:
+        raise NotImplementedError(directory)
+
+    def close(self) -> None:
+        """The other machine is closed by who opened it."""
+
+    def _path(self, remote: str) -> str:
+        return os.path.join(self._root, names.inside(remote, disk.shown(self._root))) if self._root else remote
+
+
+class Ordered:
+    """Files of an archive, fetched to another machine by a command there. We see that they are as large as the archive's."""
+
+    def __init__(
+        self, archive: base.Transfer | None, fetch: Sequence[str], order: Order, to: files_.Files, where: Where
+    ) -> None:
+        """``fetch``: the command, with ``{input}`` and ``{to}``. ``archive``: it says how large files are; None: nobody does."""
+        self._archive = archive
+        self._fetch = fetch
+        self._order = order
+        self._to = to
+        self._where = where
+
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int | None:
+        return self._archive.size(remote, waiting) if self._archive else None
+
+    def fetch(
+        self,
+        remote: str,
+        local: str,
+        progress: Callable[[int], None],
+        size: int | None = None,
+        received: Callable[[], None] = base.nobody,
+    ) -> int:
+        """To ``local`` there, under its name only when it has come whole."""
+        there = self._where(local)
+        part = f"{there}.part"
+        ending = _Ending(functools.partial(progress, 0))
+        argv = [word.replace("{input}", remote).replace("{to}", part) for word in self._fetch]
+        self._order(("sh", "-c", _FETCH, "sh", part, *argv), ending.wanted)
+        ending.tell()
+        received()
+        found = self._to.size(part)
+        if size is not None and found != size:
+            self._to.remove([part])
+            raise errors.TransferError(
+                f"{disk.shown(remote)}: {argv[0]} brought {found:,} bytes to {self._to.name}, the archive's has {size:,}"
+            )
+        self._order(("mv", "-f", "--", part, there), ending.wanted)
+        progress(found)
+        return found
+
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+        if self._archive:
+            self._archive.recall(remote, waiting)
+
+    def listing(self, directory: str) -> list[base.Entry]:
+        raise NotImplementedError(directory)
+
+    def close(self) -> None:
+        """The archive and the other machine are closed by who opened them."""
+
+
+_FETCH = 'rm -f -- "$1" && mkdir -p -- "${1%/*}" && shift && exec "$@"'
+
+
+class _Ending:
+    """Whether a fetch is still wanted, as a question; whoever asks isn't told by an exception."""
+
+    def __init__(self, going_on: Callable[[], None]) -> None:
+        self._going_on = going_on
+        self._end: BaseException | None = None
+
+    def wanted(self) -> bool:
+        """Whether somebody wants it to end."""
+        if self._end is None:
+            try:
+                self._going_on()
+            except BaseException as end:  # noqa: BLE001  told by ``tell``
+                self._end = end
+        return self._end is not None
+
+    def tell(self) -> None:
+        """Raises: what said that it isn't wanted."""
+        if self._end is not None:
+            raise self._end
