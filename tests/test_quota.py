@@ -20,7 +20,7 @@ import pytest
 from hypothesis import strategies
 
 from production import child, errors, settings
-from production.cli import wiring
+from production.cli import remote
 from production.transfer import base, quota, replies, usage
 from tests.fakes import clock
 from tests.services import packages, sshd
@@ -754,7 +754,14 @@ def test_every_reader_is_asked_over_the_line(
 
     def reading(how: settings.Quota) -> base.Reading:
         time = Rung()
-        with contextlib.closing(quota.of(how, "/nowhere", time, wiring.elsewhere(chosen, str(site.data)))) as there:
+        with contextlib.closing(
+            quota.of(
+                how,
+                "/nowhere",
+                time,
+                remote.place(chosen, str(site.data)),
+            )
+        ) as there:
             time.until_rung()
             found = there.reading()
             assert found
@@ -762,7 +769,7 @@ def test_every_reader_is_asked_over_the_line(
 
     with sshd.Sshd(tmp_path / "sshd", variables) as server:
         server.introduce(home, getpass.getuser(), "rp-quota")
-        with contextlib.closing(wiring.reached("rp-quota")):
+        with contextlib.closing(remote.reached("rp-quota")):
             for reader in ("mmlsquota", "lfs", "quota"):
                 found = reading(settings.Quota(reader))
                 assert (found.used, found.limit) == (5 * KB, 10 * KB)

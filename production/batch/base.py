@@ -210,6 +210,10 @@ class Depot(Protocol):
         """Files that nobody needs; {path that stays: why}. Never raises."""
         ...
 
+    def fold(self, directories: Collection[str]) -> None:
+        """Remove directories that nobody needs any more, as far as they are empty. Never raises."""
+        ...
+
 
 ANY_NUMBER = 1 << 30
 """Of tasks; there is no limit that we know of."""

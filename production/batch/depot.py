@@ -125,6 +125,11 @@ class Here:
     def remove(self, paths: Collection[str]) -> dict[str, str]:
         return {path: why for path in paths if (why := disk.remove(path))}
 
+    def fold(self, directories: Collection[str]) -> None:
+        for directory in directories:
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+
     @contextlib.contextmanager
     def _disk_full_said(self) -> Iterator[None]:
         try:

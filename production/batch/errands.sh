@@ -110,6 +110,7 @@ while IFS= read -r rp_line; do
     witnesses) rp_witness "$rp_path/$1" ;;
     tail) tail -c 2000 -- "$1" 2>/dev/null | rp_said_of ;;
     usable) [ -w "$1" ] && [ -x "$1" ] || echo "$rp_number no" ;;
+    fold) rmdir -- "$1" 2>/dev/null ;;
     remove) rp_try rp_remove "$@" ;;
     names) ls -a -- "$1" 2>/dev/null | rp_said_of ;;
     marks) [ ! -e "$1" ] || sed 's/ .*//' <"$1" | rp_said_of ;;

@@ -6,6 +6,7 @@ In come an attempt's belongings, out goes what that sh says; before it is ``atte
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -148,6 +149,10 @@ class Far:
     def remove(self, paths: Collection[str]) -> dict[str, str]:
         self._late.append(tuple(paths))
         return self._remove_late()
+
+    def fold(self, directories: Collection[str]) -> None:
+        with contextlib.suppress(errors.BatchError):
+            self._ask("fold", [(directory,) for directory in directories])
 
     # --- errands --------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from production import attempt, brake, clock, disk, errors, layout, manager, moment, process, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
-from production.cli import data, door, farewell, options, terminal, wiring
+from production.cli import data, door, farewell, options, remote, terminal, wiring
 from production.journal import log, over, waiting
 
 LONGEST_MODULES = 16 << 20
@@ -83,7 +83,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
             return 0
         data.mark(directory, catalogue.id, catalogue.place.path)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
-        elsewhere = patiently(lambda: wiring.elsewhere(chosen, program, modules))
+        elsewhere = patiently(lambda: remote.elsewhere(chosen, program, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode, elsewhere)
         counts = patiently(lambda: catalogue.counts(production.id, wanted))
         log.info("%s: %s", terminal.named(production, wanted), terminal.summary(counts))
@@ -146,7 +146,8 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
         wiring.check_batch(chosen.batch)
     except errors.RemoteAway as away:  # as a cluster here whose controller is away
         waiting("weather", f"{away}; waiting", time.clock_gettime(time.CLOCK_BOOTTIME))
-    wiring.check_quota(chosen.quota)
+    if not chosen.batch.remote_data:  # else its program is there
+        wiring.check_quota(chosen.quota)
     return program
 
 
@@ -341,9 +342,8 @@ def _end(here: site.Site, message: str) -> None:
     if closed:
         log.info("Finished production: %s", here.layout.production.name)
     if now is not None and now.stop is not None:  # whoever closed it: the last to leave finds them empty
-        for directory in (here.layout.jobs(), here.layout.works()):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+        directories = (here.layout.jobs(), here.layout.works(), here.layout.own_inputs())
+        here.batch.depot.fold([directory for directory in directories if directory])
 
 
 def _leave(here: site.Site, stop: Stop, again: str, told: str = "") -> None:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import getpass
 import os
 import shutil
-import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from production import child, clock, disk, errors, layout, lease, process, room, settings
+from production import clock, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
 from production.batch import base as batches
 from production.batch import depot, local
 from production.catalogue import sqlite
+from production.cli import remote
 from production.journal import waiting
 from production.outputs import inspect
-from production.transfer import base, copy, porter, quota, usage
+from production.transfer import base, copy, porter, quota
 
 if TYPE_CHECKING:
     from production.batch import client as client_
-    from production.batch import far, scheduler
-    from production.monitor import reach
-    from production.ssh import connection
+    from production.batch import scheduler
     from production.transfer import ftp, sftp
 
 CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
@@ -39,9 +34,6 @@ COMMAND = 30.0
 
 INSPECTORS = 2
 """Threads that look at outputs."""
-
-_ALONE = threading.Lock()
-"""Of who looks up a way: two threads that begin together share one."""
 
 
 def archive(
@@ -84,7 +76,7 @@ def greet(archive: ftp.Ftp | sftp.Sftp) -> None:
     if isinstance(archive, ftp.Ftp):
         archive.greet()
     else:
-        archive.greet(_person())
+        archive.greet(remote.person())
 
 
 def transfer(chosen: settings.Archive) -> ftp.Ftp | sftp.Sftp | copy.Copy:
@@ -105,7 +97,7 @@ def transfer(chosen: settings.Archive) -> ftp.Ftp | sftp.Sftp | copy.Copy:
         from production.transfer import sftp
 
         place = sftp.parse(chosen.url)
-        return sftp.Sftp(files.Files(reached(place.destination), chosen.stall), place.root)
+        return sftp.Sftp(files.Files(remote.reached(place.destination), chosen.stall), place.root)
     if not os.path.isdir(chosen.url):
         raise errors.UsageError(f"archive {chosen.url} is not there: is it mounted, is the path right?")
     return copy.Copy(chosen.url)
@@ -132,87 +124,14 @@ def _check_there(chosen: settings.Batch) -> None:
     from production.ssh import patience
 
     try:
-        reached(chosen.host).greet(patience.of(COMMAND), _person())
-        missing = there.There(reached(chosen.host)).missing(CLIENTS[chosen.system], COMMAND)
+        remote.reached(chosen.host).greet(patience.of(COMMAND), remote.person())
+        missing = there.There(remote.reached(chosen.host)).missing(CLIENTS[chosen.system], COMMAND)
     except errors.RemoteRefused as refused:
         raise errors.UsageError(f"--batch={chosen.name}: {refused}") from refused
     except errors.BatchUnanswered as trouble:
         raise errors.RemoteAway(str(trouble)) from trouble
     if missing:
         raise errors.UsageError(f"--batch={chosen.name}: {there.lacks(missing[0], chosen.host)}")
-
-
-@functools.cache
-def reached(host: str) -> connection.Connection:
-    """The way to another machine, one for all who need it: a person is asked once. Raises: UsageError."""
-    from production.ssh import config, connection  # 0.2 s, and few need it
-
-    return connection.Connection(config.find(host, os.path.expanduser("~")))
-
-
-def greet(host: str) -> None:
-    """Log in now, asking a person if need be; who is away is waited for by who asks next.
-
-    Raises: RemoteRefused, UsageError.
-    """
-    from production.ssh import patience
-
-    with contextlib.suppress(errors.RemoteAway):
-        reached(host).greet(patience.of(COMMAND), _person())
-
-
-def hear(host: str, argv: Sequence[str], seconds: float, leaving: Callable[[], bool]) -> child.End:
-    """What a command says on another machine; nobody is asked for anything.
-
-    Raises: RemoteError; UsageError: what the SSH settings say can't be understood.
-    """
-    from production.batch import there
-    from production.ssh import patience
-
-    with _ALONE:
-        way = reached(host)
-    way.greet(patience.of(seconds))  # whoever asked may lose interest, the next one needs the connection all the same
-    try:
-        return there.There(way, leaving).hear(argv, timeout=seconds)
-    except errors.BatchUnasked as trouble:
-        if isinstance(trouble.__cause__, errors.RemoteError):
-            raise trouble.__cause__ from trouble
-        raise
-    except errors.BatchUnanswered as trouble:
-        raise errors.RemoteAway(str(trouble).removeprefix(argv[0]).lstrip(": ")) from trouble
-    except errors.BatchError as lacks:
-        raise errors.RemoteRefused(str(lacks)) from lacks
-
-
-def logs() -> reach.Reach:
-    """Jobs' logs, wherever they lie: connections are made when a log is opened."""
-    from production.monitor import afar, reach
-
-    return reach.Reach(afar.Afar(hear))
-
-
-def elsewhere(chosen: settings.Batch, directory: str) -> usage.Elsewhere:
-    """The disk of the machine that has the batch system's commands, under a directory there: what ``quota.of`` reads."""
-    return usage.Elsewhere(directory, chosen.host, functools.partial(hear, chosen.host))
-
-
-def _person() -> Callable[[str, bool], str] | None:
-    """Asks whoever sits at our terminal; None if nobody does."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-
-    def ask(question: str, seen: bool) -> str:
-        try:
-            return input(question) if seen else getpass.getpass(question)
-        except EOFError:
-            return ""
-
-    return ask
-
-
-def account(chosen: settings.Batch, user: str) -> str:
-    """What a user of this machine is called where the jobs are, as far as we know. Raises: UsageError."""
-    return reached(chosen.host).host.user if chosen.host and user == process.user() else user
 
 
 def check_quota(chosen: settings.Quota) -> None:
@@ -244,9 +163,11 @@ def batch(
         timeout=min(COMMAND, chosen.lease / 4),
         tasks=chosen.batch.tasks,
     )
-    user = account(chosen.batch, process.user())
-    shell, disk = _shell(chosen.batch, again), _depot(chosen, again)
-    cluster = queue.Queue(_dialect(chosen.batch), shell, user, ticking, policy, typed=_typed(chosen.batch), depot=disk)
+    user = remote.account(chosen.batch, process.user())
+    shell, disk = remote.shell(chosen.batch, again), _depot(chosen, again)
+    cluster = queue.Queue(
+        _dialect(chosen.batch), shell, user, ticking, policy, typed=remote.typed(chosen.batch), depot=disk
+    )
     stack.callback(cluster.close)
     return cluster
 
@@ -255,42 +176,7 @@ def _depot(chosen: settings.Settings, leaving: Callable[[], bool]) -> batches.De
     """The disk of a cluster's jobs. Raises: UsageError."""
     if not chosen.batch.remote_data:
         return depot.Here(chosen.data)
-    return _far(chosen, leaving)
-
-
-def _far(chosen: settings.Settings, leaving: Callable[[], bool] = lambda: False) -> far.Far:
-    from production.batch import far
-
-    said = f"{chosen.batch.host}:{chosen.batch.remote_data}"
-    return far.Far(_shell(chosen.batch, leaving), said, min(COMMAND, chosen.lease / 4))
-
-
-def elsewhere(chosen: settings.Settings, program: settings.Program, modules: bytes | None) -> layout.Elsewhere | None:
-    """The disk of the jobs that this machine doesn't see, with what all of them need; None: it sees it.
-
-    Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
-    """
-    if not chosen.batch.remote_data:
-        return None
-    there = _far(chosen)
-    ground = there.settle(chosen.batch.remote_data)
-    script = _content(program.script)
-    return layout.Elsewhere(
-        host=chosen.batch.host,
-        data=ground.data,
-        home=ground.home,
-        script=there.keep(f"{ground.data}/script", os.path.basename(program.script), script),
-        modules="" if modules is None else there.keep(f"{ground.data}/modules", "modules", modules),
-    )
-
-
-def _content(path: str) -> bytes:
-    """Raises: UsageError."""
-    try:
-        with disk.reading(path) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    except (disk.Trouble, OSError) as cause:
-        raise errors.UsageError(str(cause)) from cause
+    return remote.depot(chosen, COMMAND, leaving)
 
 
 def _dialect(chosen: settings.Batch) -> scheduler.Dialect:
@@ -299,25 +185,11 @@ def _dialect(chosen: settings.Batch) -> scheduler.Dialect:
     return slurm.Slurm() if chosen.system == "slurm" else sge.GridEngine(chosen.parallel)
 
 
-def _shell(chosen: settings.Batch, leaving: Callable[[], bool] = lambda: False) -> scheduler.Shell:
-    """Where the cluster's commands are. Raises: UsageError."""
-    from production.batch import shell, there
-
-    return there.There(reached(chosen.host), leaving) if chosen.host else shell.Here(leaving)
-
-
-def _typed(chosen: settings.Batch) -> str:
-    """What a person types before a cluster's command."""
-    if not chosen.host:
-        return ""
-    return f"ssh {f'ssh://{chosen.host}' if ':' in chosen.host else chosen.host} "
-
-
 def client(chosen: settings.Batch, timeout: float) -> client_.Client:
     """For who only looks: a cluster's commands, each of which may take so many seconds. Raises: UsageError."""
     from production.batch import client as client_
 
-    return client_.Client(_dialect(chosen), _shell(chosen), timeout)
+    return client_.Client(_dialect(chosen), remote.shell(chosen), timeout)
 
 
 def by_hand(chosen: settings.Batch, name: str, job: str) -> str:
@@ -327,7 +199,7 @@ def by_hand(chosen: settings.Batch, name: str, job: str) -> str:
 
         return processes.by_hand(job)
     asked = chosen.called(name)
-    return _typed(asked) + _dialect(asked).by_hand(job)
+    return remote.typed(asked) + _dialect(asked).by_hand(job)
 
 
 def site(  # noqa: PLR0913  this is where all of them meet
@@ -342,11 +214,16 @@ def site(  # noqa: PLR0913  this is where all of them meet
 ) -> site_.Site:
     """All of them, for a manager that has entered itself in the database. ``again`` tells of a second Ctrl-C."""
     chosen = plan.settings
-    carrying = porter.Threads(bringing, ticking, chosen.archive.transfers)
+    ours = remote.Files(stack, plan, bringing, again) if plan.elsewhere else None
+    carrying = porter.Threads(ours.inputs if ours else bringing, ticking, chosen.archive.transfers)
     stack.callback(carrying.close)
-    limit = quota.of(chosen.quota, plan.production.data, ticking)
+    limit = quota.of(chosen.quota, plan.production.data, ticking, ours.disk if ours else None)
     stack.callback(limit.close)
-    looking = inspect.Inspect(ticking, INSPECTORS)
+    looking = (
+        inspect.Inspect(ticking, chosen.archive.transfers, bring=ours.bring)
+        if ours
+        else inspect.Inspect(ticking, INSPECTORS)
+    )
     stack.callback(looking.close)
     return site_.Site(
         # A local job's witness is written on this machine: nothing is late.

@@ -131,9 +131,7 @@ class Sftp:
 class Relay:
     """Brings an archive's files to another machine, over a spool on a disk of ours. Local paths are paths there."""
 
-    def __init__(
-        self, archive: base.Transfer, to: files_.Files, spool: str, where: Callable[[str], str] = str
-    ) -> None:
+    def __init__(self, archive: base.Transfer, to: files_.Files, spool: str, where: Callable[[str], str] = str) -> None:
         """``spool``: a directory of our own; who brings files side by side wants room for twice as many.
 
         ``where``: the path there that a local one means.
@@ -168,7 +166,9 @@ class Relay:
         count = os.stat(spooled).st_size
         second = count - count // 2
         try:
-            self._to.send(spooled, self._where(local), lambda done: progress(count // 2 + second * done // max(1, count)))
+            self._to.send(
+                spooled, self._where(local), lambda done: progress(count // 2 + second * done // max(1, count))
+            )
         except errors.TransferWaits:
             with self._lock:
                 self._kept.add(spooled)

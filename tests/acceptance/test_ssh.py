@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import json
 import os
@@ -12,90 +11,17 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.acceptance.campaign import Campaign, Manager, Pipe, User, until
+from tests.acceptance import logins
+from tests.acceptance.campaign import Campaign, Pipe, User, until
 from tests.fakes import cluster as clusters
-from tests.services import link, packages, service, sshd
+from tests.services import packages, service, sshd
 from tests.services import slurm as slurms
-
-Need = Callable[[str, object], object]
-
-SIM = """
-[programs.sim]
-script = "sim.sh"
-retry.pause = 0
-"""
-
-CLIENT = """#!/bin/sh
-# the fake one; once, if a test wants it: its reply is kept back until the line is cut
-if [ -e {place}/keep ]; then
-    rm {place}/keep
-    {real} "$@" >{place}/reply
-    echo kept >{place}/kept
-    read x <{place}/go
-    exec cat {place}/reply
-fi
-exec {real} "$@"
-"""
-
-
-class Site:
-    """A campaign here, a login node there, and the line between them."""
-
-    def __init__(self, campaign: Campaign, server: sshd.Sshd, line: link.Link, account: str, user: User | None) -> None:
-        self.campaign, self.server, self.line, self.user = campaign, server, line, user
-        home = campaign.home / user.name if user else campaign.home
-        home.mkdir(exist_ok=True)
-        server.introduce(home, account, port=line.port)
-        self.known_hosts = home / ".ssh/known_hosts"
-
-    def begin(self, script: str, runs: str, **words: float) -> None:
-        self.campaign.script("sim.sh", script)
-        self.campaign.settings(SIM, **{"lease": 60, **words})
-        self.campaign.ok("init", str(self.campaign.database), user=self.user)
-        self.campaign.ok("datasets", "add", runs, "--dataset=Al50", user=self.user)
-
-    def start(self, *arguments: str, batch: str = "slurm@login", pause: float = 0.5) -> Manager:
-        how = ["--production=sim", f"--batch={batch}", f"--pause={pause}"]
-        return self.campaign.start(*how, *arguments, user=self.user)
-
-    def submitted(self, number: int) -> None:
-        query = "SELECT count(*) FROM production_run WHERE state = 'submitted'"
-        until(lambda: self.campaign.rows(query) == [(number,)], f"{number} runs are submitted")
-
-    def words(self) -> list[str]:
-        """What jobs said in ``@/began``."""
-        path = self.campaign.directory / "began"
-        return path.read_text().split() if path.exists() else []
-
-
-class Login(contextlib.AbstractContextManager["Login"]):
-    """What ``Site`` is made of."""
-
-    def __init__(self, environment: Mapping[str, str], need: Need, home: pathlib.Path | None = None) -> None:
-        reason = sshd.Sshd.unable()
-        need(reason, not reason)
-        self._stack = contextlib.ExitStack()
-        directory = self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp", ignore_cleanup_errors=True)
-        )
-        self.path = pathlib.Path(directory)
-        self.path.chmod(0o755)
-        self.server = sshd.Sshd(self.path / "sshd", environment, (), home)
-
-    def __enter__(self) -> Login:
-        self._stack.enter_context(self.server)
-        self.line = self._stack.enter_context(link.to(self.server.port))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
 
 @pytest.fixture
@@ -105,22 +31,15 @@ def cluster(tmp_path: pathlib.Path) -> clusters.Cluster:
 
 
 @pytest.fixture
-def site(campaign: Campaign, cluster: clusters.Cluster, tmp_path: pathlib.Path, need: Need) -> Iterator[Site]:
-    """Before the fake: only the login node has its commands."""
-    clients = tmp_path / "clients"
-    clients.mkdir()
-    (clients / "sbatch").write_text(CLIENT.format(place=clients, real=clusters.BIN / "sbatch"))
-    (clients / "sbatch").chmod(0o755)
-    variables = {"PATH": f"{clients}:{clusters.BIN}:{packages.PLACES}", "FAKE_CLUSTER": str(cluster.path)}
-    with Login(variables, need) as login:
-        campaign.environment["PATH"] = ":".join(
-            one for one in os.environ["PATH"].split(":") if not os.path.exists(f"{one}/sbatch") or one == "/usr/bin"
-        )
-        yield Site(campaign, login.server, login.line, getpass.getuser(), None)
+def site(
+    campaign: Campaign, cluster: clusters.Cluster, tmp_path: pathlib.Path, need: logins.Need
+) -> Iterator[logins.Site]:
+    with logins.behind(campaign, cluster, tmp_path, need) as site:
+        yield site
 
 
 @pytest.mark.feature("PC-02", "PC-05", "AC-08")
-def test_a_production_from_end_to_end(site: Site) -> None:
+def test_a_production_from_end_to_end(site: logins.Site) -> None:
     site.begin('echo "run $1"; test $1 != 3', "1-6")
     result = site.start("--new=t").wait(120)
     assert result.code == 3, str(result)
@@ -132,7 +51,7 @@ def test_a_production_from_end_to_end(site: Site) -> None:
 
 
 @pytest.mark.feature("PC-02", "AC-19", "AC-33")
-def test_a_thousand_runs_cost_few_commands(site: Site, cluster: clusters.Cluster) -> None:
+def test_a_thousand_runs_cost_few_commands(site: logins.Site, cluster: clusters.Cluster) -> None:
     """Submitted with a handful, followed with one a poll, cancelled with a handful."""
     cluster.set(hold=True)
     site.begin("exit 0", "1-1000")
@@ -154,7 +73,7 @@ def test_a_thousand_runs_cost_few_commands(site: Site, cluster: clusters.Cluster
 
 
 @pytest.mark.feature("PC-02", "AC-29", "AC-33")
-def test_a_line_that_is_cut_while_submitting(site: Site, tmp_path: pathlib.Path) -> None:
+def test_a_line_that_is_cut_while_submitting(site: logins.Site, tmp_path: pathlib.Path) -> None:
     """After the cluster has taken the jobs, before we hear of it: they are found by their name, and each is computed once."""
     site.begin("echo $1 >>@/began", "1-5", grace=5)
     kept, go = (Pipe(tmp_path / "clients" / name) for name in ("kept", "go"))
@@ -177,7 +96,7 @@ def test_a_line_that_is_cut_while_submitting(site: Site, tmp_path: pathlib.Path)
 
 @pytest.mark.feature("PC-02", "AC-29")
 @pytest.mark.parametrize("how", ["cut", "stopped", "stalled"])
-def test_a_login_node_that_is_away_while_following(site: Site, how: str) -> None:
+def test_a_login_node_that_is_away_while_following(site: logins.Site, how: str) -> None:
     """Said once; jobs that end meanwhile have ended, and nothing is lost."""
     site.begin("echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-3", lease=20)
     manager = site.start("--new=t")
@@ -195,7 +114,7 @@ def test_a_login_node_that_is_away_while_following(site: Site, how: str) -> None
 
 
 @pytest.mark.feature("PC-02", "AC-33")
-def test_who_leaves_while_the_line_stands_still(site: Site) -> None:
+def test_who_leaves_while_the_line_stands_still(site: logins.Site) -> None:
     """The first Ctrl-C waits for the cluster, the second for nobody; the next manager follows the jobs.
 
     What they did after it was decided to cancel them doesn't count, so they are done once more.
@@ -221,7 +140,7 @@ def test_who_leaves_while_the_line_stands_still(site: Site) -> None:
 
 
 @pytest.mark.feature("PC-02")
-def test_a_passphrase_is_asked_for_at_the_door(site: Site, need: Need) -> None:
+def test_a_passphrase_is_asked_for_at_the_door(site: logins.Site, need: logins.Need) -> None:
     """On the terminal, once, before anything begins; it is in no log and not in the database."""
     program = need("script(1)", shutil.which("script"))
     site.begin("exit 0", "1-2")
@@ -254,7 +173,7 @@ def test_a_passphrase_is_asked_for_at_the_door(site: Site, need: Need) -> None:
 
 
 @pytest.mark.feature("PC-02")
-def test_a_login_node_that_nobody_knows(site: Site) -> None:
+def test_a_login_node_that_nobody_knows(site: logins.Site) -> None:
     """Nothing is opened; the line that it tells is the mend."""
     site.begin("exit 0", "1")
     known = site.known_hosts.read_text()
@@ -270,7 +189,7 @@ def test_a_login_node_that_nobody_knows(site: Site) -> None:
 
 
 @pytest.mark.feature("PC-02")
-def test_a_login_node_without_the_cluster_s_commands(site: Site) -> None:
+def test_a_login_node_without_the_cluster_s_commands(site: logins.Site) -> None:
     site.begin("exit 0", "1")
     result = site.start("--new=t", batch="sge@login").wait()
     said = "qsub is not on the PATH of login" if not shutil.which("qsub", path=packages.PLACES) else ""
@@ -281,7 +200,7 @@ def test_a_login_node_without_the_cluster_s_commands(site: Site) -> None:
 
 
 @pytest.mark.feature("PC-02")
-def test_a_login_node_that_is_away_at_the_start(site: Site) -> None:
+def test_a_login_node_that_is_away_at_the_start(site: logins.Site) -> None:
     """Waited for, as a controller is."""
     site.begin("exit 0", "1-2")
     site.line.refuse()
@@ -294,7 +213,7 @@ def test_a_login_node_that_is_away_at_the_start(site: Site) -> None:
 
 
 @pytest.mark.feature("PC-02", "AC-30")
-def test_two_clusters_of_one_kind_are_two(site: Site, cluster: clusters.Cluster) -> None:
+def test_two_clusters_of_one_kind_are_two(site: logins.Site, cluster: clusters.Cluster) -> None:
     """A manager follows only jobs of its own cluster; it says how the others' are followed."""
     site.begin("echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done", "1-2", lease=10)
     site.campaign.environment |= {"FAKE_CLUSTER": str(clusters.Cluster(cluster.path.with_name("here.json")).path)}
@@ -315,7 +234,7 @@ def test_two_clusters_of_one_kind_are_two(site: Site, cluster: clusters.Cluster)
 
 
 @pytest.mark.feature("PC-02", "AC-28")
-def test_what_people_ask_of_it(site: Site, cluster: clusters.Cluster) -> None:
+def test_what_people_ask_of_it(site: logins.Site, cluster: clusters.Cluster) -> None:
     """The doctor's tour, and why a job waits."""
     site.begin("exit 0", "1")
     said = site.campaign.product("doctor", "batch", "--batch=slurm@login", "--json")
@@ -344,18 +263,18 @@ def test_what_people_ask_of_it(site: Site, cluster: clusters.Cluster) -> None:
 
 @pytest.fixture
 def real(
-    slurm: slurms.Slurm, new_campaign: Callable[[pathlib.Path], Campaign], need: Need
-) -> Iterator[tuple[Site, service.Service]]:
+    slurm: slurms.Slurm, new_campaign: Callable[[pathlib.Path], Campaign], need: logins.Need
+) -> Iterator[tuple[logins.Site, service.Service]]:
     """We are root here, and the jobs' user there."""
-    with Login(slurm.environment, need, slurm.home) as login:
+    with logins.Login(slurm.environment, need, slurm.home) as login:
         campaign = new_campaign(login.path / "campaign")
         campaign.directory.chmod(0o777)
         me = User(getpass.getuser(), os.geteuid(), os.getegid(), (), 0)
-        yield Site(campaign, login.server, login.line, sshd.account(slurm.user, "/bin/sh"), me), slurm
+        yield logins.Site(campaign, login.server, login.line, sshd.account(slurm.user, "/bin/sh"), me), slurm
 
 
 @pytest.mark.feature("PC-02", "PC-05", "AC-33")
-def test_ctrl_c_with_two_hundred_jobs_of_a_real_cluster(real: tuple[Site, service.Service]) -> None:
+def test_ctrl_c_with_two_hundred_jobs_of_a_real_cluster(real: tuple[logins.Site, service.Service]) -> None:
     site, cluster = real
     site.begin("sleep 600", "1-200")
     manager = site.start("--new=t", "--nproc=200", "--nprep=200")
@@ -373,7 +292,7 @@ def test_ctrl_c_with_two_hundred_jobs_of_a_real_cluster(real: tuple[Site, servic
 @pytest.mark.torture
 @pytest.mark.feature("PC-02", "AC-29", "AC-33")
 @pytest.mark.parametrize("when", ["submitting", "following"])
-def test_a_line_that_is_cut_for_a_minute(real: tuple[Site, service.Service], when: str) -> None:
+def test_a_line_that_is_cut_for_a_minute(real: tuple[logins.Site, service.Service], when: str) -> None:
     site, cluster = real
     site.begin("echo $1 >>@/began; sleep 3", "1-4")
     if when == "submitting":  # the login takes 2,000 bytes, each question 1,300, and sbatch 7,000 with its script
@@ -394,7 +313,7 @@ def test_a_line_that_is_cut_for_a_minute(real: tuple[Site, service.Service], whe
 
 
 @pytest.mark.feature("PC-02", "PC-05")
-def test_a_production_on_a_real_cluster(real: tuple[Site, service.Service]) -> None:
+def test_a_production_on_a_real_cluster(real: tuple[logins.Site, service.Service]) -> None:
     site, cluster = real
     site.begin("id -un; test $1 != 2", "1-4")
     result = site.start("--new=t").wait(120)

@@ -6,7 +6,7 @@ import time
 
 from production import settings
 from production.batch import there
-from production.cli import wiring
+from production.cli import remote, wiring
 from production.cli.checks import finding, ground
 
 
@@ -18,7 +18,7 @@ def look(chosen: settings.Batch) -> finding.Finding:
     began = time.monotonic()
     wiring.check_batch(chosen)
     taken = time.monotonic() - began
-    way = wiring.reached(chosen.host)
+    way = remote.reached(chosen.host)
     before = time.time()
     told = there.There(way).time(wiring.COMMAND)
     after = time.time()

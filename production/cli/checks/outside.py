@@ -10,7 +10,7 @@ import time
 import urllib.parse
 
 from production import disk, errors, settings
-from production.cli import data, wiring
+from production.cli import data, remote, wiring
 from production.cli.checks import finding
 
 
@@ -91,7 +91,7 @@ def _user(chosen: settings.Archive) -> str:
         return ""
     from production.transfer import sftp
 
-    return wiring.reached(sftp.parse(chosen.url).destination).host.user
+    return remote.reached(sftp.parse(chosen.url).destination).host.user
 
 
 def refused(error: errors.LoginRefused) -> tuple[str, str]:

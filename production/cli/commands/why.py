@@ -204,7 +204,7 @@ def _job(batch: settings.Batch, attempt: facts.Attempt) -> tuple[str, bool]:
     if attempt.batch == "local":
         return _local_job(attempt), False
     from production.batch import base as batches
-    from production.cli import wiring
+    from production.cli import remote, wiring
 
     asked = batch.called(str(attempt.batch))
     clients = wiring.CLIENTS.get(asked.system)
@@ -212,7 +212,7 @@ def _job(batch: settings.Batch, attempt: facts.Attempt) -> tuple[str, bool]:
         return f"{attempt.batch} can't be asked from here", False
     try:
         with contextlib.closing(wiring.client(asked, PATIENCE)) as client:
-            seen = client.list({wiring.account(asked, attempt.user)}).get(attempt.job or "")
+            seen = client.list({remote.account(asked, attempt.user)}).get(attempt.job or "")
             if seen is None:
                 return "it isn't listed (any more); its witness or the accounting will tell", False
             pending = seen.report.phase is batches.Phase.PENDING
