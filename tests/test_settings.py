@@ -152,9 +152,30 @@ def test_a_cluster_behind_another_machine(house: House, text: str, flag: str | N
     assert settings.Batch(tasks=7).called(name) == dataclasses.replace(found, tasks=7)
 
 
+REMOTE = "[batch]\nsystem = 'slurm'\nhost = 'login'\nremote_data = '~/rp'\n"
+
+
+@pytest.mark.feature("PC-02")
+@pytest.mark.parametrize(("flag", "remote"), [(None, "~/rp"), ("sge@other", "~/rp"), ("slurm", ""), ("local", "")])
+def test_a_disk_that_only_the_cluster_sees(house: House, flag: str | None, remote: str) -> None:
+    """Who says in one word that the commands are here says that the disk is, too."""
+    house.write(house.here, REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}', '{to}']\n")
+    found = house.load(batch=flag).batch
+    assert (found.remote_data, found.stage) == (remote, "remote" if remote else "here")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            "batch = { system = 'slurm', remote_data = '/x' }",
+            "batch.remote_data: on which machine? say it with batch.host",
+        ),
+        (REMOTE.replace("~/rp", "rp"), 'batch.remote_data: "rp" is not allowed; an absolute path there'),
+        (REMOTE.replace("~/rp", "~bob/rp"), "is not allowed; an absolute path there"),
+        (REMOTE + "stage = 'there'", 'batch.stage: "there" is not allowed'),
+        (REMOTE + "stage = 'remote'", 'batch.stage: "remote" needs batch.remote_data and a command there'),
+        (REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}']", 'batch.stage: "remote" needs batch.remote_data'),
         ("batch.host = 'login'", "batch.host: jobs go there only with system"),
         ("batch = { system = 'local', host = 'login' }", "batch.host: jobs go there only with system"),
         ("batch = 'local@login'", '"local@login" is not allowed; "slurm@login.cluster"'),

@@ -31,8 +31,9 @@ rp_usable() { # a directory that we write into
     [ -w "$1" ] && [ -x "$1" ] || { echo "$1: may not be written by $(id -un)"; return 1; }
 }
 
-rp_said_of() { # lines of a file, each behind the errand's number
+rp_said_of() { # lines of a file, each behind the errand's number; the last may lack its end
     sed "s/^/$rp_number /"
+    echo
 }
 
 rp_prepare() { # WORK TICKET DIRECTORY... -- [NAME TARGET]...
@@ -91,8 +92,8 @@ rp_settle() { # a directory, made if it is absent: its true path; the account's 
 }
 
 case $rp_verb in
-write) rp_try rp_place 644; exit ;;
-keep) rp_try rp_place 755; exit ;;
+write) rp_try rp_place 644; exit 0 ;;
+keep) rp_try rp_place 755; exit 0 ;;
 witnesses) ls -- "$rp_path" >/dev/null 2>&1 ;; # a network file system asks its server what is there, at a listing
 esac
 

@@ -112,6 +112,14 @@ def depot(chosen: settings.Settings, command: float, leaving: Callable[[], bool]
     return far.Far(shell(chosen.batch, leaving), said, min(command, chosen.lease / 4))
 
 
+def settled(chosen: settings.Settings) -> far.Ground:
+    """The disk there is one that we may use, and where it is.
+
+    Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
+    """
+    return depot(chosen, COMMAND).settle(chosen.batch.remote_data)
+
+
 def elsewhere(chosen: settings.Settings, program: settings.Program, modules: bytes | None) -> layout.Elsewhere | None:
     """The disk of the jobs that this machine doesn't see, with what all of them need; None: it sees it.
 
@@ -119,8 +127,7 @@ def elsewhere(chosen: settings.Settings, program: settings.Program, modules: byt
     """
     if not chosen.batch.remote_data:
         return None
-    there = depot(chosen, COMMAND)
-    ground = there.settle(chosen.batch.remote_data)
+    there, ground = depot(chosen, COMMAND), settled(chosen)
     script = _content(program.script)
     return layout.Elsewhere(
         host=chosen.batch.host,

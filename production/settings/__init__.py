@@ -407,10 +407,13 @@ def load(
     )
 
 
-def _check_batch(batch: Mapping[str, Any], where: definition.Where) -> None:
+def _check_batch(batch: dict[str, Any], where: definition.Where) -> None:
     """What goes together. Raises: UsageError."""
     if batch.get("host") and batch.get("system", "local") == "local":
         raise where(("batch", "host")).wrong('jobs go there only with system = "slurm" or "sge"')
+    if batch.get("host") == "":  # who says where the commands are in one word says that the disk is ours, too
+        for key in ("remote_data", "stage", "fetch"):
+            batch.pop(key, None)
     if batch.get("remote_data") and not batch.get("host"):
         raise where(("batch", "remote_data")).wrong("on which machine? say it with batch.host")
     if batch.get("stage") == "remote":

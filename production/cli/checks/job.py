@@ -10,11 +10,12 @@ import dataclasses
 import os
 import secrets
 import time
+from collections.abc import Iterator
 
 from production import clock, disk, errors, settings
 from production import run as runs
 from production.batch import base, witness
-from production.cli import data, wiring
+from production.cli import data, remote, wiring
 from production.cli.checks import finding, ground, node
 
 POLL = 2.0
@@ -55,12 +56,12 @@ def batch(patient: finding.Patient) -> list[finding.Finding]:
 
 def _tried(patient: finding.Patient, chosen: settings.Settings) -> finding.Finding:
     with contextlib.ExitStack() as stack:
-        place = stack.enter_context(ground.scratch(data.real(chosen.data)))
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
         system = wiring.batch(stack, chosen, ticking, lambda: False)
+        place = stack.enter_context(_place(chosen, system.depot))
         poll = 0.5 if chosen.batch.system == "local" else chosen.batch.poll
-        probe = _Probe(system, ticking, _submission(chosen, place), poll)
+        probe = _Probe(system, ticking, _submission(chosen, place, system.depot), poll)
         stack.callback(_clear, probe)
         began = time.monotonic()
         _submit(probe)
@@ -90,33 +91,52 @@ def _quick(chosen: settings.Settings) -> settings.Settings:
     )
 
 
-def _submission(chosen: settings.Settings, place: str) -> base.Submission:
-    """One task, in a directory of its own below the data: what its node doesn't see, no job's would."""
+@contextlib.contextmanager
+def _place(chosen: settings.Settings, depot: base.Depot) -> Iterator[str]:
+    """A directory of its own below the data: what its node doesn't see, no job's would."""
+    if not depot.far:
+        with ground.scratch(data.real(chosen.data)) as place:
+            yield place
+        return
+    place = os.path.join(remote.settled(chosen).data, f".doctor-{secrets.token_hex(4)}")
+    depot.make([place])
+    try:
+        yield place
+    finally:
+        depot.remove([place])
+
+
+def _submission(chosen: settings.Settings, place: str, depot: base.Depot) -> base.Submission:
+    """One task. Raises: SubmitRefused, BatchUnanswered."""
     path = {name: os.path.join(place, name) for name in ("true", "job.out", "job.err", "job.ticket", "job.witness")}
-    with open(path["true"], "w", encoding="utf-8", errors="surrogateescape") as script:
-        script.write("\n".join(["#!/bin/sh", *_options(chosen), "true\n"]))
-    with open(path["job.ticket"], "x", encoding="utf-8"):
-        pass
+    depot.write(path["true"], os.fsencode("\n".join(["#!/bin/sh", *_options(chosen), "true\n"])))
+    depot.give_tickets([base.Belongings(path["job.ticket"], os.path.join(place, "tickets"), path["job.witness"])])
     name = f"doctor-{secrets.token_hex(4)}"
     task = base.Task(
         run=1, attempt=1, mark=f"{name}-1-1", argv=(path["true"],), directory=place, stdout=path["job.out"],
         stderr=path["job.err"], ticket=path["job.ticket"], witness=path["job.witness"],
         environment=() if chosen.batch.host else (("HOME", os.path.expanduser("~")),), resources=ASKED,
+        script=_script(chosen) if depot.far else "",
     )  # fmt: skip
     return base.Submission(name, (task,), chosen.niceness)
 
 
 def _options(chosen: settings.Settings) -> list[str]:
     """What the script of the first program asks its cluster for: a site may want an account, or a partition."""
-    prefix = _PREFIX.get(chosen.batch.system)
-    programs = finding.own(chosen) or list(chosen.programs.values())
-    if prefix is None or not programs:
+    prefix, script = _PREFIX.get(chosen.batch.system), _script(chosen)
+    if prefix is None or not script:
         return []
-    with contextlib.suppress(OSError, disk.Trouble), disk.reading(programs[0].script) as (descriptor, _):
+    with contextlib.suppress(OSError, disk.Trouble), disk.reading(script) as (descriptor, _):
         lines = os.fsdecode(os.read(descriptor, 1 << 16)).splitlines()
         comments = next((at for at, line in enumerate(lines) if line.strip() and line[0] != "#"), len(lines))
         return [line for line in lines[:comments] if line.startswith(prefix)]
     return []
+
+
+def _script(chosen: settings.Settings) -> str:
+    """The first program's; empty: there is none."""
+    programs = finding.own(chosen) or list(chosen.programs.values())
+    return programs[0].script if programs else ""
 
 
 def _submit(probe: _Probe) -> None:
@@ -150,13 +170,20 @@ def _end(probe: _Probe, deadline: float) -> witness.Witness | None:
         except errors.BatchUnanswered as cause:  # its witness may still come
             trouble = str(cause)
             probe.last = dataclasses.replace(probe.last, phase=base.Phase.UNKNOWN, reason=trouble)
-        seen = witness.read(probe.task.witness)
+        seen = _witness(probe)
         if seen is not None and seen.ended:
             return seen
         if probe.last.phase is base.Phase.GONE:
             probe.over = True
             silent = min(silent, now + LATE)
         probe.ticking.wait(min(probe.poll, max(0.0, min(deadline, silent) - now)))
+    return None
+
+
+def _witness(probe: _Probe) -> witness.Witness | None:
+    directory, name = os.path.split(probe.task.witness)
+    with contextlib.suppress(errors.BatchUnanswered):
+        return probe.system.depot.witnesses(directory, [name]).get(name)
     return None
 
 
@@ -173,8 +200,7 @@ def _late(probe: _Probe, seconds: float) -> tuple[str, str]:
 
 def _clear(probe: _Probe) -> None:
     """End the job, if there is one, and see it gone. Without its ticket it does nothing any more."""
-    with contextlib.suppress(OSError):
-        os.unlink(probe.task.ticket)
+    probe.system.depot.remove([probe.task.ticket])
     if probe.over:
         return
     mark = probe.task.mark

@@ -108,11 +108,15 @@ def quota(patient: finding.Patient) -> list[finding.Finding]:
     from production.transfer import quota as quotas
 
     chosen, leave = patient.chosen, patient.leave
-    wiring.check_quota(chosen.quota)
+    elsewhere = None
+    if chosen.batch.remote_data:
+        elsewhere = remote.place(chosen.batch, remote.settled(chosen).data)
+    else:
+        wiring.check_quota(chosen.quota)
     with contextlib.ExitStack() as stack:
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
-        asked = quotas.of(chosen.quota, data.real(chosen.data), ticking)
+        asked = quotas.of(chosen.quota, data.real(chosen.data), ticking, elsewhere)
         stack.callback(asked.close)
         while (reading := asked.reading()) is None and not leave.is_set():
             ticking.wait(0.2)
