@@ -72,6 +72,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         data.check(directory, catalogue.id)
         wanted = patiently(lambda: _wanted(catalogue, order))
         bringing = wiring.archive(stack, chosen, program, greet=order.tag is not None)
+        elsewhere = patiently(lambda: remote.elsewhere(chosen, program, modules))
         production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id, wanted)
         if catalogue.place.advice:
@@ -83,7 +84,6 @@ def run(chosen: settings.Settings, order: Order) -> int:
             return 0
         data.mark(directory, catalogue.id, catalogue.place.path)
         digest = patiently(lambda: _keep_modules(catalogue, chosen, modules))
-        elsewhere = patiently(lambda: remote.elsewhere(chosen, program, modules))
         plan = layout.Layout(chosen, program, production, digest, catalogue.place.inode, elsewhere)
         counts = patiently(lambda: catalogue.counts(production.id, wanted))
         log.info("%s: %s", terminal.named(production, wanted), terminal.summary(counts))

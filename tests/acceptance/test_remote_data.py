@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance import logins
-from tests.acceptance.campaign import Campaign, Manager
+from tests.acceptance.campaign import Campaign, Manager, Result
 from tests.fakes import cluster as clusters
 
 PROGRAMS = """
@@ -58,6 +58,10 @@ class Far:
 
     def start(self, *arguments: str, program: str = "sim") -> Manager:
         return self.campaign.start(f"--production={program}", "--pause=0.2", *arguments, before=self._before)
+
+    def ask(self, *arguments: str) -> Result:
+        """``production …``, where that disk can't be seen."""
+        return self.campaign.call([*self._before, self.campaign.python, "-m", "production", *arguments])
 
     def there(self) -> list[str]:
         """What is on their disk, directories with a slash."""
@@ -117,3 +121,65 @@ def test_a_log_there_is_read_from_here(far: Far) -> None:
     said = far.campaign.ok("log", "1", "--production=sim")
     assert "bad magic in run 1" in said.out
     assert f"run 1 of {far.remote}/input/" in far.campaign.ok("log", "1", "--production=sim", "--out").out
+
+
+@pytest.mark.feature("PC-02", "AC-35")
+def test_doctor_tries_it(far: Far) -> None:
+    """A job runs there, and the limit is that of their disk; nothing is left."""
+    far.begin(SIM, range(1, 2))
+    said = far.ask("doctor", "batch", "quota")
+    assert said.code == 0, str(said)
+    assert "slurm@login: a job ran `true` on" in said.out
+    assert far.there() == []
+    settings = far.campaign.directory / "production.toml"
+    settings.write_text(settings.read_text().replace(str(far.remote), "/proc/nowhere"))
+    said = far.ask("doctor", "batch")
+    assert said.code == 1, str(said)
+    assert "login:/proc/nowhere: mkdir: cannot create directory" in said.out
+
+
+def test_what_cannot_be_done_there_is_refused_at_the_door(far: Far) -> None:
+    """Before a version is opened."""
+    far.begin(SIM, range(1, 2))
+    settings = far.campaign.directory / "production.toml"
+    text = settings.read_text()
+    settings.write_text(
+        text.replace('"{tree}", "{hist}"]', '"{hist}"]').replace(
+            '.root" }\noutputs.hist', '.root", written = "data/t{run}" }\noutputs.hist'
+        )
+    )
+    result = far.start("--new=t").wait()
+    assert result.code == 2, str(result)
+    assert (
+        'it writes into HOME, which it can\'t do under batch.remote_data: set programs.sim.home = "private"'
+        in result.err
+    )
+    settings.write_text(text.replace(str(far.remote), "/proc/nowhere"))
+    result = far.start("--new=t").wait()
+    assert result.code == 1, str(result)
+    assert "login:/proc/nowhere: mkdir: cannot create directory" in result.err
+    assert far.campaign.rows("SELECT count(*) FROM productions") == [(0,)]
+
+
+@pytest.mark.feature("PC-02", "AC-41")
+def test_an_old_script_with_a_home_of_its_own(far: Far) -> None:
+    """It finds its input and what it is given of the true HOME, and writes where it always did."""
+    far.begin(
+        'set -e; test -L "$HOME/data/raw/run00001.mid"; cat "$HOME/data/raw/run00001.mid" >"$HOME/data/t1"; cat "$HOME/setup"',
+        range(1, 2),
+    )
+    (far.site.server.home / "setup").write_text("the true one")
+    settings = far.campaign.directory / "production.toml"
+    lines = [
+        line.replace('path = "tree', 'written = "data/t{run}", path = "tree')
+        for line in settings.read_text().splitlines()
+        if not line.startswith(("outputs.hist", 'arguments = ["{run}'))
+    ]
+    settings.write_text(
+        "\n".join(lines).replace("retry.pause = 0", 'retry.pause = 0\nhome = "private"\nlink = ["setup"]')
+    )
+    result = far.start("--new=t").wait(120)
+    assert result.code == 0, str(result)
+    raw = far.campaign.directory / "archive/run00001.mid"
+    assert (far.campaign.directory / "data/tree/v1/tree00001.root").read_bytes() == raw.read_bytes()
+    assert far.ask("log", "1", "--out").out == "the true one"
