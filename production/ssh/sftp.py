@@ -117,6 +117,13 @@ class _Inbox:
             self._news.notify_all()
 
 
+def gone() -> tuple[type[Exception], ...]:
+    """What the library raises when it can't send."""
+    import paramiko
+
+    return OSError, EOFError, paramiko.SSHException
+
+
 def prepare(channel: paramiko.Channel) -> None:
     """Before anything can come on it."""
     channel.in_buffer = _Inbox()  # type: ignore[assignment]
@@ -261,6 +268,8 @@ class Conversation:
         self._send(struct.pack(">IBI", 5, _INIT, 3))
         try:
             kind, _, body = self._packet()
+        except Mute:
+            raise
         except Broken as broken:
             if not self._channel.get_transport().is_active() or time.monotonic() - self._heard >= self._limit:
                 raise
@@ -377,7 +386,7 @@ class Conversation:
             except TimeoutError:
                 self._look()
                 continue
-            except OSError as cause:
+            except gone() as cause:
                 raise Broken("the connection broke") from cause
             if not count:
                 raise Broken("the connection broke")

@@ -85,7 +85,7 @@ class Shell:
         self._stack.close()
 
     def _say(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # who has hung up may have said why before
+        with contextlib.suppress(*sftp.gone()):  # who has hung up may have said why before
             self._channel.sendall(line.encode() + b"\n")
 
 
