@@ -74,7 +74,7 @@ class Fetching:
                 part = stack.enter_context(disk.new(local + ".part", begun.part if begun else None))
                 digest = begun.digest if begun and part.bytes else hashlib.sha256()
                 resumed = part.bytes > 0
-                asked = stack.enter_context(self._checks.ask(there, so_far.again, at_once=True))
+                asked = stack.enter_context(self._checks.ask(there, before.size or 0, so_far.again, at_once=True))
                 try:
                     self._receive(talk, there, before, part, digest, so_far)
                     self._see_it_unchanged(talk, there, before, part.bytes)

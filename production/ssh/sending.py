@@ -164,7 +164,7 @@ class Sending:
 
     def _agree(self, way: _Way, part: str, ours: str, written: checks_.SoFar, at: int) -> None:
         """Raises: TransferError: other bytes are there; Anew: but that may be of what was gone on with."""
-        with self._checks.ask(part, written.again, at_once=False) as asked:
+        with self._checks.ask(part, way.size, written.again, at_once=False) as asked:
             theirs = self._checks.answer(asked, part, way.size, written.again)
         if theirs not in ("", ours):
             if at:
