@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from production import disk, errors
-from production.ssh import connection, sftp
+from production.ssh import connection, stream, words
 from production.ssh import patience as patience_
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Shell:
                     raise Nothing(f"no answer in {limit:.0f} s") from None
                 continue
             if not block and not self._channel.get_transport().is_active():
-                raise sftp.Broken("the connection broke")
+                raise stream.Broken("the connection broke")
             self._text += block
             if not block or len(self._text) > _LONGEST:
                 raise Nothing(_last(self._text) or "the login there ended")
@@ -80,14 +80,16 @@ class Shell:
         if end[1] in _NEVER:
             raise Nothing(_NEVER[end[1]])
         if end[1] != b"0" or not found:
-            raise sftp.Refused(sftp.FAILURE, f"its checksum can't be taken: {_last(said) or 'sha256sum said nothing'}")
+            raise words.Refused(
+                words.FAILURE, f"its checksum can't be taken: {_last(said) or 'sha256sum said nothing'}"
+            )
         return str(found[-1].decode())
 
     def close(self) -> None:
         self._stack.close()
 
     def _say(self, line: str) -> None:
-        with contextlib.suppress(*sftp.gone()):  # who has hung up may have said why before
+        with contextlib.suppress(*stream.gone()):  # who has hung up may have said why before
             self._channel.sendall(line.encode() + b"\n")
 
 
