@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from production import errors
-from production.ssh import config, connection
+from production import clock, errors
+from production.ssh import config, connection, patience
 from production.ssh import files as files_
+from production.transfer import copy, porter, sftp
 from tests.services import daemon, link, packages, sshd
 
 pytestmark = pytest.mark.feature("AC-11", "AC-12")
@@ -417,8 +418,6 @@ def test_a_command_finds_room_beside_files(make: Make) -> None:
     files = files_.Files(way)
     there, local, _ = bench.put("run", 100)
     files.fetch(there, local, nothing)  # keeps its channels for the next
-    from production.ssh import patience
-
     for _ in range(2):
         with way.session("echo here", patience.of(5)) as channel:
             assert channel.makefile().read() == b"here\n"
@@ -553,3 +552,108 @@ def test_a_server_without_sftp_says_so(make: Make) -> None:
     bench = make("ForceCommand exit 0")
     with pytest.raises(errors.LoginRefused, match="login lets us in, but has no SFTP for us: it hung up at once"):
         bench.files().size("/etc/passwd")
+
+
+def test_links_count_as_what_they_lead_to(bench: Bench) -> None:
+    bench.put("file", 7)
+    (bench.there / "directory").mkdir()
+    (bench.there / "to file").symlink_to("file")
+    (bench.there / "to directory").symlink_to("directory")
+    (bench.there / "to nothing").symlink_to("nothing")
+    found = {
+        name: (one.directory, one.size if one.regular else None)
+        for name, one in bench.files().listing(str(bench.there))
+    }
+    assert found == {
+        "file": (False, 7),
+        "directory": (True, None),
+        "to file": (False, 7),
+        "to directory": (True, None),
+        "to nothing": (False, None),
+    }
+
+
+# --- from an archive to another machine -------------------------------------------------------------------------------
+
+
+def relay(bench: Bench, files: files_.Files) -> sftp.Relay:
+    (bench.home / "spool").mkdir(exist_ok=True)
+    return sftp.Relay(copy.Copy(str(bench.here)), files, str(bench.home / "spool"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3 * MEGABYTE + 1])
+def test_a_relay_counts_both_halves_and_keeps_nothing(bench: Bench, size: int) -> None:
+    carrying, seen = relay(bench, bench.files()), list[int]()
+    _, there, whole = bench.own("run", size)
+    assert carrying.size("run") == size
+    assert carrying.fetch("run", there, seen.append, size) == size
+    assert (bench.there / "run").read_bytes() == whole
+    assert seen == sorted(seen)
+    assert not size or seen[-1] == size
+    assert [one.name for one in carrying.listing("")] == ["run"]
+    assert names(bench.home / "spool") == []
+
+
+def test_a_relay_goes_on_from_the_spool_when_the_machine_is_back(bench: Bench) -> None:
+    carrying = relay(bench, bench.files())
+    _, there, whole = bench.own("run", 32 * MEGABYTE)
+    bench.line.after(12 * MEGABYTE, bench.line.refuse)
+    with pytest.raises(errors.TransferWaits, match="login"):
+        carrying.fetch("run", there, nothing, len(whole))
+    assert len(names(bench.home / "spool")) == 1
+    (bench.here / "run").unlink()  # it isn't asked for once more
+    bench.line.accept()
+    bench.now += 3600
+    assert carrying.fetch("run", there, nothing, len(whole)) == len(whole)
+    assert (bench.there / "run").read_bytes() == whole
+    assert names(bench.home / "spool") == []
+
+
+@pytest.mark.parametrize("half", [1, 2])
+def test_a_relay_that_is_told_to_end_leaves_nothing(bench: Bench, half: int) -> None:
+    carrying = relay(bench, bench.files())
+    _, there, _ = bench.own("run", 32 * MEGABYTE)
+
+    def stop(count: int) -> None:
+        if count > (half - 1) * 16 * MEGABYTE:
+            raise Stop
+
+    with pytest.raises(Stop):
+        carrying.fetch("run", there, stop, 32 * MEGABYTE)
+    assert names(bench.home / "spool") == []
+    assert names(bench.there) == []
+
+
+def test_a_relay_empties_its_spool_at_the_end(bench: Bench) -> None:
+    carrying = relay(bench, bench.files())
+    bench.own("run", 100)
+    bench.line.refuse()
+    with pytest.raises(errors.TransferWaits, match="no connection to login"):
+        carrying.fetch("run", str(bench.there / "run"), nothing, 100)
+    assert len(names(bench.home / "spool")) == 1
+    carrying.close()
+    assert names(bench.home / "spool") == []
+
+
+@pytest.mark.feature("AC-14")
+def test_a_porter_carries_by_it_and_waits_for_the_machine(bench: Bench) -> None:
+    carrying = relay(bench, bench.files())
+    ticking = clock.SystemClock()
+    carrier = porter.Threads(carrying, ticking, 2, again=0.1)
+    targets = [bench.own(f"run{one}", 300_001)[1] for one in range(6)]
+    bench.line.refuse()
+    for one in range(6):
+        carrier.start(f"run{one}", targets[one])
+    daemon.until("they wait", lambda: any("no connection to login" in one.waits for one in carrier.progress().values()))
+    bench.now += 3600
+    bench.line.accept()
+
+    def came() -> bool:
+        bench.now += 3600
+        return all(one.done for one in carrier.progress().values())
+
+    daemon.until("all came", came)
+    assert [one.error for one in carrier.progress().values()] == [None] * 6
+    assert all(pathlib.Path(one).stat().st_size == 300_001 for one in targets)
+    carrier.close()
+    ticking.close()
