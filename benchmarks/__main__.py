@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import claims, cycle, dashboard, imports, jobs, looking, measure, transfers
+from benchmarks import claims, cycle, dashboard, imports, jobs, looking, measure, remote, transfers
 
 ALL = {
     "jobs": jobs.run,
@@ -14,6 +14,7 @@ ALL = {
     "looking": looking.run,
     "dashboard": dashboard.run,
     "transfers": transfers.run,
+    "sftp": remote.run,
 }
 
 

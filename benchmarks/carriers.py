@@ -1,6 +1,6 @@
-"""What brings files in ``transfers``, and who serves them if vsftpd isn't there: each a process of its own.
+"""What brings files in ``transfers`` and ``remote``, and who serves them if vsftpd isn't there: each a process of its own.
 
-``python -m benchmarks.carriers ours|bare|copy SOURCE DIRECTORY CONNECTIONS`` brings the files that its input names, one
+``python -m benchmarks.carriers ours|bare|copy|get|put SOURCE DIRECTORY CONNECTIONS`` brings the files that its input names, one
 a line, and prints what that cost, as JSON. ``python -m benchmarks.carriers serve DIRECTORY`` prints its port.
 """
 
@@ -19,6 +19,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 
 from production import clock
+from production.ssh import config, connection, files
 from production.transfer import ftp, porter
 
 BLOCK = 256 << 10
@@ -82,6 +83,36 @@ def copy(source: str, directory: str, connections: int, names: Sequence[str]) ->
     _side_by_side(bring, [names[each::connections] for each in range(connections)])
 
 
+def _far(
+    carry: Callable[[files.Files, str, str], object], names: Sequence[str], connections: int, *places: str
+) -> None:
+    """Over one connection, the login included."""
+    way = connection.Connection(config.find("login", os.path.expanduser("~")))
+    there = files.Files(way)
+
+    def bring(some: Sequence[str]) -> None:
+        for name in some:
+            carry(there, *(os.path.join(place, name) for place in places))
+
+    _side_by_side(bring, [names[each::connections] for each in range(connections)])
+    there.close()
+    way.close()
+
+
+def get(source: str, directory: str, connections: int, names: Sequence[str]) -> None:
+    """From the machine that ~/.ssh/config calls login: checksum, fsync, rename."""
+    _far(lambda there, one, other: there.fetch(one, other, _nobody), names, connections, source, directory)
+
+
+def put(source: str, directory: str, connections: int, names: Sequence[str]) -> None:
+    """To it, as carefully."""
+    _far(lambda there, one, other: there.send(one, other, _nobody), names, connections, source, directory)
+
+
+def _nobody(_count: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
 def _side_by_side(bring: Callable[[Sequence[str]], None], shares: Sequence[Sequence[str]]) -> None:
     with concurrent.futures.ThreadPoolExecutor(len(shares)) as threads:
         list(threads.map(bring, shares))
@@ -128,4 +159,4 @@ if __name__ == "__main__":
     if what == "serve":
         serve(*words)
     else:
-        _measured({"ours": ours, "bare": bare, "copy": copy}[what], words)
+        _measured({"ours": ours, "bare": bare, "copy": copy, "get": get, "put": put}[what], words)

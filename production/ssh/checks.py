@@ -47,18 +47,18 @@ class Checks:
         self.why = ""
         """There are none, because of this; empty as long as nothing is known against it."""
 
-    def ask(self, there: str, waiting: Callable[[], None], *, at_once: bool) -> sums.Asked:
+    def ask(self, there: str, size: int, waiting: Callable[[], None], *, at_once: bool) -> sums.Asked:
         """Put the question, if it can be put, or ``at_once``."""
         if self.why:
             return sums.Asked(self._sums, None)
         with self._talks.patience(waiting) as patience:
-            return self._sums.ask(os.fsencode(there), patience, at_once=at_once)
+            return self._sums.ask(os.fsencode(there), size, patience, at_once=at_once)
 
     def answer(self, asked: sums.Asked, there: str, size: int, waiting: Callable[[], None]) -> str:
         """The sum as it is told there; empty if nobody tells. Asked now if there was no room for the question."""
         with contextlib.ExitStack() as stack:
             if not asked.put:
-                asked = stack.enter_context(self.ask(there, waiting, at_once=False))
+                asked = stack.enter_context(self.ask(there, size, waiting, at_once=False))
             if not asked.put:
                 return ""
             try:

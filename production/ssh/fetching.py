@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from production import disk, errors
 from production.ssh import checks as checks_
-from production.ssh import sftp, talks
+from production.ssh import sftp, stream, talks, words
 
 _SETTLED = 60.0
 """Seconds since a file's last change before its time alone says that it is the same; clocks differ by some."""
@@ -74,11 +74,11 @@ class Fetching:
                 part = stack.enter_context(disk.new(local + ".part", begun.part if begun else None))
                 digest = begun.digest if begun and part.bytes else hashlib.sha256()
                 resumed = part.bytes > 0
-                asked = stack.enter_context(self._checks.ask(there, so_far.again, at_once=True))
+                asked = stack.enter_context(self._checks.ask(there, before.size or 0, so_far.again, at_once=True))
                 try:
                     self._receive(talk, there, before, part, digest, so_far)
                     self._see_it_unchanged(talk, there, before, part.bytes)
-                except (sftp.Broken, errors.RemoteAway):
+                except (stream.Broken, errors.RemoteAway):
                     if part.bytes:
                         self._keep(local, _Begun(before.size, before.modified, part.leave(), digest))
                     raise
@@ -94,7 +94,7 @@ class Fetching:
             part.publish(local)
             return part.bytes
 
-    def _same(self, begun: _Begun, now: sftp.Attributes) -> bool:
+    def _same(self, begun: _Begun, now: words.Attributes) -> bool:
         """Whether it is still the file that we have the beginning of; if nobody takes its sum, it must have settled."""
         settled = now.modified is not None and now.modified + _SETTLED < time.time()
         return (begun.size, begun.modified) == (now.size, now.modified) and (settled or not self._checks.why)
@@ -103,7 +103,7 @@ class Fetching:
     def _receive(
         talk: sftp.Conversation,
         there: str,
-        before: sftp.Attributes,
+        before: words.Attributes,
         part: disk.Part,
         digest: hashlib._Hash,
         so_far: checks_.SoFar,
@@ -115,7 +115,7 @@ class Fetching:
                 digest.update(block)
                 so_far.tell(part.bytes)
 
-    def _see_it_unchanged(self, talk: sftp.Conversation, there: str, before: sftp.Attributes, count: int) -> None:
+    def _see_it_unchanged(self, talk: sftp.Conversation, there: str, before: words.Attributes, count: int) -> None:
         """Raises: TransferError: it grew, shrank or was written meanwhile."""
         after = self._talks.looked(talk, there)
         if after != before or count != before.size:

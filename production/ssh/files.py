@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from production.ssh import checks, connection, fetching, login, sending, sftp, talks
+from production.ssh import checks, connection, fetching, login, sending, sftp, talks, words
 from production.ssh import patience as patience_
 
 STALL = 60.0
@@ -73,7 +73,7 @@ class Files:
         """
         return self._sending.send(local, there, progress, suffix)
 
-    def listing(self, directory: str, waiting: Callable[[], None] = nobody) -> list[tuple[str, sftp.Attributes]]:
+    def listing(self, directory: str, waiting: Callable[[], None] = nobody) -> list[tuple[str, words.Attributes]]:
         """What is in a directory, by name; links count as what they lead to."""
         path = os.fsencode(directory)
         with self._talks.telling(directory), self._talks.one(waiting) as talk:
@@ -86,7 +86,7 @@ class Files:
     def remove(self, paths: Sequence[str], waiting: Callable[[], None] = nobody) -> None:
         """Remove files; those that aren't there are no trouble."""
         for path in paths:
-            with self._talks.telling(path), self._talks.one(waiting) as talk, talks.unless(sftp.MISSING):
+            with self._talks.telling(path), self._talks.one(waiting) as talk, talks.unless(words.MISSING):
                 talk.remove(os.fsencode(path))
 
     def close(self) -> None:
@@ -97,11 +97,11 @@ class Files:
         self._talks.close()
 
 
-def _led(talk: sftp.Conversation, path: bytes, found: sftp.Attributes) -> sftp.Attributes:
+def _led(talk: sftp.Conversation, path: bytes, found: words.Attributes) -> words.Attributes:
     """What a link leads to; one that leads nowhere has no size."""
     if found.mode is None or not found.link:
         return found
     try:
         return talk.stat(path)
-    except sftp.Refused:
-        return sftp.Attributes(None, found.mode, found.modified)
+    except words.Refused:
+        return words.Attributes(None, found.mode, found.modified)

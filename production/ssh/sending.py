@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 from production import disk, errors
 from production.ssh import checks as checks_
-from production.ssh import sftp, talks
+from production.ssh import sftp, stream, talks, words
 
 _TIDY = 0.2
 """Seconds in which what was begun may be removed there when somebody wants to leave."""
@@ -106,7 +106,7 @@ class Sending:
             self._agree(way, part, digest.hexdigest(), written, at)
             with self._talks.one(written.again) as talk:
                 _publish(talk, part, way)
-        except (sftp.Broken, errors.RemoteAway):
+        except (stream.Broken, errors.RemoteAway):
             self._keep(way, part, written.count)
             raise
         except _Unwritten as unwritten:
@@ -143,9 +143,9 @@ class Sending:
         with contextlib.ExitStack() as stack:
             try:
                 handle = stack.enter_context(talk.file(path, flags))
-            except sftp.Refused as refused:
+            except words.Refused as refused:
                 directory = os.path.dirname(path)
-                if refused.code != sftp.MISSING or not directory:
+                if refused.code != words.MISSING or not directory:
                     raise
                 _make_directory(talk, directory)
                 handle = stack.enter_context(talk.file(path, flags))
@@ -164,7 +164,7 @@ class Sending:
 
     def _agree(self, way: _Way, part: str, ours: str, written: checks_.SoFar, at: int) -> None:
         """Raises: TransferError: other bytes are there; Anew: but that may be of what was gone on with."""
-        with self._checks.ask(part, written.again, at_once=False) as asked:
+        with self._checks.ask(part, way.size, written.again, at_once=False) as asked:
             theirs = self._checks.answer(asked, part, way.size, written.again)
         if theirs not in ("", ours):
             if at:
@@ -175,7 +175,7 @@ class Sending:
     def _full(self, way: _Way, unwritten: _Unwritten) -> errors.TransferError:
         """The protocol has no word for a full disk; whoever can't write there for any reason waits."""
         free: int | None = None
-        trouble = contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError)
+        trouble = contextlib.suppress(stream.Broken, words.Refused, errors.RemoteError)
         with trouble, self._talks.one(_nobody) as talk:
             free = talk.free(os.path.dirname(os.fsencode(way.there)) or b".")
         what = f"{self._talks.name} can't write {disk.shown(way.there)}"
@@ -185,7 +185,7 @@ class Sending:
 
     def _remove(self, part: str) -> None:
         """Whoever leaves doesn't wait for it."""
-        trouble = contextlib.suppress(sftp.Broken, sftp.Refused, errors.RemoteError)
+        trouble = contextlib.suppress(stream.Broken, words.Refused, errors.RemoteError)
         with trouble, self._talks.one(_nobody, _TIDY) as talk:
             talk.remove(os.fsencode(part))
 
@@ -207,8 +207,8 @@ def _writing() -> Iterator[None]:
     """What is refused here is room."""
     try:
         yield
-    except sftp.Refused as refused:
-        if refused.code != sftp.FAILURE:
+    except words.Refused as refused:
+        if refused.code != words.FAILURE:
             raise
         raise _Unwritten(str(refused)) from refused
 
@@ -228,12 +228,12 @@ def _blocks(way: _Way, at: int, digest: hashlib._Hash, written: checks_.SoFar) -
             yield some
 
 
-def _there(talk: sftp.Conversation, path: str) -> sftp.Attributes | None:
+def _there(talk: sftp.Conversation, path: str) -> words.Attributes | None:
     """What has that name there, a link or not."""
     try:
         return talk.stat(os.fsencode(path), follow=False)
-    except sftp.Refused as refused:
-        if refused.code != sftp.MISSING:
+    except words.Refused as refused:
+        if refused.code != words.MISSING:
             raise
         return None
 
@@ -242,12 +242,12 @@ def _make_directory(talk: sftp.Conversation, path: bytes) -> None:
     """With its parents; somebody else may be as quick."""
     try:
         talk.make_directory(path)
-    except sftp.Refused as refused:
-        if refused.code == sftp.MISSING and os.path.dirname(path) not in (b"", path):
+    except words.Refused as refused:
+        if refused.code == words.MISSING and os.path.dirname(path) not in (b"", path):
             _make_directory(talk, os.path.dirname(path))
-            with talks.unless(sftp.FAILURE):
+            with talks.unless(words.FAILURE):
                 talk.make_directory(path)
-        elif refused.code != sftp.FAILURE or not talk.stat(path).directory:
+        elif refused.code != words.FAILURE or not talk.stat(path).directory:
             raise
 
 
@@ -257,7 +257,7 @@ def _publish(talk: sftp.Conversation, part: str, way: _Way) -> None:
         raise _exists(talk.name, way)
     try:
         talk.rename(os.fsencode(part), os.fsencode(way.there))
-    except sftp.Refused:
+    except words.Refused:
         if _there(talk, way.there) is not None:
             raise _exists(talk.name, way) from None
         raise

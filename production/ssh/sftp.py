@@ -9,16 +9,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
-import stat
 import struct
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from production import disk
-from production.ssh import patience as patience_
+from production.ssh import stream, words
 
 if TYPE_CHECKING:
     import paramiko
@@ -38,88 +33,9 @@ _NO_SERVER = "what answers is no SFTP server; does a login there say something o
 
 _INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE = 1, 2, 3, 4, 5, 6
 _LSTAT, _FSTAT, _OPENDIR, _READDIR, _REMOVE, _MKDIR, _REALPATH, _STAT, _RENAME = 7, 8, 11, 12, 13, 14, 16, 17, 18
-_STATUS, _HANDLE, _DATA, _NAME, _ATTRS, _EXTENDED, _EXTENDED_REPLY = 101, 102, 103, 104, 105, 200, 201
+_HANDLE, _DATA, _NAME, _ATTRS, _EXTENDED, _EXTENDED_REPLY = 102, 103, 104, 105, 200, 201
 
 READ, WRITE, CREATE, EMPTIED = 0x01, 0x02, 0x08, 0x10
-OK, END, MISSING, DENIED, FAILURE, MALFORMED, UNKNOWN = 0, 1, 2, 3, 4, 5, 8
-
-
-class Broken(Exception):
-    """The conversation is over: the connection is gone, or the server stands still."""
-
-
-class Mute(Broken):
-    """There was no conversation: the server ended it, or said something else, before its first reply."""
-
-
-class Refused(Exception):
-    """The server said no."""
-
-    def __init__(self, code: int, said: str) -> None:
-        super().__init__(said)
-        self.code = code
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Attributes:
-    """What a file is."""
-
-    size: int | None
-    mode: int | None
-    modified: int | None
-    """Seconds since 1970."""
-
-    @property
-    def regular(self) -> bool:
-        """Whether it has bytes to be read; a server that doesn't say means so."""
-        return self.mode is None or stat.S_ISREG(self.mode)
-
-    @property
-    def link(self) -> bool:
-        return self.mode is not None and stat.S_ISLNK(self.mode)
-
-    @property
-    def directory(self) -> bool:
-        return self.mode is not None and stat.S_ISDIR(self.mode)
-
-
-class _Inbox:
-    """What has come on a channel, as it came: the library's own puts it together and takes it apart again, which costs a fifth."""
-
-    def __init__(self) -> None:
-        self._pieces: collections.deque[bytes] = collections.deque()
-        self._news = threading.Condition()
-        self._closed = False
-
-    def feed(self, data: bytes) -> None:
-        """Called by the library's thread."""
-        with self._news:
-            self._pieces.append(data)
-            self._news.notify()
-
-    def read(self, _most: int, timeout: float | None = None) -> bytes:
-        """The next piece; nothing at the end. Raises: PipeTimeout."""
-        from paramiko import buffered_pipe
-
-        with self._news:
-            if not self._pieces and not self._closed:
-                self._news.wait(timeout)
-            if self._pieces:
-                return self._pieces.popleft()
-            if self._closed:
-                return b""
-        raise buffered_pipe.PipeTimeout
-
-    def close(self) -> None:
-        """Called by the library, when nothing will come any more."""
-        with self._news:
-            self._closed = True
-            self._news.notify_all()
-
-
-def prepare(channel: paramiko.Channel) -> None:
-    """Before anything can come on it."""
-    channel.in_buffer = _Inbox()  # type: ignore[assignment]
 
 
 class Conversation:
@@ -128,86 +44,78 @@ class Conversation:
     def __init__(self, name: str, channel: paramiko.Channel, stall: float, waiting: Callable[[], None]) -> None:
         """``stall``: seconds without an answer after which it is broken. Raises: Broken, Mute, and what ``waiting`` raises."""
         self.name = name
-        self._channel = channel
-        self._stall = stall
-        self._limit = stall
-        self._waiting = waiting
-        self._pieces: collections.deque[memoryview] = collections.deque()
-        self._held = 0
+        self._stream = stream.Stream(channel, stall, waiting)
         self._number = 0
         self._early: dict[int, tuple[int, bytes]] = {}
-        self._heard = time.monotonic()
         self.open = 0
         """Requests whose replies haven't come."""
         self.longest_read = self.longest_write = BLOCK
-        channel.settimeout(patience_.GLANCE)
         self._extensions = self._begin()
         if b"limits@openssh.com" in self._extensions:
             self._learn_limits()
 
     def attend(self, waiting: Callable[[], None]) -> None:
         """From now on ``waiting`` is called while nothing comes; what it raises ends what is under way."""
-        self._waiting = waiting
+        self._stream.attend(waiting)
 
     @property
     def alive(self) -> bool:
         """Whether something can be asked."""
-        ended = self._channel.closed or self._channel.eof_received
-        return not (self.open or ended) and self._channel.get_transport().is_active()
+        return not self.open and self._stream.alive
 
     # --- what is asked ------------------------------------------------------------------------------------------------
 
-    def stat(self, path: bytes, *, follow: bool = True) -> Attributes:
-        return _attributes(self._ask(_ATTRS, _STAT if follow else _LSTAT, _text(path)))[0]
+    def stat(self, path: bytes, *, follow: bool = True) -> words.Attributes:
+        return words.attributes(self._ask(_ATTRS, _STAT if follow else _LSTAT, words.text(path)))[0]
 
-    def stat_open(self, handle: bytes) -> Attributes:
-        return _attributes(self._ask(_ATTRS, _FSTAT, _text(handle)))[0]
+    def stat_open(self, handle: bytes) -> words.Attributes:
+        return words.attributes(self._ask(_ATTRS, _FSTAT, words.text(handle)))[0]
 
     def real(self, path: bytes) -> bytes:
         """The absolute path."""
-        return _texts(self._ask(_NAME, _REALPATH, _text(path))[4:], 1)[0]
+        return words.texts(self._ask(_NAME, _REALPATH, words.text(path))[4:], 1)[0]
 
     @contextlib.contextmanager
     def file(self, path: bytes, flags: int) -> Iterator[bytes]:
         """A file's handle."""
-        with self._held_open(self._ask(_HANDLE, _OPEN, _text(path) + struct.pack(">II", flags, 0))) as handle:
+        with self._held_open(self._ask(_HANDLE, _OPEN, words.text(path) + struct.pack(">II", flags, 0))) as handle:
             yield handle
 
     def remove(self, path: bytes) -> None:
-        self._do(_REMOVE, _text(path))
+        self._do(_REMOVE, words.text(path))
 
     def make_directory(self, path: bytes) -> None:
-        self._do(_MKDIR, _text(path) + struct.pack(">I", 0))
+        self._do(_MKDIR, words.text(path) + struct.pack(">I", 0))
 
     def rename(self, path: bytes, final: bytes) -> None:
         """OpenSSH refuses if ``final`` is there: it links and unlinks."""
-        self._do(_RENAME, _text(path) + _text(final))
+        self._do(_RENAME, words.text(path) + words.text(final))
 
     def sync(self, handle: bytes) -> None:
         """Return when the file's bytes are on the disk there, as far as the server can tell."""
         if b"fsync@openssh.com" in self._extensions:
-            with self._patient(_SYNC):
-                self._do(_EXTENDED, _text(b"fsync@openssh.com") + _text(handle))
+            with self._stream.patient(_SYNC):
+                self._do(_EXTENDED, words.text(b"fsync@openssh.com") + words.text(handle))
 
     def free(self, path: bytes) -> int | None:
         """Bytes that we may still write there; None if nobody can say. 0 if there is no name left."""
         if b"statvfs@openssh.com" not in self._extensions:
             return None
-        reply = self._ask(_EXTENDED_REPLY, _EXTENDED, _text(b"statvfs@openssh.com") + _text(path))
+        reply = self._ask(_EXTENDED_REPLY, _EXTENDED, words.text(b"statvfs@openssh.com") + words.text(path))
         _, fragment, _, _, available, files, _, names, *_ = struct.unpack(">11Q", reply[:88])
         return 0 if files and not names else int(fragment * available)
 
-    def entries(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
+    def entries(self, path: bytes) -> Iterator[tuple[bytes, words.Attributes]]:
         """What is in a directory, without itself and its parent."""
-        with self._held_open(self._ask(_HANDLE, _OPENDIR, _text(path))) as handle:
+        with self._held_open(self._ask(_HANDLE, _OPENDIR, words.text(path))) as handle:
             while True:
                 try:
-                    reply = self._ask(_NAME, _READDIR, _text(handle))
-                except Refused as refused:
-                    if refused.code == END:
+                    reply = self._ask(_NAME, _READDIR, words.text(handle))
+                except words.Refused as refused:
+                    if refused.code == words.END:
                         return
                     raise
-                yield from _names(reply)
+                yield from words.names(reply)
 
     def read(self, handle: bytes, begin: int, end: int) -> Iterator[bytes]:
         """The bytes of a file between two places, in order; fewer if it ends before."""
@@ -217,10 +125,10 @@ class Conversation:
             requests = []
             while to_ask < end and len(asked) * self.longest_read < AHEAD:
                 length = min(self.longest_read, end - to_ask)
-                requests.append(self._request(_READ, _text(handle) + struct.pack(">QI", to_ask, length)))
+                requests.append(self._request(_READ, words.text(handle) + struct.pack(">QI", to_ask, length)))
                 asked.append((self._number, length))
                 to_ask += length
-            self._send(b"".join(requests))
+            self._stream.send(b"".join(requests))
             number, length = asked.popleft()
             block = self._data(number)
             if block:
@@ -241,7 +149,7 @@ class Conversation:
         for block in blocks:
             for first in range(0, len(block), self.longest_write):
                 some = block[first : first + self.longest_write]
-                self._send(self._request(_WRITE, _text(handle) + struct.pack(">QI", at, len(some)), some))
+                self._stream.send(self._request(_WRITE, words.text(handle) + struct.pack(">QI", at, len(some)), some))
                 at += len(some)
                 sent.append((self._number, at))
                 while len(sent) * self.longest_write > AHEAD:
@@ -251,60 +159,54 @@ class Conversation:
 
     def _acknowledged(self, sent: collections.deque[tuple[int, int]], written: Callable[[int], None]) -> None:
         number, at = sent.popleft()
-        _done(*self._reply(number))
+        words.done(*self._reply(number))
         written(at)
 
     # --- requests and replies -----------------------------------------------------------------------------------------
 
     def _begin(self) -> dict[bytes, bytes]:
         """Greet the server; {what it has beyond the protocol: in which version}."""
-        self._send(struct.pack(">IBI", 5, _INIT, 3))
+        self._stream.send(struct.pack(">IBI", 5, _INIT, 3))
         try:
             kind, _, body = self._packet()
-        except Broken as broken:
-            if not self._channel.get_transport().is_active() or time.monotonic() - self._heard >= self._limit:
+        except stream.Mute:
+            raise
+        except stream.Broken as broken:
+            if not self._stream.connected or self._stream.late:
                 raise
-            raise Mute("it hung up at once") from broken
+            raise stream.Mute("it hung up at once") from broken
         if kind != _VERSION:
-            raise Mute(_NO_SERVER)
-        told = _texts(body)
+            raise stream.Mute(_NO_SERVER)
+        told = words.texts(body)
         return dict(zip(told[::2], told[1::2], strict=False))
 
     def _learn_limits(self) -> None:
-        reply = self._ask(_EXTENDED_REPLY, _EXTENDED, _text(b"limits@openssh.com"))
+        reply = self._ask(_EXTENDED_REPLY, _EXTENDED, words.text(b"limits@openssh.com"))
         _, read, write, _ = struct.unpack(">4Q", reply[:32])
         self.longest_read = min(read, _LARGEST) or BLOCK
         self.longest_write = min(write, _LARGEST) or BLOCK
 
     @contextlib.contextmanager
     def _held_open(self, reply: bytes) -> Iterator[bytes]:
-        handle = _texts(reply, 1)[0]
+        handle = words.texts(reply, 1)[0]
         try:
             yield handle
         finally:
             if not self.open:  # else what is to come is anybody's, and the whole conversation is ended
-                self._do(_CLOSE, _text(handle))
-
-    @contextlib.contextmanager
-    def _patient(self, seconds: float) -> Iterator[None]:
-        self._limit = max(self._stall, seconds)
-        try:
-            yield
-        finally:
-            self._limit = self._stall
+                self._do(_CLOSE, words.text(handle))
 
     def _ask(self, wanted: int, kind: int, body: bytes) -> bytes:
-        """One question, and its answer. Raises: Refused, Broken, and what ``waiting`` raises."""
-        self._send(self._request(kind, body))
+        """One question, and its answer. Raises: words.Refused, Broken, and what ``waiting`` raises."""
+        self._stream.send(self._request(kind, body))
         answered, reply = self._reply(self._number)
         if answered != wanted:
-            _done(answered, reply)
-            raise Broken(f"reply {answered} to a question for {wanted}")
+            words.done(answered, reply)
+            raise stream.Broken(f"reply {answered} to a question for {wanted}")
         return reply
 
     def _do(self, kind: int, body: bytes) -> None:
-        self._send(self._request(kind, body))
-        _done(*self._reply(self._number))
+        self._stream.send(self._request(kind, body))
+        words.done(*self._reply(self._number))
 
     def _request(self, kind: int, body: bytes, more: memoryview | bytes = b"") -> bytes:
         self._number = (self._number + 1) & 0xFFFFFFFF
@@ -316,9 +218,9 @@ class Conversation:
         kind, body = self._reply(number)
         if kind == _DATA:
             return body
-        with contextlib.suppress(_End):
-            _done(kind, body)
-            raise Broken("bytes were asked for, and it says that all is well")
+        with contextlib.suppress(words.End):
+            words.done(kind, body)
+            raise stream.Broken("bytes were asked for, and it says that all is well")
         return b""
 
     def _reply(self, number: int) -> tuple[int, bytes]:
@@ -330,120 +232,12 @@ class Conversation:
         kind, body = self._early.pop(number)
         return kind, body
 
-    # --- bytes --------------------------------------------------------------------------------------------------------
-
     def _packet(self) -> tuple[int, int, bytes]:
         """Its kind, its number, and what is behind; of bytes only they."""
-        length, kind, number = struct.unpack(">IBI", self._take(9))
+        length, kind, number = struct.unpack(">IBI", self._stream.take(9))
         if not 5 <= length < _LONGEST:
-            raise Mute(_NO_SERVER)
+            raise stream.Mute(_NO_SERVER)
         if kind == _DATA:
-            self._take(4)  # how many they are, once more
-            return kind, number, self._take(length - 9)
-        return kind, number, self._take(length - 5)
-
-    def _take(self, count: int) -> bytes:
-        while self._held < count:
-            self._hear()
-        self._held -= count
-        taken: list[memoryview] = []
-        while count:
-            piece = self._pieces.popleft()
-            if len(piece) > count:
-                self._pieces.appendleft(piece[count:])
-                piece = piece[:count]
-            taken.append(piece)
-            count -= len(piece)
-        return b"".join(taken)
-
-    def _hear(self) -> None:
-        try:
-            block = self._channel.recv(1 << 20)
-        except TimeoutError:
-            self._look()
-            return
-        if not block:
-            raise Broken("the connection broke")
-        self._heard = time.monotonic()
-        self._pieces.append(memoryview(block))
-        self._held += len(block)
-
-    def _send(self, request: bytes) -> None:
-        self._heard = time.monotonic()
-        at = 0
-        while at < len(request):
-            try:
-                count = self._channel.send(request[at : at + BLOCK])
-            except TimeoutError:
-                self._look()
-                continue
-            except OSError as cause:
-                raise Broken("the connection broke") from cause
-            if not count:
-                raise Broken("the connection broke")
-            self._heard = time.monotonic()
-            at += count
-
-    def _look(self) -> None:
-        self._waiting()
-        if time.monotonic() - self._heard > self._limit:
-            raise Broken(f"no answer for {self._limit:.0f} s")
-
-
-class _End(Refused):
-    """The end of the file."""
-
-
-def _done(kind: int, body: bytes) -> None:
-    """Raises: Refused: the status isn't a good one."""
-    if kind != _STATUS:
-        raise Broken(f"reply {kind} where a status belongs")
-    code = struct.unpack(">I", body[:4])[0]
-    if code == OK:
-        return
-    said = disk.printable(_texts(body[4:], 1)[0].decode("utf-8", "backslashreplace")) if len(body) > 8 else ""
-    raise (_End if code == END else Refused)(code, said or f"error {code}")
-
-
-def _text(value: bytes) -> bytes:
-    return struct.pack(">I", len(value)) + value
-
-
-def _texts(body: bytes, most: int = 1 << 20) -> list[bytes]:
-    found: list[bytes] = []
-    at = 0
-    while at < len(body) and len(found) < most:
-        length = struct.unpack_from(">I", body, at)[0]
-        found.append(body[at + 4 : at + 4 + length])
-        at += 4 + length
-    return found
-
-
-def _names(body: bytes) -> Iterator[tuple[bytes, Attributes]]:
-    at = 4
-    for _ in range(struct.unpack(">I", body[:4])[0]):
-        name, long = _texts(body[at:], 2)
-        at += 8 + len(name) + len(long)
-        attributes, length = _attributes(body[at:])
-        at += length
-        if name not in (b".", b".."):
-            yield name, attributes
-
-
-def _attributes(body: bytes) -> tuple[Attributes, int]:
-    """What stands there, and how long it is."""
-    flags, at = struct.unpack(">I", body[:4])[0], 4
-    size = mode = modified = None
-    if flags & 1:
-        size, at = struct.unpack_from(">Q", body, at)[0], at + 8
-    if flags & 2:
-        at += 8
-    if flags & 4:
-        mode, at = struct.unpack_from(">I", body, at)[0], at + 4
-    if flags & 8:
-        modified, at = struct.unpack_from(">II", body, at)[1], at + 8
-    if flags & 0x80000000:
-        count, at = struct.unpack_from(">I", body, at)[0], at + 4
-        for _ in range(2 * count):
-            at += 4 + struct.unpack_from(">I", body, at)[0]
-    return Attributes(size, mode, modified), at
+            self._stream.take(4)  # how many they are, once more
+            return kind, number, self._stream.take(length - 9)
+        return kind, number, self._stream.take(length - 5)

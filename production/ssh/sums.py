@@ -15,20 +15,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from production import disk, errors
-from production.ssh import connection, sftp
+from production.ssh import connection, stream, words
 from production.ssh import patience as patience_
 
 if TYPE_CHECKING:
     import paramiko
 
-# openssl first: where the processor has instructions for it, it is six times as quick as the sha256sum of most systems.
 LOGIN = (
-    "exec /bin/sh -c 'exec 2>&1; IFS= read -r m; while IFS= read -r x;"
-    ' do p=$(printf "$x."); p=${p%.}; if [ -r "$p" ]; then openssl dgst -sha256 <"$p" || sha256sum <"$p"; s=$?; else s=unseen; fi; echo "$m $s"; done\''
+    "exec /bin/sh -c 'exec 2>&1; IFS= read -r m; while read -r t x;"
+    ' do p=$(printf "$x."); p=${p%.}; if [ -r "$p" ]; then [ $t = large ] && openssl dgst -sha256 <"$p" || sha256sum <"$p";'
+    ' s=$?; else s=unseen; fi; echo "$m $s"; done\''
 )
-"""A line is a mark, each other one a path in octal: nothing in it means anything to a shell. See ``batch.there``."""
+"""The first line is a mark, each other one how large a file is, and its path in octal: nothing in it means anything to a shell. See ``batch.there``."""
 _NEVER = {b"126": "sha256sum can't be run", b"127": "there is no sha256sum", b"unseen": "its shell sees other files"}
 """What is no single file's trouble."""
+LARGE = 8 << 20
+"""Bytes from which on openssl is worth its start: where the processor has instructions for it, it is six times as quick."""
 SLOWEST = 10 << 20
 """Bytes a second that every machine manages."""
 _LONGEST = 1 << 20
@@ -54,8 +56,8 @@ class Shell:
     def alive(self) -> bool:
         return not (self._channel.closed or self._channel.eof_received)
 
-    def ask(self, path: bytes) -> None:
-        self._say("".join(f"\\{sign:03o}" for sign in path))
+    def ask(self, path: bytes, size: int) -> None:
+        self._say(("large " if size >= LARGE else "small ") + "".join(f"\\{sign:03o}" for sign in path))
 
     def answer(self, limit: float, waiting: Callable[[], None]) -> str:
         """The sum. Raises: Nothing; Refused: not of this file; Broken: the connection is gone."""
@@ -69,7 +71,7 @@ class Shell:
                     raise Nothing(f"no answer in {limit:.0f} s") from None
                 continue
             if not block and not self._channel.get_transport().is_active():
-                raise sftp.Broken("the connection broke")
+                raise stream.Broken("the connection broke")
             self._text += block
             if not block or len(self._text) > _LONGEST:
                 raise Nothing(_last(self._text) or "the login there ended")
@@ -78,14 +80,16 @@ class Shell:
         if end[1] in _NEVER:
             raise Nothing(_NEVER[end[1]])
         if end[1] != b"0" or not found:
-            raise sftp.Refused(sftp.FAILURE, f"its checksum can't be taken: {_last(said) or 'sha256sum said nothing'}")
+            raise words.Refused(
+                words.FAILURE, f"its checksum can't be taken: {_last(said) or 'sha256sum said nothing'}"
+            )
         return str(found[-1].decode())
 
     def close(self) -> None:
         self._stack.close()
 
     def _say(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # who has hung up may have said why before
+        with contextlib.suppress(*stream.gone()):  # who has hung up may have said why before
             self._channel.sendall(line.encode() + b"\n")
 
 
@@ -125,7 +129,7 @@ class Sums:
         self._idle: list[Shell] = []
         way.lend(self._give_up)
 
-    def ask(self, path: bytes, waiting: patience_.Patience, *, at_once: bool) -> Asked:
+    def ask(self, path: bytes, size: int, waiting: patience_.Patience, *, at_once: bool) -> Asked:
         """Have it taken; not ``put`` if there is no channel for it ``at_once``. Raises: RemoteAway, RemoteRefused."""
         shell = self._kept()
         while shell is not None and not shell.alive:
@@ -133,14 +137,14 @@ class Sums:
             shell = self._kept()
         if shell is None:
             stack = contextlib.ExitStack()
-            size = connection.Size(at_once=at_once)
+            room = connection.Size(at_once=at_once)
             try:
-                shell = Shell(stack, stack.enter_context(self._way.session(LOGIN, waiting, size)))
+                shell = Shell(stack, stack.enter_context(self._way.session(LOGIN, waiting, room)))
             except errors.RemoteAway:
                 if not at_once:
                     raise
                 return Asked(self, None)
-        shell.ask(path)
+        shell.ask(path, size)
         return Asked(self, shell)
 
     def keep(self, shell: Shell) -> None:

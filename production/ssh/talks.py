@@ -12,11 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 from production import disk, errors
-from production.ssh import connection, sftp
+from production.ssh import connection, sftp, stream, words
 from production.ssh import patience as patience_
 
 SIZE = connection.Size(window=16 << 20)
 """For each conversation; as much may lie in our memory."""
+_UNREADABLE = (struct.error, IndexError, ValueError)
+"""What becomes of replies that are none."""
 _ROOM = 20.0
 """Seconds that a conversation may take to begin."""
 
@@ -59,6 +61,9 @@ class Talks:
         talk.attend(self._asking(waiting))
         try:
             yield talk
+        except _UNREADABLE:
+            stack.close()
+            raise
         finally:
             if talk.alive:
                 with self._lock:
@@ -83,7 +88,7 @@ class Talks:
 
     def _begun(self, waiting: Callable[[], None], seconds: float) -> tuple[sftp.Conversation, contextlib.ExitStack]:
         with contextlib.ExitStack() as stack, self.patience(waiting, seconds) as patience:
-            channel = stack.enter_context(self._way.subsystem("sftp", patience, SIZE, sftp.prepare))
+            channel = stack.enter_context(self._way.subsystem("sftp", patience, SIZE, stream.prepare))
             return sftp.Conversation(self.name, channel, self.stall, self._asking(waiting)), stack.pop_all()
 
     def _asking(self, waiting: Callable[[], None]) -> Callable[[], None]:
@@ -118,12 +123,12 @@ class Talks:
         what = f"{self.name}: {disk.shown(there)}"
         try:
             yield
-        except sftp.Mute as mute:
+        except stream.Mute as mute:
             raise errors.LoginRefused(f"{self.name} lets us in, but has no SFTP for us: {mute}") from mute
-        except (sftp.Broken, struct.error, IndexError) as broken:
-            why = str(broken) if isinstance(broken, sftp.Broken) else "what it answered can't be read"
+        except (stream.Broken, *_UNREADABLE) as broken:
+            why = str(broken) if isinstance(broken, stream.Broken) else "what it answered can't be read"
             raise errors.TransferWaits(f"{what}: {why}") from broken
-        except sftp.Refused as refused:
+        except words.Refused as refused:
             raise self.told(what, refused) from refused
         except errors.RemoteAway as away:
             raise errors.TransferWaits(str(away)) from away
@@ -134,7 +139,7 @@ class Talks:
             error.transient = trouble.waits or trouble.transient
             raise error from trouble
 
-    def looked(self, talk: sftp.Conversation, there: str) -> sftp.Attributes:
+    def looked(self, talk: sftp.Conversation, there: str) -> words.Attributes:
         """What it is. Raises: TransferError, for good: no regular file."""
         found = talk.stat(os.fsencode(there))
         if not found.regular:  # a pipe would be opened for ever
@@ -145,10 +150,10 @@ class Talks:
         return found
 
     @staticmethod
-    def told(what: str, refused: sftp.Refused) -> errors.TransferError:
-        if refused.code == sftp.MISSING:
+    def told(what: str, refused: words.Refused) -> errors.TransferError:
+        if refused.code == words.MISSING:
             return errors.InputMissing(f"{what} is missing there")
-        if refused.code == sftp.DENIED:
+        if refused.code == words.DENIED:
             return lasting(f"{what}: {refused}: look at the permissions of the file and of its directories there")
         return errors.TransferError(f"{what}: the server says: {refused}")
 
@@ -165,6 +170,6 @@ def unless(*codes: int) -> Iterator[None]:
     """The server may say no in these ways."""
     try:
         yield
-    except sftp.Refused as refused:
+    except words.Refused as refused:
         if refused.code not in codes:
             raise
