@@ -9,18 +9,17 @@ import getpass
 import os
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from production import child, clock, errors, layout, lease, process, room, settings
+from production import clock, errors, layout, lease, process, room, settings
 from production import run as runs
 from production import site as site_
 from production.batch import base as batches
 from production.batch import local
 from production.catalogue import sqlite
-from production.cli import options
+from production.cli import options, remote
 from production.journal import waiting
 from production.outputs import inspect
 from production.transfer import base, copy, porter, quota, usage
@@ -28,7 +27,6 @@ from production.transfer import base, copy, porter, quota, usage
 if TYPE_CHECKING:
     from production.batch import client as client_
     from production.batch import scheduler
-    from production.monitor import reach
     from production.ssh import connection
     from production.transfer import ftp
 
@@ -40,9 +38,6 @@ COMMAND = 30.0
 
 INSPECTORS = 2
 """Threads that look at outputs."""
-
-_ALONE = threading.Lock()
-"""Of who looks up a way: two threads that begin together share one."""
 
 
 def archive(
@@ -148,39 +143,9 @@ def greet(host: str) -> None:
         reached(host).greet(patience.of(COMMAND), _person())
 
 
-def hear(host: str, argv: Sequence[str], seconds: float, leaving: Callable[[], bool]) -> child.End:
-    """What a command says on another machine; nobody is asked for anything.
-
-    Raises: RemoteError; UsageError: what the SSH settings say can't be understood.
-    """
-    from production.batch import there
-    from production.ssh import patience
-
-    with _ALONE:
-        way = reached(host)
-    way.greet(patience.of(seconds))  # whoever asked may lose interest, the next one needs the connection all the same
-    try:
-        return there.There(way, leaving).hear(argv, timeout=seconds)
-    except errors.BatchUnasked as trouble:
-        if isinstance(trouble.__cause__, errors.RemoteError):
-            raise trouble.__cause__ from trouble
-        raise
-    except errors.BatchUnanswered as trouble:
-        raise errors.RemoteAway(str(trouble).removeprefix(argv[0]).lstrip(": ")) from trouble
-    except errors.BatchError as lacks:
-        raise errors.RemoteRefused(str(lacks)) from lacks
-
-
-def logs() -> reach.Reach:
-    """Jobs' logs, wherever they lie: connections are made when a log is opened."""
-    from production.monitor import afar, reach
-
-    return reach.Reach(afar.Afar(hear))
-
-
 def elsewhere(chosen: settings.Batch, directory: str) -> usage.Elsewhere:
     """The disk of the machine that has the batch system's commands, under a directory there: what ``quota.of`` reads."""
-    return usage.Elsewhere(directory, chosen.host, functools.partial(hear, chosen.host))
+    return usage.Elsewhere(directory, chosen.host, functools.partial(remote.hear, chosen.host))
 
 
 def _person() -> Callable[[str, bool], str] | None:

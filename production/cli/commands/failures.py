@@ -48,14 +48,14 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 
 
 def _failures(given: argparse.Namespace) -> int:
-    from production.cli import wiring
+    from production.cli import remote
 
     wanted = filters.parse(given.filter)
     _check(wanted, ever=given.all)
     chosen = asking.chosen(given)
     with asking.catalogue(options.database(chosen)) as catalogue:
         production = asking.looked_at(catalogue, given)
-        answer = Answer(catalogue, production, chosen, wiring.logs(), suggest=given.suggest)
+        answer = Answer(catalogue, production, chosen, remote.logs(), suggest=given.suggest)
         answer.find(wanted, ever=given.all)
         if given.json:
             asking.say_json(answer.as_json())

@@ -66,9 +66,9 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 def _log(given: argparse.Namespace) -> int:
     streams = ("out",) if given.out else ("err",) if given.err else ("out", "err")
     attempt = asking.whole(given.attempt, "--attempt", least=1)
-    from production.cli import wiring
+    from production.cli import remote
 
-    wanted = _Wanted(asking.run(given.run), attempt, streams, asking.whole(given.lines, "--lines"), wiring.logs())
+    wanted = _Wanted(asking.run(given.run), attempt, streams, asking.whole(given.lines, "--lines"), remote.logs())
     path = asking.database(given)
     with asking.catalogue(path) as catalogue:
         production = asking.looked_at(catalogue, given, wanted.run)

@@ -56,10 +56,10 @@ def _watch(given: argparse.Namespace) -> int:
 
     if trouble := terminal.unfit():
         raise errors.ProductionError(f"the dashboard {trouble}; for programs: production status --json")
-    from production.cli import answers, wiring
+    from production.cli import answers, remote
     from production.monitor.dashboard import app, surroundings
 
-    logs = wiring.logs()
+    logs = remote.logs()
     here = surroundings.Surroundings(
         open=lambda: _open(path),
         production=production,
