@@ -138,7 +138,7 @@ def test_what_is_looked_for_is_found_where_it_is_here(machine: Machine, log: pat
     with log.open("wb") as file:
         for number, text in enumerate(said):
             file.seek(number * afar.SPAN - 5) if number else None
-            file.write(b"\n" + text.encode() + b"\0")
+            file.write(b"\0\n"[number % 2 :][:1] + text.encode() + b"\0")
         file.truncate(6 * afar.SPAN + 77)
     for down in (True, False):
         places: list[list[int]] = []

@@ -177,7 +177,7 @@ def test_a_manifest_is_written_read_and_removed(place: base.Depot, tmp_path: pat
     assert place.remove([path, str(tmp_path / "none")]) == {}
     assert place.marks([path]) == {}
     (tmp_path / "a b.manifest").write_text("")
-    with pytest.raises(errors.SubmitRefused, match="a b[.]manifest"):
+    with pytest.raises(errors.SubmitRefused, match=r"a b[.]manifest"):
         place.write(path + "/x", b"")
 
 

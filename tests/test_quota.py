@@ -20,7 +20,7 @@ import pytest
 from hypothesis import strategies
 
 from production import child, errors, settings
-from production.cli import remote
+from production.cli import depots, remote
 from production.transfer import base, quota, replies, usage
 from tests.fakes import clock
 from tests.services import packages, sshd
@@ -759,7 +759,7 @@ def test_every_reader_is_asked_over_the_line(
                 how,
                 "/nowhere",
                 time,
-                remote.place(chosen, str(site.data)),
+                depots.place(chosen, str(site.data)),
             )
         ) as there:
             time.until_rung()

@@ -16,7 +16,7 @@ from typing import TypeVar
 from production import attempt, brake, clock, disk, errors, layout, manager, moment, process, settings, site
 from production import run as runs
 from production.catalogue import base, sqlite
-from production.cli import data, door, farewell, options, remote, terminal, wiring
+from production.cli import data, depots, door, farewell, options, terminal, wiring
 from production.journal import log, over, waiting
 
 LONGEST_MODULES = 16 << 20
@@ -72,7 +72,7 @@ def run(chosen: settings.Settings, order: Order) -> int:
         data.check(directory, catalogue.id)
         wanted = patiently(lambda: _wanted(catalogue, order))
         bringing = wiring.archive(stack, chosen, program, greet=order.tag is not None)
-        elsewhere = patiently(lambda: remote.elsewhere(chosen, program, modules))
+        elsewhere = patiently(lambda: depots.elsewhere(chosen, program, modules))
         production = patiently(lambda: _production(catalogue, program, directory, order, ticking))
         lines.follow(catalogue, production.id, wanted)
         if catalogue.place.advice:

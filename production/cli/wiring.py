@@ -16,7 +16,7 @@ from production import site as site_
 from production.batch import base as batches
 from production.batch import depot, local
 from production.catalogue import sqlite
-from production.cli import remote
+from production.cli import depots, remote
 from production.journal import waiting
 from production.outputs import inspect
 from production.transfer import base, copy, porter, quota
@@ -176,7 +176,7 @@ def _depot(chosen: settings.Settings, leaving: Callable[[], bool]) -> batches.De
     """The disk of a cluster's jobs. Raises: UsageError."""
     if not chosen.batch.remote_data:
         return depot.Here(chosen.data)
-    return remote.depot(chosen, COMMAND, leaving)
+    return depots.depot(chosen, COMMAND, leaving)
 
 
 def _dialect(chosen: settings.Batch) -> scheduler.Dialect:
@@ -214,7 +214,7 @@ def site(  # noqa: PLR0913  this is where all of them meet
 ) -> site_.Site:
     """All of them, for a manager that has entered itself in the database. ``again`` tells of a second Ctrl-C."""
     chosen = plan.settings
-    ours = remote.Files(stack, plan, bringing, again) if plan.elsewhere else None
+    ours = depots.Files(stack, plan, bringing, again) if plan.elsewhere else None
     carrying = porter.Threads(ours.inputs if ours else bringing, ticking, chosen.archive.transfers)
     stack.callback(carrying.close)
     limit = quota.of(chosen.quota, plan.production.data, ticking, ours.disk if ours else None)

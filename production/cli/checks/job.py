@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from production import clock, disk, errors, settings
 from production import run as runs
 from production.batch import base, witness
-from production.cli import data, remote, wiring
+from production.cli import data, depots, wiring
 from production.cli.checks import finding, ground, node
 
 POLL = 2.0
@@ -98,7 +98,7 @@ def _place(chosen: settings.Settings, depot: base.Depot) -> Iterator[str]:
         with ground.scratch(data.real(chosen.data)) as place:
             yield place
         return
-    place = os.path.join(remote.settled(chosen).data, f".doctor-{secrets.token_hex(4)}")
+    place = os.path.join(depots.settled(chosen).data, f".doctor-{secrets.token_hex(4)}")
     depot.make([place])
     try:
         yield place

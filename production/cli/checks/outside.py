@@ -10,7 +10,7 @@ import time
 import urllib.parse
 
 from production import disk, errors, settings
-from production.cli import data, remote, wiring
+from production.cli import data, depots, remote, wiring
 from production.cli.checks import finding
 
 
@@ -110,7 +110,7 @@ def quota(patient: finding.Patient) -> list[finding.Finding]:
     chosen, leave = patient.chosen, patient.leave
     elsewhere = None
     if chosen.batch.remote_data:
-        elsewhere = remote.place(chosen.batch, remote.settled(chosen).data)
+        elsewhere = depots.place(chosen.batch, depots.settled(chosen).data)
     else:
         wiring.check_quota(chosen.quota)
     with contextlib.ExitStack() as stack:

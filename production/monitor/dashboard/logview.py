@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import os
 import tempfile
@@ -339,9 +340,12 @@ class Log(view.View):
         reach = self.stage.here.logs.wanting(wanted)
 
         def question(_memory: library.Library, say: readers.Say[Copy]) -> None:
-            # Removed as soon as nobody holds it any more.
+            # removed when it is closed, or nobody holds it any more
             file = tempfile.NamedTemporaryFile(prefix="production-", suffix=os.path.basename(path))  # noqa: SIM115
-            say(Copy(file, logs.copy(path, file, MOST, lambda _: wanted(), reach)))
+            with contextlib.ExitStack() as failed:
+                failed.callback(file.close)
+                say(Copy(file, logs.copy(path, file, MOST, lambda _: wanted(), reach)))
+                failed.pop_all()
 
         self.stage.readers.ask(
             COPY, question, self._brought, lambda trouble: self.stage.say(view.told(trouble), wrong=True)

@@ -1,0 +1,126 @@
+"""The disk of the jobs that this machine doesn't see: the way of commands and files to it, and what is put there before all.
+
+Before it is ``wiring``, behind it ``remote``, which reaches the machine, and the rooms that use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from production import child, disk, errors, layout, settings
+from production.cli import remote
+from production.transfer import base, copy, usage
+
+if TYPE_CHECKING:
+    from production.batch import far
+
+COMMAND = 30.0
+"""Seconds that a command may take there, at most."""
+FETCH = 6 * 3600.0
+"""Seconds that a command may take there that fetches an input."""
+
+
+def place(chosen: settings.Batch, directory: str) -> usage.Elsewhere:
+    """A disk there, under a directory, as who asks how full it is has it."""
+    return usage.Elsewhere(directory, chosen.host, functools.partial(remote.hear, chosen.host))
+
+
+def depot(chosen: settings.Settings, command: float, leaving: Callable[[], bool] = lambda: False) -> far.Far:
+    """The disk of jobs that this machine doesn't see; ``command``: seconds for each. Raises: UsageError."""
+    from production.batch import far
+
+    said = f"{chosen.batch.host}:{chosen.batch.remote_data}"
+    return far.Far(remote.shell(chosen.batch, leaving), said, min(command, chosen.lease / 4))
+
+
+def settled(chosen: settings.Settings) -> far.Ground:
+    """The disk there is one that we may use, and where it is.
+
+    Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
+    """
+    return depot(chosen, COMMAND).settle(chosen.batch.remote_data)
+
+
+def elsewhere(chosen: settings.Settings, program: settings.Program, modules: bytes | None) -> layout.Elsewhere | None:
+    """The disk of the jobs that this machine doesn't see, with what all of them need; None: it sees it.
+
+    Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
+    """
+    if not chosen.batch.remote_data:
+        return None
+    there, ground = depot(chosen, COMMAND), settled(chosen)
+    script = _content(program.script)
+    return layout.Elsewhere(
+        host=chosen.batch.host,
+        data=ground.data,
+        home=ground.home,
+        script=there.keep(f"{ground.data}/script", os.path.basename(program.script), script),
+        modules="" if modules is None else there.keep(f"{ground.data}/modules", "modules", modules),
+    )
+
+
+def _content(path: str) -> bytes:
+    """Raises: UsageError."""
+    try:
+        with disk.reading(path) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    except (disk.Trouble, OSError) as cause:
+        raise errors.UsageError(str(cause)) from cause
+
+
+class Files:
+    """How the files of a production come to a disk that this machine doesn't see, and from there."""
+
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        plan: layout.Layout,
+        archive: base.Transfer,
+        leaving: Callable[[], bool],
+    ) -> None:
+        """``archive``: what the inputs come from; ``leaving`` tells of a second Ctrl-C."""
+        from production.ssh import files
+
+        assert plan.elsewhere is not None
+        chosen = plan.settings
+        self._leaving = leaving
+        self._host = chosen.batch.host
+        self._files = files.Files(remote.reached(self._host), chosen.archive.stall, leaving)
+        stack.callback(self._files.close)
+        self.disk = place(chosen.batch, plan.elsewhere.data)
+        """What the quota is read of."""
+        self.inputs = self._inputs(plan, archive)
+        """The archive as the porter has it; its local paths are the database's."""
+        stack.callback(self.inputs.close)
+
+    def bring(self, there: str, local: str, progress: Callable[[int], None]) -> int:
+        """An output, from there to a disk of ours; its bytes."""
+        return self._files.fetch(there, local, progress)
+
+    def _inputs(self, plan: layout.Layout, archive: base.Transfer) -> base.Transfer:
+        from production.transfer import sent, sftp
+
+        chosen = plan.settings
+        if plan.program.base:
+            return sent.Sent("", self._files, plan.reached)
+        if chosen.batch.stage == "remote":
+            return sent.Ordered(archive, chosen.batch.fetch, self._order, self._files, plan.reached)
+        if isinstance(archive, copy.Copy):
+            return sent.Sent(chosen.archive.url, self._files, plan.reached)
+        return sftp.Relay(archive, self._files, os.path.join(chosen.data, "spool"), plan.reached)
+
+    def _order(self, argv: Sequence[str], ended: Callable[[], bool]) -> None:
+        """Run a command there to its end. Raises: TransferWaits: the machine is away; TransferError: the command failed."""
+        from production.batch import there
+
+        try:
+            done = there.There(remote.reached(self._host), lambda: self._leaving() or ended()).run(argv, timeout=FETCH)
+        except errors.BatchError as trouble:
+            raise errors.TransferWaits(str(trouble)) from trouble
+        if done.returncode:
+            said = child.last_line(done.stderr.encode()) or child.last_line(done.stdout.encode())
+            raise errors.TransferError(f"{self._host}: exit {done.returncode}: {said or 'it said nothing'}")
