@@ -20,6 +20,8 @@ _WALK = 600.0
 """Seconds that a directory on another machine may take."""
 _BLOCK = 512
 """Bytes; st_blocks counts these, whatever the file system's own blocks are (stat(2))."""
+_HOME = """case $1 in '~/'*) set -- "$HOME/${1#??}" ;; esac"""
+"""For sh: a path that is below the account's HOME."""
 _STANDING = """d=$1; while [ ! -e "$d" ] && [ "$d" != / ]; do d=$(dirname -- "$d"); done"""
 """For sh: as ``standing``."""
 
@@ -91,7 +93,7 @@ class Elsewhere:
     """A disk of another machine, asked with the commands that POSIX has there."""
 
     def __init__(self, data: str, host: str, run: Run) -> None:
-        """``data``: the path there."""
+        """``data``: the path there; ``~/`` is the account's HOME."""
         self._data = data
         self._host = host
         self.run = run
@@ -126,7 +128,7 @@ class Elsewhere:
     ) -> Told:
         """What a script says of the directory. Raises: QuotaUnread."""
         try:
-            end = self.run(["sh", "-c", script, "sh", self._data], seconds, leaving)
+            end = self.run(["sh", "-c", f"{_HOME}; {script}", "sh", self._data], seconds, leaving)
             if not _passed_over(end) and (problem := child.problem(end, seconds, leaving)):
                 raise errors.QuotaUnread(f"{name}: {problem}")
             return parse(os.fsdecode(end.said))

@@ -110,7 +110,7 @@ def quota(patient: finding.Patient) -> list[finding.Finding]:
     chosen, leave = patient.chosen, patient.leave
     elsewhere = None
     if chosen.batch.remote_data:
-        elsewhere = depots.place(chosen.batch, depots.settled(chosen).data)
+        elsewhere = depots.place(chosen.batch, chosen.batch.remote_data)
     else:
         wiring.check_quota(chosen.quota)
     with contextlib.ExitStack() as stack:

@@ -180,10 +180,12 @@ def _room(chosen: settings.Settings, production: runs.Production, row: facts.Row
     if not hungry and (row.state is not runs.State.NEW or production.stop is not None):
         return "", ""
     from production import room
+    from production.cli import depots
     from production.transfer import quota
 
     end = time.monotonic() + PATIENCE
-    with contextlib.closing(quota.of(chosen.quota, production.data, clock.SystemClock())) as gauge:
+    there = depots.place(chosen.batch, chosen.batch.remote_data) if chosen.batch.remote_data else None
+    with contextlib.closing(quota.of(chosen.quota, production.data, clock.SystemClock(), there)) as gauge:
         try:
             while (reading := gauge.reading()) is None and time.monotonic() < end:
                 time.sleep(0.02)
