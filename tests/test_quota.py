@@ -607,7 +607,7 @@ def test_children_get_the_signals_that_our_threads_hold_back(site: Site) -> None
     site.says(used=0, hard=KB)
     seen = site.data / "signals"
     program = site.data / "lfs"
-    program.write_text(f"#!/bin/sh\ngrep -E '^(SigBlk|SigIgn)' /proc/$$/status > {seen}\nexec {BIN}/lfs \"$@\"\n")
+    program.write_text(f"#!/bin/sh\ngrep -E '^(SigBlk|SigIgn)' /proc/self/status > {seen}\nexec {BIN}/lfs \"$@\"\n")
     program.chmod(0o755)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PATH", f"{site.data}:{os.environ['PATH']}")
