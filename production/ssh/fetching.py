@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from production import disk, errors
 from production.ssh import checks as checks_
@@ -53,6 +53,10 @@ class Fetching:
                 return self._bring(there, local, so_far, begun, received)
             except checks_.Anew:
                 return self._bring(there, local, so_far, None, received)
+            except (stream.Broken, errors.RemoteAway):
+                if begun is not None:
+                    self._keep_if_none(local, begun)  # it didn't come to that
+                raise
 
     def close(self) -> None:
         """Parts that nobody went on with are removed."""
@@ -75,14 +79,11 @@ class Fetching:
                 digest = begun.digest if begun and part.bytes else hashlib.sha256()
                 resumed = part.bytes > 0
                 asked = stack.enter_context(self._checks.ask(there, before.size or 0, so_far.again, at_once=True))
-                try:
+                with self._keeping(local, before, part, digest):
                     self._receive(talk, there, before, part, digest, so_far)
                     self._see_it_unchanged(talk, there, before, part.bytes)
-                except (stream.Broken, errors.RemoteAway):
-                    if part.bytes:
-                        self._keep(local, _Begun(before.size, before.modified, part.leave(), digest))
-                    raise
-            theirs = self._checks.answer(asked, there, part.bytes, so_far.again)
+            with self._keeping(local, before, part, digest):
+                theirs = self._checks.answer(asked, there, part.bytes, so_far.again)
             if theirs not in ("", digest.hexdigest()):
                 if resumed:
                     raise checks_.Anew
@@ -93,6 +94,16 @@ class Fetching:
             part.sync()
             part.publish(local)
             return part.bytes
+
+    @contextlib.contextmanager
+    def _keeping(self, local: str, before: words.Attributes, part: disk.Part, digest: hashlib._Hash) -> Iterator[None]:
+        """Leave the part for the next fetch if the line breaks."""
+        try:
+            yield
+        except (stream.Broken, errors.RemoteAway):
+            if part.bytes:
+                self._keep(local, _Begun(before.size, before.modified, part.leave(), digest))
+            raise
 
     def _same(self, begun: _Begun, now: words.Attributes) -> bool:
         """Whether it is still the file that we have the beginning of; if nobody takes its sum, it must have settled."""
@@ -108,7 +119,8 @@ class Fetching:
         digest: hashlib._Hash,
         so_far: checks_.SoFar,
     ) -> None:
-        so_far.count = part.bytes
+        if part.bytes:
+            so_far.tell(part.bytes)
         with talk.file(os.fsencode(there), sftp.READ) as handle:
             for block in talk.read(handle, part.bytes, before.size or 0):
                 part.write(memoryview(block))
@@ -123,6 +135,10 @@ class Fetching:
                 f"{self._talks.name}: {disk.shown(there)} is still being written: {before.size:,} bytes at first,"
                 f" {count:,} copied, {after.size:,} now"
             )
+
+    def _keep_if_none(self, local: str, begun: _Begun) -> None:
+        with self._lock:
+            self._begun.setdefault(local, begun)
 
     def _keep(self, local: str, begun: _Begun) -> None:
         with self._lock:

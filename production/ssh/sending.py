@@ -20,8 +20,8 @@ from production import disk, errors
 from production.ssh import checks as checks_
 from production.ssh import sftp, stream, talks, words
 
-_TIDY = 0.2
-"""Seconds in which what was begun may be removed there when somebody wants to leave."""
+_TIDY = 1.0
+"""Seconds in which what was begun may be removed there; who wants to leave at once leaves it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ class Sending:
             with self._talks.one(written.again) as talk:
                 _publish(talk, part, way)
         except (stream.Broken, errors.RemoteAway):
-            self._keep(way, part, written.count)
+            # before it came to that, as far as it was
+            self._keep(way, part, max(begun.written if begun else 0, written.count))
             raise
         except _Unwritten as unwritten:
             self._remove(part)
