@@ -88,6 +88,16 @@ def test_what_an_attempt_needs_is_made(place: base.Depot, tmp_path: pathlib.Path
     assert place.prepare([one]) == {}
 
 
+def test_who_comes_late_takes_nothing_from_a_job_that_has_begun(there: far.Far, tmp_path: pathlib.Path) -> None:
+    """What was sent over a line that broke may be done when the job is there already."""
+    one = own(tmp_path, work=str(tmp_path / "work"))
+    assert there.prepare([one]) == {}
+    pathlib.Path(one.witness).write_text("start a b 1 2 3\n")
+    (tmp_path / "work/half").write_text("")
+    assert there.prepare([one]) == {}
+    assert (tmp_path / "work/half").exists()
+
+
 def test_what_keeps_an_attempt_from_that_is_its_own(place: base.Depot, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
     bad = own(tmp_path, "1", work=str(tmp_path / "file/work"))

@@ -36,9 +36,10 @@ rp_said_of() { # lines of a file, each behind the errand's number; the last may 
     echo
 }
 
-rp_prepare() { # WORK TICKET DIRECTORY... -- [NAME TARGET]...
+rp_prepare() { # WORK TICKET WITNESS DIRECTORY... -- [NAME TARGET]...
     rp_work=$1 rp_ticket=$2
-    shift 2
+    [ ! -e "$3" ] || return 0 # we are late, of a line that broke; its job has begun
+    shift 3
     rp_remove "$rp_work" && mkdir -p -- "$rp_work" || return
     while [ "$1" != -- ]; do
         mkdir -p -- "$1" || return

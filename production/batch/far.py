@@ -79,7 +79,7 @@ class Far:
 
     def prepare(self, attempts: Sequence[base.Belongings]) -> dict[str, str]:
         errands = [
-            (one.work, one.ticket, *one.directories, "--", *(word for link in one.links for word in link))
+            (one.work, one.ticket, one.witness, *one.directories, "--", *(word for link in one.links for word in link))
             for one in attempts
         ]
         said = self._ask("prepare", errands)

@@ -307,7 +307,8 @@ def _entered(
 def _work(here: site.Site, stop: Stop, again: str) -> int:
     """Go round; however it ends, what was in our hands is given back or named."""
     try:
-        attempt.sweep(here)
+        with contextlib.suppress(errors.BatchUnanswered):  # what others left there can wait
+            attempt.sweep(here)
         manager.run(here, stop.wanted)
         if not stop.wanted():
             patiently(lambda: _end(here, brake.why(here) or "done"), stop.wanted)
@@ -334,7 +335,8 @@ def _tell(error: Exception, told: str = "") -> str:
 
 def _end(here: site.Site, message: str) -> None:
     attempt.clear_tickets(here, here.lease.owner.id)
-    attempt.sweep_manifests(here)
+    with contextlib.suppress(errors.BatchUnanswered):
+        attempt.sweep_manifests(here)
     with here.catalogue.write(here.lease.owner) as change:
         change.leave(here.lease.owner, message, here.clock.now())
         closed = change.close_production(here.layout.production.id, here.clock.now())
