@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from production import run as runs
@@ -58,6 +58,10 @@ class Inspector(Protocol):
 
     def waits(self) -> str:
         """What outputs are waited for that are on another machine, in one line; empty: none. It is tried again by itself."""
+        ...
+
+    def coming(self) -> Mapping[str, int]:
+        """{mark: bytes that have come of an output that is on its way from another machine}."""
         ...
 
     def close(self) -> None: ...

@@ -46,6 +46,8 @@ class Inspect:
         self._again = again
         self._away: dict[str, str] = {}
         """{mark: why its outputs don't come now}"""
+        self._coming: dict[str, int] = {}
+        """{mark: bytes of the output that is being brought}"""
         self._left = threading.Event()
         self._limit = limit
         self._patience = patience
@@ -73,6 +75,10 @@ class Inspect:
         with self._lock:
             return next(iter(self._away.values()), "")
 
+    def coming(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._coming)
+
     def close(self) -> None:
         """End at the next block; copies that were begun are removed, so that a new manager looks again."""
         self._left.set()
@@ -86,6 +92,7 @@ class Inspect:
             verdict = base.Verdict((), f"outputs of {mark} can't be looked at: {what}")
         with self._lock:
             self._verdicts[mark] = verdict
+            self._coming.pop(mark, None)
 
     def _judge(self, mark: str, rules: tuple[base.Rule, ...]) -> base.Verdict:
         seen: list[runs.Output] = []
@@ -121,7 +128,7 @@ class Inspect:
         disk.make_directory(os.path.dirname(local))
         while True:
             try:
-                bring(output.temporary, local, self._go_on)
+                bring(output.temporary, local, functools.partial(self._go_on, mark))
             except errors.InputMissing as missing:
                 if rule.optional:
                     raise _LeftOut from missing
@@ -137,8 +144,10 @@ class Inspect:
             else:
                 return dataclasses.replace(output, temporary=local)
 
-    def _go_on(self, _count: int) -> None:
+    def _go_on(self, mark: str, count: int) -> None:
         """Called with each block. Raises: OutputError: nobody waits for it."""
+        with self._lock:
+            self._coming[mark] = count
         if self._leaving():
             raise errors.OutputError("not brought to its end: the manager is leaving")
 
@@ -150,7 +159,7 @@ class Inspect:
         self._left.wait(self._again)
         with self._lock:
             self._away.pop(mark, None)
-        self._go_on(0)
+        self._go_on(mark, 0)
 
     def _looked_at(self, rule: base.Rule, mark: str) -> runs.Output:
         """Raises: OutputError, Broken, Trouble, _LeftOut."""

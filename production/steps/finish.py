@@ -14,14 +14,17 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 
-from production import attempt, clock, errors, moment, room
+from production import attempt, clock, errors, moment, pace, room
 from production import run as runs
 from production import site as site_
 from production.catalogue import base
 from production.journal import log, once, over, waiting
 from production.outputs import base as outputs
+from production.transfer import base as transfer
 
 State, Cause = runs.State, runs.Cause
+
+_pace = pace.Pace()
 
 
 def step(site: site_.Site) -> None:
@@ -29,10 +32,7 @@ def step(site: site_.Site) -> None:
     ended = site.catalogue.owned(site.lease.owner, State.ENDED)
     if not ended:
         return
-    if waits := site.inspector.waits():
-        waiting("outputs", f"{waits}; waiting", site.clock.boottime())
-    else:
-        over("outputs", "Outputs come again")
+    _tell(site, ended)
     checked = [(run, verdict) for run in ended if (verdict := _verdict(site, run)) is not None]
     unread = [verdict.problem for _, verdict in checked if verdict.disk_full]
     good = _write_intents(site, [(run, verdict) for run, verdict in checked if not verdict.disk_full])
@@ -45,6 +45,22 @@ def step(site: site_.Site) -> None:
     _record(site, placings)
     if unread:
         raise errors.DiskFull(unread[0])
+
+
+def _tell(site: site_.Site, ended: Sequence[runs.Run]) -> None:
+    """How outputs come that are on another machine."""
+    if waits := site.inspector.waits():
+        waiting("outputs", f"{waits}; waiting", site.clock.boottime())
+    else:
+        over("outputs", "Outputs come again")
+    come = site.inspector.coming()
+    coming = {
+        f"run {run}": transfer.Progress(come[mark], None, done=False)
+        for run in ended
+        if (mark := site.layout.mark(run)) in come
+    }
+    if line := _pace.line(coming, site.clock.boottime()):
+        log.info("Outputs: %s", line)
 
 
 def _verdict(site: site_.Site, run: runs.Run) -> outputs.Verdict | None:

@@ -22,6 +22,9 @@ class FakeInspector:
     def waits(self) -> str:
         return ""
 
+    def coming(self) -> dict[str, int]:
+        return {}
+
     def verdict(self, mark: str) -> base.Verdict | None:
         rules = self._rules[mark]
         if mark not in self._asked:
