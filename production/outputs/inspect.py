@@ -133,7 +133,7 @@ class Inspect:
                 if rule.optional:
                     raise _LeftOut from missing
                 raise errors.OutputError(f"{disk.shown(output.temporary)} is missing") from missing
-            except errors.TransferWaits as waits:
+            except (errors.TransferWaits, errors.LoginRefused) as waits:  # what was computed is worth waiting for
                 if isinstance(waits.__cause__, disk.Trouble):
                     raise waits.__cause__ from None
                 self._wait(mark, str(waits))
