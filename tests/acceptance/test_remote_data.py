@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance import logins
-from tests.acceptance.campaign import Campaign, Manager, Result
+from tests.acceptance.campaign import Campaign, Manager, Result, until
 from tests.fakes import cluster as clusters
 
 PROGRAMS = """
@@ -28,6 +28,9 @@ staged = "raw/run{{run:05d}}.mid"
 retry.pause = 0
 outputs.tree = {{ path = "tree/v{{version}}/tree{{run:05d}}.root" }}
 outputs.hist = {{ path = "hist/v{{version}}/hist{{run:05d}}.root" }}
+
+[programs.bare]
+script = "bare.sh"
 
 [programs.fit]
 script = "fit.sh"
@@ -50,11 +53,13 @@ class Far:
 
     def begin(self, script: str, runs: range) -> None:
         self.campaign.script("sim.sh", script)
+        self.campaign.script("bare.sh", "exit 0")
         self.campaign.script("fit.sh", 'tr a-z A-Z <"$1" >"$2"')
         self.campaign.settings(PROGRAMS.format(remote=self.remote), lease=60)
         self.campaign.raw(runs)
         self.campaign.ok("init", str(self.campaign.database))
-        self.campaign.ok("datasets", "add", f"{runs.start}-{runs.stop - 1}", "--dataset=Al50")
+        if runs:
+            self.campaign.ok("datasets", "add", f"{runs.start}-{runs.stop - 1}", "--dataset=Al50")
 
     def start(self, *arguments: str, program: str = "sim") -> Manager:
         return self.campaign.start(f"--production={program}", "--pause=0.2", *arguments, before=self._before)
@@ -183,3 +188,25 @@ def test_an_old_script_with_a_home_of_its_own(far: Far) -> None:
     raw = far.campaign.directory / "archive/run00001.mid"
     assert (far.campaign.directory / "data/tree/v1/tree00001.root").read_bytes() == raw.read_bytes()
     assert far.ask("log", "1", "--out").out == "the true one"
+
+
+@pytest.mark.feature("PC-02", "AC-19", "AC-33")
+def test_a_thousand_runs_there_cost_few_commands(far: Far, cluster: clusters.Cluster) -> None:
+    """To make their tickets and submit them, to follow them one a poll, to cancel them and clear up."""
+    cluster.set(hold=True)
+    far.begin(SIM, range(1, 1))
+    far.campaign.ok("datasets", "add", "1-1000", "--dataset=Al50")
+    manager = far.start("--new=t", "--nproc=1000", "--nprep=1000", program="bare")
+    far.site.submitted(1000)
+    server = far.site.server
+    assert server.commands() - len(cluster.calls("squeue")) <= 16
+    before, polls = server.commands(), len(cluster.calls("squeue"))
+    until(lambda: len(cluster.calls("squeue")) >= polls + 4, "it is asked again")
+    assert server.commands() - before <= len(cluster.calls("squeue")) - polls + 1
+    before, polls = server.commands(), len(cluster.calls("squeue"))
+    result = manager.stop(seconds=120)
+    assert (result.code, result.said("jobs cancelled, claims given back")) == (130, True), str(result)
+    assert server.commands() - before - (len(cluster.calls("squeue")) - polls) <= 24
+    assert server.logins() == 1
+    assert [path for path in far.there() if "witness" in path or "ticket" in path or "manifest" in path] == []
+    far.campaign.nothing_in_hands()
