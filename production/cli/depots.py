@@ -106,9 +106,10 @@ class Files:
 
         chosen = plan.settings
         if plan.program.base:
-            return sent.Sent("", self._files, plan.reached)
+            return sent.Sent("/", self._files, plan.reached)
         if chosen.batch.stage == "remote":
-            return sent.Ordered(archive, chosen.batch.fetch, self._order, self._files, plan.reached)
+            known = archive if chosen.archive.url else None
+            return sent.Ordered(known, chosen.batch.fetch, self._order, self._files, plan.reached)
         if isinstance(archive, copy.Copy):
             return sent.Sent(chosen.archive.url, self._files, plan.reached)
         return sftp.Relay(archive, self._files, os.path.join(chosen.data, "spool"), plan.reached)

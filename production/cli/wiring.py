@@ -43,7 +43,7 @@ def archive(
 
     Raises: UsageError.
     """
-    if not program.input:
+    if not program.input or (chosen.batch.stage == "remote" and not chosen.archive.url):
         return copy.Copy(chosen.data)  # nothing is ever asked of it
     if not chosen.archive.url:
         raise errors.UsageError(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from production import disk, errors
-from production.transfer import base, names
+from production.transfer import base, copy, names
 
 if TYPE_CHECKING:
     from production.ssh import files as files_
@@ -27,20 +27,13 @@ class Sent:
     """Files below a directory of ours, sent to another machine."""
 
     def __init__(self, root: str, to: files_.Files, where: Where) -> None:
-        """``root`` empty: names are absolute."""
         self._root = root
+        self._archive = copy.Copy(root)
         self._to = to
         self._where = where
 
-    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:  # noqa: ARG002 -- it is quick
-        path = self._path(remote)
-        try:
-            with disk.reading(path) as (_, status):
-                return status.st_size
-        except disk.Trouble as trouble:
-            if trouble.missing:
-                raise errors.InputMissing(f"{disk.shown(path)} is missing") from trouble
-            raise names.told(trouble) from trouble
+    def size(self, remote: str, waiting: Callable[[], None] = base.nobody) -> int:
+        return self._archive.size(remote.lstrip("/"), waiting)
 
     def fetch(
         self,
@@ -51,19 +44,17 @@ class Sent:
         received: Callable[[], None] = base.nobody,  # noqa: ARG002 -- the archive is a disk
     ) -> int:
         """To ``local`` there."""
-        return self._to.send(self._path(remote), self._where(local), progress)
+        path = os.path.join(self._root, names.inside(remote.lstrip("/"), disk.shown(self._root)))
+        return self._to.send(path, self._where(local), progress)
 
-    def recall(self, remote: str, waiting: Callable[[], None]) -> None:  # noqa: ARG002 -- there is no tape to ask for
-        self._path(remote)
+    def recall(self, remote: str, waiting: Callable[[], None]) -> None:
+        self._archive.recall(remote.lstrip("/"), waiting)
 
     def listing(self, directory: str) -> list[base.Entry]:
-        raise NotImplementedError(directory)
+        return self._archive.listing(directory)
 
     def close(self) -> None:
         """The other machine is closed by who opened it."""
-
-    def _path(self, remote: str) -> str:
-        return os.path.join(self._root, names.inside(remote, disk.shown(self._root))) if self._root else remote
 
 
 class Ordered:
@@ -113,7 +104,7 @@ class Ordered:
             self._archive.recall(remote, waiting)
 
     def listing(self, directory: str) -> list[base.Entry]:
-        raise NotImplementedError(directory)
+        return self._archive.listing(directory) if self._archive else []
 
     def close(self) -> None:
         """The archive and the other machine are closed by who opened them."""
