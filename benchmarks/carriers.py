@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import ftplib
+import importlib
 import io
 import json
 import netrc
@@ -159,4 +160,6 @@ if __name__ == "__main__":
     if what == "serve":
         serve(*words)
     else:
+        if what in ("get", "put"):
+            importlib.import_module("paramiko")  # 0.2 s, and none of the transfer
         _measured({"ours": ours, "bare": bare, "copy": copy, "get": get, "put": put}[what], words)

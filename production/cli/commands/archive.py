@@ -57,6 +57,7 @@ def add_to(commands: argparse._SubParsersAction[options.Parser]) -> None:
 @contextlib.contextmanager
 def _opened(chosen: settings.Settings) -> Iterator[base.Transfer]:
     from production.cli import wiring
+    from production.transfer import sftp
 
     if not chosen.archive.url:
         raise errors.UsageError('no archive is set; write archive = "ftp://HOST/raw" into production.toml')
@@ -64,6 +65,8 @@ def _opened(chosen: settings.Settings) -> Iterator[base.Transfer]:
     # What it says meanwhile, that a login was refused and is tried again, is said as our errors are.
     logging.basicConfig(format="production: %(message)s", level=logging.WARNING)
     with contextlib.closing(wiring.transfer(chosen.archive)) as transfer:
+        if isinstance(transfer, sftp.Sftp):
+            wiring.greet(transfer)  # a key may have a passphrase, which only a person knows
         yield transfer
 
 
