@@ -55,8 +55,22 @@ def prepare(site: site_.Site, attempts: Sequence[runs.Run]) -> dict[int, str]:
     """
     layout, depot = site.layout, site.batch.depot
     depot.make({layout.jobs(), os.path.dirname(layout.log(attempts[0], "out"))})
+    _tell_missing(site)
     wrong = depot.prepare([_furnished(site, run) for run in attempts])
     return {run.run: wrong[layout.ticket(run)] for run in attempts if layout.ticket(run) in wrong}
+
+
+def _tell_missing(site: site_.Site) -> None:
+    """What jobs are to have of the true HOME, and won't."""
+    program = site.layout.program
+    targets = [os.path.join(site.layout.true_home, name) for name in program.link if program.home == "private"]
+    there = site.batch.depot.present(targets) if targets else ()
+    for target in targets:
+        if target not in there:
+            once(
+                f"link {target}",
+                f"{target} is not there, and the jobs of {program.name} miss it (programs.{program.name}.link)",
+            )
 
 
 def belongings(site: site_.Site, run: runs.Run) -> batch.Belongings:

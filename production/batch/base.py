@@ -186,6 +186,10 @@ class Depot(Protocol):
         """{log: its last line with something on it}, at most 200 characters; of those that have one."""
         ...
 
+    def present(self, paths: Collection[str]) -> Collection[str]:
+        """Those that are there."""
+        ...
+
     def touchable(self, directories: Collection[str]) -> bool:
         """Whether files in all of these may be moved by us."""
         ...

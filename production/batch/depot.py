@@ -90,6 +90,9 @@ class Here:
     def last_words(self, paths: Sequence[str]) -> dict[str, str]:
         return {path: words for path in paths if (words := _last_words(path))}
 
+    def present(self, paths: Collection[str]) -> set[str]:
+        return {path for path in paths if os.path.exists(path)}
+
     def touchable(self, directories: Collection[str]) -> bool:
         return all(os.access(directory, os.W_OK | os.X_OK) for directory in directories)
 

@@ -105,8 +105,8 @@ class Far:
         self._ask("rename", [(one.ticket + depot.CANCELLED, one.ticket) for one in attempts])
 
     def cancelled(self, attempts: Sequence[base.Belongings]) -> set[str]:
-        said = self._ask("present", [(one.ticket + depot.CANCELLED,) for one in attempts])
-        return {attempts[number].ticket for number in said}
+        there = self.present([one.ticket + depot.CANCELLED for one in attempts])
+        return {one.ticket for one in attempts if one.ticket + depot.CANCELLED in there}
 
     def witnesses(self, directory: str, names: Iterable[str]) -> dict[str, witness.Witness]:
         asked = list(names)
@@ -118,6 +118,10 @@ class Far:
         said = self._ask("tail", [(path,) for path in paths])
         words = {paths[number]: depot.last_line("\n".join(lines).encode()) for number, lines in said.items()}
         return {path: line for path, line in words.items() if line}
+
+    def present(self, paths: Collection[str]) -> set[str]:
+        asked = list(paths)
+        return {asked[number] for number in self._ask("present", [(path,) for path in asked])}
 
     def touchable(self, directories: Collection[str]) -> bool:
         return not self._ask("usable", [(directory,) for directory in directories])
