@@ -11,11 +11,15 @@ from production.catalogue import base
 from production.journal import once, over
 
 
+_LAST = ", the last was run "
+
+
 def on(here: site.Site) -> bool:
     """Whether the last attempts of ``consecutive`` different runs all ended for one cause, once. Says so, once."""
     text = why(here)
     if text:
-        once("brake", text, logging.ERROR)
+        what, last, rest = text.partition(_LAST)
+        once("brake", what, logging.ERROR, last + rest)  # those that were under way may fail so, too: no news
     else:
         over("brake", "A run that was under way has not failed so: it goes on")
     return bool(text)
@@ -38,7 +42,4 @@ def alike(ends: Sequence[base.End], number: int, below: Callable[[str], str] = s
         return ""
     last, cause = ends[0], runs.Cause(str(causes.pop()))
     log = f"; log: {below(last.log)}" if last.log else ""
-    return (
-        f"{number} runs in a row failed for the same cause ({cause}), the last was run {last.run} "
-        f"({last.message or cause}{log})"
-    )
+    return f"{number} runs in a row failed for the same cause ({cause}){_LAST}{last.run} ({last.message or cause}{log})"

@@ -122,11 +122,11 @@ def test_when_all_fail_alike_it_stops_claiming(campaign: Campaign) -> None:
     assert re.search(r"\(exit 127: no such file: libCore.so; log: log/v1/sim.run000\d\d.err\)", brake), brake
     assert result.err.splitlines()[told[0]].split()[2] == "ERROR"
     assert told[1:] == [len(result.messages) - 1], "and once more as the last line"
-    assert result.messages[-1] == brake
+    assert result.messages[-1].partition(", the last was run")[0] == brake.partition(", the last was run")[0]
     assert not [message for message in result.messages[told[0] :] if message.startswith("Submitting")]
     assert result.code == 3, f"the work is not done:\n{result}"
     campaign.nothing_in_hands()
-    assert f"its last manager stopped: {brake}" in campaign.ok("status").out
+    assert f"its last manager stopped: {result.messages[-1]}" in campaign.ok("status").out
     # mended, the same command goes on
     campaign.script("sim.sh", "exec true")
     campaign.settings(SIMPLE + "retry.pause = 0\n")
