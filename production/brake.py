@@ -10,7 +10,6 @@ from production import site
 from production.catalogue import base
 from production.journal import once, over
 
-
 _LAST = ", the last was run "
 
 
