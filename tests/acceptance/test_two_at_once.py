@@ -186,10 +186,9 @@ def test_one_is_killed_and_the_other_takes_over(shared: Campaign, users: tuple[U
     assert "(rpalice@" in second.said
     assert "Released run: 3 (its manager is gone)" in second.said
     second.send(signal.SIGINT)
-    # her jobs can't be ended by him; his own can, and nobody says when they are
+    # her jobs can't be ended by him, and aren't waited for; his own can
     until(lambda: _owners(shared.jobs()) == {alice.uid}, "his own jobs are gone")
-    second.wait_for("Cancelling")
-    stopped = second.stop()
+    stopped = second.wait()
     assert stopped.code == 130
     survivors = [message for message in stopped.messages if "job of run " in message]
     assert len(survivors) == 2
