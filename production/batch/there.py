@@ -206,12 +206,14 @@ def _exchange(channel: paramiko.Channel, sent: bytes, talk: _Talk, waiting: pati
 
 def _say(channel: paramiko.Channel, left: bytes) -> bytes:
     """As much as it takes now; what is left. Who has hung up may have said why before."""
+    import paramiko
+
     try:
         while left and channel.send_ready():
             left = left[channel.send(left[: 1 << 15]) :]
             if not left:
                 channel.shutdown_write()
-    except OSError:
+    except (paramiko.SSHException, EOFError, OSError):
         return b""
     return left
 
@@ -221,6 +223,14 @@ def _alive(channel: paramiko.Channel) -> bool:
 
 
 def _hear(channel: paramiko.Channel, talk: _Talk) -> None:
+    """What has come; of a connection that broke meanwhile the rest is nobody's."""
+    import paramiko
+
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        _take(channel, talk)
+
+
+def _take(channel: paramiko.Channel, talk: _Talk) -> None:
     for ready, receive, stream in (
         (channel.recv_ready, channel.recv, talk.out),
         (channel.recv_stderr_ready, channel.recv_stderr, talk.err),

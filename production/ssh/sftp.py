@@ -357,11 +357,15 @@ class Conversation:
         return b"".join(taken)
 
     def _hear(self) -> None:
+        import paramiko
+
         try:
             block = self._channel.recv(1 << 20)
         except TimeoutError:
             self._look()
             return
+        except (paramiko.SSHException, EOFError, OSError) as cause:  # it also says that there is room for more
+            raise Broken("the connection broke") from cause
         if not block:
             raise Broken("the connection broke")
         self._heard = time.monotonic()
@@ -369,6 +373,8 @@ class Conversation:
         self._held += len(block)
 
     def _send(self, request: bytes) -> None:
+        import paramiko
+
         self._heard = time.monotonic()
         at = 0
         while at < len(request):
@@ -377,7 +383,7 @@ class Conversation:
             except TimeoutError:
                 self._look()
                 continue
-            except OSError as cause:
+            except (paramiko.SSHException, EOFError, OSError) as cause:
                 raise Broken("the connection broke") from cause
             if not count:
                 raise Broken("the connection broke")

@@ -59,6 +59,8 @@ class Shell:
 
     def answer(self, limit: float, waiting: Callable[[], None]) -> str:
         """The sum. Raises: Nothing; Refused: not of this file; Broken: the connection is gone."""
+        import paramiko
+
         until = time.monotonic() + limit
         while (end := re.search(rb"^%s ([0-9]+|unseen)\n" % self._mark.encode(), self._text, re.MULTILINE)) is None:
             try:
@@ -68,6 +70,8 @@ class Shell:
                 if time.monotonic() > until:
                     raise Nothing(f"no answer in {limit:.0f} s") from None
                 continue
+            except (paramiko.SSHException, EOFError, OSError) as cause:
+                raise sftp.Broken("the connection broke") from cause
             if not block and not self._channel.get_transport().is_active():
                 raise sftp.Broken("the connection broke")
             self._text += block
@@ -85,7 +89,10 @@ class Shell:
         self._stack.close()
 
     def _say(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # who has hung up may have said why before
+        import paramiko
+
+        # who has hung up may have said why before
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             self._channel.sendall(line.encode() + b"\n")
 
 
