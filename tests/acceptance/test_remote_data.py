@@ -2,71 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance import logins
-from tests.acceptance.campaign import Campaign, Manager
+from tests.acceptance import depots, logins
+from tests.acceptance.campaign import Campaign
 from tests.fakes import cluster as clusters
-
-PROGRAMS = """
-[batch]
-system = "slurm"
-host = "login"
-remote_data = "{remote}"
-poll = 0.5
-
-[programs.sim]
-script = "sim.sh"
-arguments = ["{{run}}", "{{input}}", "{{tree}}", "{{hist}}"]
-input = "run{{run:05d}}.mid"
-staged = "raw/run{{run:05d}}.mid"
-retry.pause = 0
-outputs.tree = {{ path = "tree/v{{version}}/tree{{run:05d}}.root" }}
-outputs.hist = {{ path = "hist/v{{version}}/hist{{run:05d}}.root" }}
-
-[programs.fit]
-script = "fit.sh"
-arguments = ["{{input}}", "{{out}}"]
-base = "sim.tree"
-outputs.out = {{ path = "fit/v{{version}}/fit{{run:05d}}.txt" }}
-"""
-
-SIM = 'echo "run $1 of $2"; cat "$2" >"$3"; echo "hist $1" >"$4"'
-
-
-class Far:
-    """A site, and the disk there, on which a manager sees an empty one that can't be written."""
-
-    def __init__(self, site: logins.Site, remote: pathlib.Path) -> None:
-        self.site, self.campaign, self.remote = site, site.campaign, remote
-        remote.mkdir()
-        hide = 'mount -t tmpfs -o ro none "$0" && exec "$@"'
-        self._before = ["unshare", "--mount", "sh", "-c", hide, str(remote)] if os.geteuid() == 0 else []
-
-    def begin(self, script: str, runs: range) -> None:
-        self.campaign.script("sim.sh", script)
-        self.campaign.script("fit.sh", 'tr a-z A-Z <"$1" >"$2"')
-        self.campaign.settings(PROGRAMS.format(remote=self.remote), lease=60)
-        self.campaign.raw(runs)
-        self.campaign.ok("init", str(self.campaign.database))
-        self.campaign.ok("datasets", "add", f"{runs.start}-{runs.stop - 1}", "--dataset=Al50")
-
-    def start(self, *arguments: str, program: str = "sim") -> Manager:
-        return self.campaign.start(f"--production={program}", "--pause=0.2", *arguments, before=self._before)
-
-    def there(self) -> list[str]:
-        """What is on their disk, directories with a slash."""
-        found = []
-        for directory, names, files in os.walk(self.remote):
-            below = os.path.relpath(directory, self.remote)
-            found += [os.path.normpath(os.path.join(below, name)) for name in files]
-            found += [os.path.normpath(os.path.join(below, name)) + "/" for name in names]
-        return sorted(found)
 
 
 @pytest.fixture
@@ -76,16 +19,16 @@ def cluster(tmp_path: pathlib.Path) -> clusters.Cluster:
 
 
 @pytest.fixture
-def far(campaign: Campaign, cluster: clusters.Cluster, tmp_path: pathlib.Path, need: logins.Need) -> Iterator[Far]:
-    if os.geteuid() == 0:
-        need("unshare(1)", shutil.which("unshare"))
-    with logins.behind(campaign, cluster, tmp_path, need) as site:
-        yield Far(site, tmp_path / "their disk µ")
+def far(
+    campaign: Campaign, cluster: clusters.Cluster, tmp_path: pathlib.Path, need: logins.Need
+) -> Iterator[depots.Far]:
+    with depots.behind(campaign, cluster, tmp_path, need) as far:
+        yield far
 
 
-def test_a_chain_from_end_to_end(far: Far) -> None:
+def test_a_chain_from_end_to_end(far: depots.Far) -> None:
     """What is read there are copies; what is left there are the logs and the scripts, here the outputs."""
-    far.begin(SIM, range(1, 5))
+    far.begin(depots.SIM, range(1, 5))
     result = far.start("--new=t").wait(120)
     assert result.code == 0, str(result)
     data = far.campaign.directory / "data"
@@ -108,7 +51,7 @@ def test_a_chain_from_end_to_end(far: Far) -> None:
     far.campaign.nothing_in_hands()
 
 
-def test_a_log_there_is_read_from_here(far: Far) -> None:
+def test_a_log_there_is_read_from_here(far: depots.Far) -> None:
     far.begin('echo "run $1 of $2"; echo "bad magic in run $1" >&2; exit 3', range(1, 2))
     result = far.start("--new=t").wait(120)
     assert result.code == 3, str(result)
