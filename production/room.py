@@ -41,9 +41,19 @@ class Room:
     """The room that a manager's data directory has."""
 
     def __init__(
-        self, quota: transfer.Quota, data: str, spacelim: float, catalogue: base.Catalogue, clock: clocks.Clock
+        self,
+        quota: transfer.Quota,
+        data: str,
+        spacelim: float,
+        catalogue: base.Catalogue,
+        clock: clocks.Clock,
+        where: str = "",
     ) -> None:
-        """``data`` is the real path of the directory, ``spacelim`` per cent of the quota that may be used."""
+        """``data`` is the real path of the directory, ``spacelim`` per cent of the quota that may be used.
+
+        ``where``: what the shift is told instead of ``data``, if the disk is another machine's.
+        """
+        self.where = where or data
         self._quota = quota
         self._data = data
         self._spacelim = spacelim
@@ -106,7 +116,7 @@ class Room:
 
     def few(self, each: int, left: Left) -> None:
         """There is not room for as many runs as we might have: says so, once, as it is no trouble."""
-        text = f"There is room for few runs at a time under {self._data}; others are claimed as these finish"
+        text = f"There is room for few runs at a time under {self.where}; others are claimed as these finish"
         figures = f" ({shown(max(0, left.unpromised))} left, a run is expected to need {shown(each)})"
         once("few", text, logging.INFO, figures)
         self._quota.renew()
@@ -118,9 +128,9 @@ class Room:
         elif self._braked and reading.used < within(reading.limit, self._spacelim - HYSTERESIS):
             self._braked = False
             self._waits.pop("quota", None)
-            over("quota", f"There is room under {self._data} again: {_use(reading)}; staging goes on")
+            over("quota", f"There is room under {self.where} again: {_use(reading)}; staging goes on")
         if self._braked:
-            self._wait("quota", f"No room under {self._data}: nothing new is staged or submitted", reading)
+            self._wait("quota", f"No room under {self.where}: nothing new is staged or submitted", reading)
             self._quota.renew()
 
     def _see(self) -> None:

@@ -203,7 +203,7 @@ class Depot(Protocol):
         ...
 
     def write(self, path: str, content: bytes) -> None:
-        """A small file. Raises: SubmitRefused: it can't be written."""
+        """A small file. Raises: DiskFull; SubmitRefused: it can't be written."""
         ...
 
     def marks(self, paths: Collection[str]) -> Mapping[str, Sequence[str]]:

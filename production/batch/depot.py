@@ -116,6 +116,8 @@ class Here:
             with open(path, "wb") as file:
                 file.write(content)
         except OSError as cause:
+            if cause.errno in _FULL:
+                raise errors.DiskFull(NO_ROOM.format(self._data)) from cause
             raise errors.SubmitRefused(f"{disk.shown(path)} can't be written: {cause.strerror}") from cause
 
     def marks(self, paths: Collection[str]) -> dict[str, list[str]]:

@@ -141,7 +141,7 @@ class Far:
     def write(self, path: str, content: bytes) -> None:
         try:
             self._place("write", path, content)
-        except errors.BatchUnanswered:
+        except (errors.BatchUnanswered, errors.DiskFull):
             raise
         except errors.ProductionError as trouble:
             raise errors.SubmitRefused(str(trouble)) from trouble

@@ -82,7 +82,7 @@ class Queue:
             manifest = os.path.join(os.path.dirname(first.ticket), name + base.MANIFEST)
             asked = scheduler.Array(name, len(tasks), first.resources, first.excluded, submission.niceness)
             try:
-                self.depot.write(manifest, array.manifest(lines[task.mark].text for task in tasks))
+                self._write(manifest, array.manifest(lines[task.mark].text for task in tasks))
                 job = self._submit_anywhere(asked, array.script(manifest, options, self._dialect))
             except errors.SubmitRefused as refused:
                 self.depot.remove([manifest])
@@ -107,6 +107,18 @@ class Queue:
     def full(self) -> str:
         return self._full if self._clock.boottime() < self._full_until else ""
 
+    def _write(self, manifest: str, content: bytes) -> None:
+        """Raises: SubmitRefused. Whatever happens here, no job was asked for yet."""
+        try:
+            self.depot.write(manifest, content)
+        except (errors.BatchUnanswered, errors.DiskFull) as trouble:
+            self._put_off(trouble)
+            raise errors.SubmitRefused(str(trouble)) from trouble
+
+    def _put_off(self, why: errors.ProductionError) -> None:
+        """Until the next poll."""
+        self._full, self._full_until = str(why), self._clock.boottime() + self._policy.poll
+
     def _submit_anywhere(self, asked: scheduler.Array, script: bytes) -> str:
         """The array's id. If hosts can't be avoided, because there are no others, they aren't."""
         try:
@@ -124,7 +136,7 @@ class Queue:
         try:
             job = self._client.submit(asked, script)
         except errors.BatchUnasked as away:
-            self._full, self._full_until = str(away), self._clock.boottime() + self._policy.poll
+            self._put_off(away)
             raise errors.SubmitRefused(str(away)) from away
         except errors.BatchError as trouble:
             if self._dialect.full(str(trouble)) or (asked.size > 1 and self._dialect.too_large(str(trouble))):

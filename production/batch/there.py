@@ -46,10 +46,16 @@ printf '\\n%s %s\\n' $m $s; printf '\\n%s\\n' $m >&2"""
 class There:
     """The Shell of another machine."""
 
-    def __init__(self, way: connection.Connection, leaving: Callable[[], bool] = lambda: False) -> None:
-        """``leaving``: whether somebody wants to leave at once, whatever a command does."""
+    def __init__(
+        self,
+        way: connection.Connection,
+        leaving: Callable[[], bool] = lambda: False,
+        unwanted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``leaving``: whether somebody wants to leave at once, whatever a command does; ``unwanted``: whether it is to be ended."""
         self._way = way
         self._leaving = leaving
+        self._unwanted = unwanted
 
     def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
         end = self.hear(argv, input=input, timeout=timeout)
@@ -59,7 +65,7 @@ class There:
 
     def hear(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> child.End:
         """As ``run``, for who needs every byte as it was said."""
-        waiting = patience_.of(timeout, self._leaving)
+        waiting = patience_.of(timeout, lambda: self._leaving() or self._unwanted())
         talk = _Talk(secrets.token_hex(16))
         name = self._way.host.name
         try:
@@ -71,12 +77,16 @@ class There:
         if trouble in (_LATE, _LOUD):
             self._end(talk)
         if trouble == _LATE:
-            late = "the manager is leaving" if self._leaving() else f"took longer than {timeout:g} s"
-            raise errors.BatchUnanswered(f"{argv[0]} {late} on {name}")
+            raise errors.BatchUnanswered(f"{argv[0]} {self._late(timeout)} on {name}")
         if trouble:
             said = child.last_line(bytes(talk.out.text)) if not talk.out.begun else ""
             raise errors.BatchUnanswered(f"{argv[0]}: {trouble.format(name)}" + (f": {said}" if said else ""))
         return _end(argv, talk, name)
+
+    def _late(self, timeout: float) -> str:
+        if self._leaving():
+            return "the manager is leaving"
+        return "was ended" if self._unwanted() else f"took longer than {timeout:g} s"
 
     def missing(self, programs: Sequence[str], timeout: float) -> list[str]:
         """Those of these programs that aren't there. Raises: BatchUnanswered."""
@@ -206,12 +216,14 @@ def _exchange(channel: paramiko.Channel, sent: bytes, talk: _Talk, waiting: pati
 
 def _say(channel: paramiko.Channel, left: bytes) -> bytes:
     """As much as it takes now; what is left. Who has hung up may have said why before."""
+    import paramiko
+
     try:
         while left and channel.send_ready():
             left = left[channel.send(left[: 1 << 15]) :]
             if not left:
                 channel.shutdown_write()
-    except OSError:
+    except (paramiko.SSHException, EOFError, OSError):
         return b""
     return left
 
@@ -221,6 +233,14 @@ def _alive(channel: paramiko.Channel) -> bool:
 
 
 def _hear(channel: paramiko.Channel, talk: _Talk) -> None:
+    """What has come; of a connection that broke meanwhile the rest is nobody's."""
+    import paramiko
+
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        _take(channel, talk)
+
+
+def _take(channel: paramiko.Channel, talk: _Talk) -> None:
     for ready, receive, stream in (
         (channel.recv_ready, channel.recv, talk.out),
         (channel.recv_stderr_ready, channel.recv_stderr, talk.err),

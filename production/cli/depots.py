@@ -119,7 +119,7 @@ class Files:
         from production.batch import there
 
         try:
-            done = there.There(remote.reached(self._host), lambda: self._leaving() or ended()).run(argv, timeout=FETCH)
+            done = there.There(remote.reached(self._host), self._leaving, ended).run(argv, timeout=FETCH)
         except errors.BatchError as trouble:
             raise errors.TransferWaits(str(trouble)) from trouble
         if done.returncode:

@@ -202,6 +202,11 @@ def by_hand(chosen: settings.Batch, name: str, job: str) -> str:
     return remote.typed(asked) + _dialect(asked).by_hand(job)
 
 
+def _disk(plan: layout.Layout) -> str:
+    """What the disk of the jobs is called, if it isn't ours."""
+    return f"{plan.elsewhere.host}:{plan.elsewhere.data}" if plan.elsewhere else ""
+
+
 def site(  # noqa: PLR0913  this is where all of them meet
     stack: contextlib.ExitStack,
     plan: layout.Layout,
@@ -234,7 +239,7 @@ def site(  # noqa: PLR0913  this is where all of them meet
         catalogue=catalogue,
         batch=batch(stack, chosen, ticking, again),
         porter=carrying,
-        room=room.Room(limit, plan.production.data, chosen.spacelim, catalogue, ticking),
+        room=room.Room(limit, plan.production.data, chosen.spacelim, catalogue, ticking, _disk(plan)),
         inspector=looking,
         clock=ticking,
     )

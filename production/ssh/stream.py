@@ -65,7 +65,7 @@ class _Inbox:
 
 
 def gone() -> tuple[type[Exception], ...]:
-    """What the library raises when it can't send."""
+    """What the library raises when it can't send; taking what has come sends, too."""
     import paramiko
 
     return OSError, EOFError, paramiko.SSHException
@@ -139,6 +139,8 @@ class Stream:
         except TimeoutError:
             self._look()
             return
+        except gone() as cause:  # it also tells the server that there is room for more
+            raise Broken("the connection broke") from cause
         if not block:
             raise Broken("the connection broke")
         self._heard = time.monotonic()

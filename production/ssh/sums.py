@@ -70,6 +70,8 @@ class Shell:
                 if time.monotonic() > until:
                     raise Nothing(f"no answer in {limit:.0f} s") from None
                 continue
+            except stream.gone() as cause:
+                raise stream.Broken("the connection broke") from cause
             if not block and not self._channel.get_transport().is_active():
                 raise stream.Broken("the connection broke")
             self._text += block

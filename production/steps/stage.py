@@ -182,7 +182,7 @@ def _with_room(site: site_.Site, change: base.Change, absent: Sequence[_Wanted])
             _never_fits(site, change, one.run, known, left)
         elif known is not None:
             needs = f"its input has {room_.shown(known)}"
-            site.room.short(f"Run {one.run} waits for room under {site.settings.data}: {needs}")
+            site.room.short(f"Run {one.run} waits for room under {site.room.where}: {needs}")
     spare = room // max(1, len(ordered))
     return [(one, expected + spare) for one, expected in ordered]
 
@@ -206,6 +206,8 @@ def _follow(site: site_.Site, coming: Sequence[tuple[_Wanted, transfer.Progress]
             else:
                 _come(site, change, one, progress, now)
     site.porter.forget([one.path for one, progress in coming if progress.done])
+    if site.layout.elsewhere:  # the directory that was made for it
+        attempt.clear(site, [one.run for one, progress in coming if isinstance(progress.error, errors.TransferError)])
     for _, progress in coming:
         if isinstance(progress.error, errors.LoginRefused):
             raise progress.error

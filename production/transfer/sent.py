@@ -86,10 +86,12 @@ class Ordered:
         part = f"{there}.part"
         ending = _Ending(functools.partial(progress, 0))
         argv = [word.replace("{input}", remote).replace("{to}", part) for word in self._fetch]
-        self._order(("sh", "-c", _FETCH, "sh", part, *argv), ending.wanted)
-        ending.tell()
+        try:
+            self._order(("sh", "-c", _FETCH, "sh", part, *argv), ending.wanted)
+        finally:
+            ending.tell()
         received()
-        found = self._to.size(part)
+        found = self._found(remote, argv[0], part)
         if size is not None and found != size:
             self._to.remove([part])
             raise errors.TransferError(
@@ -98,6 +100,16 @@ class Ordered:
         self._order(("mv", "-f", "--", part, there), ending.wanted)
         progress(found)
         return found
+
+    def _found(self, remote: str, program: str, part: str) -> int:
+        """Bytes. Raises: TransferError."""
+        try:
+            return self._to.size(part)
+        except errors.InputMissing as missing:
+            raise errors.TransferError(
+                f"{disk.shown(remote)}: {program} ended well, but brought nothing to {self._to.name}: {disk.shown(part)}"
+                " isn't there"
+            ) from missing
 
     def recall(self, remote: str, waiting: Callable[[], None]) -> None:
         if self._archive:

@@ -2,80 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance import logins
-from tests.acceptance.campaign import Campaign, Manager, Result, until
+from tests.acceptance import depots, logins
+from tests.acceptance.campaign import Campaign, until
 from tests.fakes import cluster as clusters
-
-PROGRAMS = """
-[batch]
-system = "slurm"
-host = "login"
-remote_data = "{remote}"
-poll = 0.5
-
-[programs.sim]
-script = "sim.sh"
-arguments = ["{{run}}", "{{input}}", "{{tree}}", "{{hist}}"]
-input = "run{{run:05d}}.mid"
-staged = "raw/run{{run:05d}}.mid"
-retry.pause = 0
-outputs.tree = {{ path = "tree/v{{version}}/tree{{run:05d}}.root" }}
-outputs.hist = {{ path = "hist/v{{version}}/hist{{run:05d}}.root" }}
-
-[programs.bare]
-script = "bare.sh"
-
-[programs.fit]
-script = "fit.sh"
-arguments = ["{{input}}", "{{out}}"]
-base = "sim.tree"
-outputs.out = {{ path = "fit/v{{version}}/fit{{run:05d}}.txt" }}
-"""
-
-SIM = 'echo "run $1 of $2"; cat "$2" >"$3"; echo "hist $1" >"$4"'
-
-
-class Far:
-    """A site, and the disk there, on which a manager sees an empty one that can't be written."""
-
-    def __init__(self, site: logins.Site, remote: pathlib.Path) -> None:
-        self.site, self.campaign, self.remote = site, site.campaign, remote
-        remote.mkdir()
-        hide = 'mount -t tmpfs -o ro none "$0" && exec "$@"'
-        self._before = ["unshare", "--mount", "sh", "-c", hide, str(remote)] if os.geteuid() == 0 else []
-
-    def begin(self, script: str, runs: range) -> None:
-        self.campaign.script("sim.sh", script)
-        self.campaign.script("bare.sh", "exit 0")
-        self.campaign.script("fit.sh", 'tr a-z A-Z <"$1" >"$2"')
-        self.campaign.settings(PROGRAMS.format(remote=self.remote), lease=60)
-        self.campaign.raw(runs)
-        self.campaign.ok("init", str(self.campaign.database))
-        if runs:
-            self.campaign.ok("datasets", "add", f"{runs.start}-{runs.stop - 1}", "--dataset=Al50")
-
-    def start(self, *arguments: str, program: str = "sim") -> Manager:
-        return self.campaign.start(f"--production={program}", "--pause=0.2", *arguments, before=self._before)
-
-    def ask(self, *arguments: str) -> Result:
-        """``production …``, where that disk can't be seen."""
-        return self.campaign.call([*self._before, self.campaign.python, "-m", "production", *arguments])
-
-    def there(self) -> list[str]:
-        """What is on their disk, directories with a slash."""
-        found = []
-        for directory, names, files in os.walk(self.remote):
-            below = os.path.relpath(directory, self.remote)
-            found += [os.path.normpath(os.path.join(below, name)) for name in files]
-            found += [os.path.normpath(os.path.join(below, name)) + "/" for name in names]
-        return sorted(found)
 
 
 @pytest.fixture
@@ -85,16 +19,16 @@ def cluster(tmp_path: pathlib.Path) -> clusters.Cluster:
 
 
 @pytest.fixture
-def far(campaign: Campaign, cluster: clusters.Cluster, tmp_path: pathlib.Path, need: logins.Need) -> Iterator[Far]:
-    if os.geteuid() == 0:
-        need("unshare(1)", shutil.which("unshare"))
-    with logins.behind(campaign, cluster, tmp_path, need) as site:
-        yield Far(site, tmp_path / "their disk µ")
+def far(
+    campaign: Campaign, cluster: clusters.Cluster, tmp_path: pathlib.Path, need: logins.Need
+) -> Iterator[depots.Far]:
+    with depots.behind(campaign, cluster, tmp_path, need) as far:
+        yield far
 
 
-def test_a_chain_from_end_to_end(far: Far) -> None:
+def test_a_chain_from_end_to_end(far: depots.Far) -> None:
     """What is read there are copies; what is left there are the logs and the scripts, here the outputs."""
-    far.begin(SIM, range(1, 5))
+    far.begin(depots.SIM, range(1, 5))
     result = far.start("--new=t").wait(120)
     assert result.code == 0, str(result)
     data = far.campaign.directory / "data"
@@ -117,7 +51,7 @@ def test_a_chain_from_end_to_end(far: Far) -> None:
     far.campaign.nothing_in_hands()
 
 
-def test_a_log_there_is_read_from_here(far: Far) -> None:
+def test_a_log_there_is_read_from_here(far: depots.Far) -> None:
     far.begin('echo "run $1 of $2"; echo "bad magic in run $1" >&2; exit 3', range(1, 2))
     result = far.start("--new=t").wait(120)
     assert result.code == 3, str(result)
@@ -129,9 +63,9 @@ def test_a_log_there_is_read_from_here(far: Far) -> None:
 
 
 @pytest.mark.feature("PC-02", "AC-35")
-def test_doctor_tries_it(far: Far) -> None:
+def test_doctor_tries_it(far: depots.Far) -> None:
     """A job runs there, and the limit is that of their disk; nothing is left."""
-    far.begin(SIM, range(1, 2))
+    far.begin(depots.SIM, range(1, 2))
     said = far.ask("doctor", "batch", "quota")
     assert said.code == 0, str(said)
     assert "slurm@login: a job ran `true` on" in said.out
@@ -143,9 +77,9 @@ def test_doctor_tries_it(far: Far) -> None:
     assert "login:/proc/nowhere: mkdir: cannot create directory" in said.out
 
 
-def test_what_cannot_be_done_there_is_refused_at_the_door(far: Far) -> None:
+def test_what_cannot_be_done_there_is_refused_at_the_door(far: depots.Far) -> None:
     """Before a version is opened."""
-    far.begin(SIM, range(1, 2))
+    far.begin(depots.SIM, range(1, 2))
     settings = far.campaign.directory / "production.toml"
     text = settings.read_text()
     settings.write_text(
@@ -167,7 +101,7 @@ def test_what_cannot_be_done_there_is_refused_at_the_door(far: Far) -> None:
 
 
 @pytest.mark.feature("PC-02", "AC-41")
-def test_an_old_script_with_a_home_of_its_own(far: Far) -> None:
+def test_an_old_script_with_a_home_of_its_own(far: depots.Far) -> None:
     """It finds its input and what it is given of the true HOME, and writes where it always did."""
     far.begin(
         'set -e; test -L "$HOME/data/raw/run00001.mid"; cat "$HOME/data/raw/run00001.mid" >"$HOME/data/t1"; cat "$HOME/setup"',
@@ -191,10 +125,10 @@ def test_an_old_script_with_a_home_of_its_own(far: Far) -> None:
 
 
 @pytest.mark.feature("PC-02", "AC-19", "AC-33")
-def test_a_thousand_runs_there_cost_few_commands(far: Far, cluster: clusters.Cluster) -> None:
+def test_a_thousand_runs_there_cost_few_commands(far: depots.Far, cluster: clusters.Cluster) -> None:
     """To make their tickets and submit them, to follow them one a poll, to cancel them and clear up."""
     cluster.set(hold=True)
-    far.begin(SIM, range(1, 1))
+    far.begin(depots.SIM, range(1, 1))
     far.campaign.ok("datasets", "add", "1-1000", "--dataset=Al50")
     manager = far.start("--new=t", "--nproc=1000", "--nprep=1000", program="bare")
     far.site.submitted(1000)

@@ -15,9 +15,10 @@ LOOK = 0.05
 class Link:
     """Listens on ``port``, and carries to another port of this machine."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, listener: socket.socket | None = None) -> None:
+        """``listener``: of another network, if the line begins there."""
         self.target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._over = threading.Event()
         self._flows = threading.Event()
@@ -28,6 +29,9 @@ class Link:
         """Connections so far."""
         self.up = 0
         """Bytes that went to the server so far."""
+        self.down = 0
+        """Bytes that came from the server and went on so far."""
+        self._when_down: tuple[int, Callable[[], None]] | None = None
         self._when: tuple[int, Callable[[], None]] | None = None
         self._left: int | None = None
         """Bytes that may come from the server before all is cut."""
@@ -57,6 +61,10 @@ class Link:
     def after(self, up: int, deed: Callable[[], None]) -> None:
         """Once: do it when so many more bytes have gone to the server."""
         self._when = (self.up + up, deed)
+
+    def after_down(self, down: int, deed: Callable[[], None]) -> None:
+        """Once: do it when so many more bytes have come from the server."""
+        self._when_down = (self.down + down, deed)
 
     def cut_after(self, down: int) -> None:
         """Once: every connection, when exactly so many more bytes have come from the server."""
@@ -99,7 +107,9 @@ class Link:
                         there.sendall(block)
                         self._count(len(block))
                     elif self._flows.is_set() and generation == self._generation:
-                        here.sendall(self._allowed(block))
+                        some = self._allowed(block)
+                        here.sendall(some)
+                        self._count_down(len(some))
 
     def _allowed(self, block: bytes) -> bytes:
         with self._lock:
@@ -121,11 +131,20 @@ class Link:
         if due:
             due[1]()
 
+    def _count_down(self, number: int) -> None:
+        with self._lock:
+            self.down += number
+            due = self._when_down if self._when_down and self.down >= self._when_down[0] else None
+            if due:
+                self._when_down = None
+        if due:
+            due[1]()
+
 
 @contextlib.contextmanager
-def to(port: int) -> Iterator[Link]:
+def to(port: int, listener: socket.socket | None = None) -> Iterator[Link]:
     """A line to this port."""
-    link = Link(port)
+    link = Link(port, listener)
     try:
         yield link
     finally:
