@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
-import subprocess
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -133,7 +133,9 @@ def test_the_manager_is_killed_in_the_middle(far: depots.Far, tmp_path: pathlib.
 def test_a_large_file_goes_on_where_it_was(far: depots.Far, way: str, how: str) -> None:
     """What was through is not carried again, as the line's own count shows."""
     size = 220 << 20
-    far.begin('echo $1 >>@/began; head -c 1000 "$2" >"$3"; echo hist >"$4"' if way == "there" else LARGE_OUTPUT, range(1, 2))
+    far.begin(
+        'echo $1 >>@/began; head -c 1000 "$2" >"$3"; echo hist >"$4"' if way == "there" else LARGE_OUTPUT, range(1, 2)
+    )
     if way == "there":
         (far.campaign.archive / "run00001.mid").write_bytes(os.urandom(1 << 20) * (size >> 20))
     moment = depots.Moment(far.line)
@@ -481,7 +483,9 @@ def test_a_fetch_there_that_fails(far: depots.Far, script: str, said: str) -> No
 @pytest.mark.feature("AC-33", "AC-13")
 def test_a_slow_fetch_there_and_ctrl_c(far: depots.Far) -> None:
     """The command there is ended, and what it began is removed."""
-    far.begin(SIM, range(1, 2), 4096, ordered(far, 'head -c 100 @/archive/"$1" >"$2"; echo $$ >@/began; exec sleep 600'))
+    far.begin(
+        SIM, range(1, 2), 4096, ordered(far, 'head -c 100 @/archive/"$1" >"$2"; echo $$ >@/began; exec sleep 600')
+    )
     manager = far.start("--new=t")
     depots.began(far, 1)
     began = time.monotonic()
