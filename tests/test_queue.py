@@ -14,7 +14,7 @@ import pytest
 
 from production import errors
 from production import run as runs
-from production.batch import array, base, queue, scheduler, sge, shell, slurm, witness
+from production.batch import array, base, far, queue, scheduler, sge, shell, slurm, witness
 from tests.exams import batch as exam
 from tests.fakes import clock as clocks
 from tests.fakes import cluster as clusters
@@ -98,6 +98,17 @@ def test_where_nobody_can_be_asked_there_is_no_job(bench: Bench) -> None:
         asked.query({task.mark: bench.dialect.job("1", 1)})
     there = queue.Queue(bench.dialect, bench.cluster, "alice", bench.clock, POLICY, typed="ssh login ")
     assert there.by_hand(bench.dialect.job("4711", 3)).startswith("ssh login ")
+
+
+def test_where_a_manifest_can_not_be_kept_there_is_no_job(bench: Bench) -> None:
+    """Its machine is away: nobody was asked for a job, so the runs stay ready until the next poll."""
+    gone = far.Far(Gone(), "/data", 5)
+    asked = queue.Queue(bench.dialect, bench.cluster, "alice", bench.clock, POLICY, depot=gone)
+    assert asked.submit(bench.ground.submission(bench.ground.task("exit 0"))) == {}
+    assert (asked.takes(), asked.full()) == (0, "sh: no connection to login")
+    assert bench.cluster.calls() == []
+    bench.clock.advance(POLICY.poll + 1)
+    assert (asked.takes() > 0, asked.full()) == (True, "")
 
 
 def test_a_thousand_runs_are_one_call(bench: Bench) -> None:

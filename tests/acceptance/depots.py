@@ -8,11 +8,12 @@ import pathlib
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tests.acceptance import logins
 from tests.acceptance.campaign import PATIENCE, Campaign, Manager, Pipe, Result, until
 from tests.fakes import cluster as clusters
+from tests.services import link
 
 PROGRAMS = """
 [batch]
@@ -122,16 +123,16 @@ class Far:
 class Moment:
     """A moment in a production at which the line stands still, until the test has done what it wants."""
 
-    def __init__(self, line: object) -> None:
-        self.came = threading.Event()
-        self._stall: Callable[[], None] = line.stall  # type: ignore[attr-defined]
+    def __init__(self, line: link.Link) -> None:
+        self._line = line
+        self._came = threading.Event()
 
     def __call__(self) -> None:
-        self._stall()
-        self.came.set()
+        self._line.stall()
+        self._came.set()
 
     def wait(self, seconds: float = PATIENCE) -> None:
-        assert self.came.wait(seconds), "the moment never came"
+        assert self._came.wait(seconds), "the moment never came"
 
 
 class Replies:

@@ -73,7 +73,6 @@ def test_a_chain_with_every_kind_of_trouble(far: depots.Far) -> None:
         assert far.tree(run) == far.raw(run)
     told = far.campaign.ok("why", "2", "--production=sim", user=far.site.user).out
     assert "exit 3" in told
-    assert "FEEFFF".count("F") == 4
     assert "sim_v1" in far.campaign.ok("status", user=far.site.user).out
     chain = far.start("--new=t", "--version=1", program="fit").wait(180)
     assert chain.code in (0, 3), str(chain)
