@@ -421,7 +421,7 @@ def test_no_room_for_tickets_and_manifests(far: depots.Far, small: Small, what: 
     small.fill() if what == "bytes" else small.fill_names()
     far.campaign.ok("nproc", "3", "--production=sim", "--yes")
     manager.wait_for(f"the disk under login:{far.remote} is full: nothing new is staged or submitted")
-    assert states(far) == {"submitted": 1, "staged": 2}
+    until(lambda: states(far) == {"submitted": 1, "staged": 2}, "both are ready again")
     small.make_room()
     open_gate(far)
     result = manager.wait(120)
