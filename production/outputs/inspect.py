@@ -44,8 +44,10 @@ class Inspect:
         """
         self._bring = bring
         self._again = again
-        self._away: dict[str, str] = {}
-        """{mark: why its outputs don't come now}"""
+        self._away: set[str] = set()
+        """Marks whose outputs don't come now."""
+        self._why = ""
+        """What the first of them found; one text for all of them, to be told once."""
         self._left = threading.Event()
         self._limit = limit
         self._patience = patience
@@ -71,7 +73,7 @@ class Inspect:
 
     def waits(self) -> str:
         with self._lock:
-            return next(iter(self._away.values()), "")
+            return self._why if self._away else ""
 
     def close(self) -> None:
         """End at the next block; copies that were begun are removed, so that a new manager looks again."""
@@ -85,6 +87,7 @@ class Inspect:
             what = f"{type(error).__name__}: {disk.first_line(error)}"
             verdict = base.Verdict((), f"outputs of {mark} can't be looked at: {what}")
         with self._lock:
+            self._away.discard(mark)
             self._verdicts[mark] = verdict
 
     def _judge(self, mark: str, rules: tuple[base.Rule, ...]) -> base.Verdict:
@@ -119,9 +122,10 @@ class Inspect:
         """
         output, local, tries = rule.output, base.copy(rule.output, mark), 0
         disk.make_directory(os.path.dirname(local))
+        coming = _Coming(self._go_on, functools.partial(self._is_back, mark))
         while True:
             try:
-                bring(output.temporary, local, self._go_on)
+                bring(output.temporary, local, coming.tell)
             except errors.InputMissing as missing:
                 if rule.optional:
                     raise _LeftOut from missing
@@ -137,20 +141,24 @@ class Inspect:
             else:
                 return dataclasses.replace(output, temporary=local)
 
-    def _go_on(self, _count: int) -> None:
-        """Called with each block. Raises: OutputError: nobody waits for it."""
+    def _go_on(self) -> None:
+        """Raises: OutputError: nobody waits for it."""
         if self._leaving():
             raise errors.OutputError("not brought to its end: the manager is leaving")
 
     def _wait(self, mark: str, why: str) -> None:
         """Raises: OutputError."""
         with self._lock:
-            self._away[mark] = why
+            if not self._away:
+                self._why = why
+            self._away.add(mark)
         self._crew.wake()
         self._left.wait(self._again)
+        self._go_on()
+
+    def _is_back(self, mark: str) -> None:
         with self._lock:
-            self._away.pop(mark, None)
-        self._go_on(0)
+            self._away.discard(mark)
 
     def _looked_at(self, rule: base.Rule, mark: str) -> runs.Output:
         """Raises: OutputError, Broken, Trouble, _LeftOut."""
@@ -216,6 +224,22 @@ class Inspect:
 
     def _leaving(self) -> bool:
         return self._crew.dismissed
+
+
+class _Coming:
+    """How far an output has come; more than there was shows that its machine is back."""
+
+    def __init__(self, go_on: Callable[[], None], is_back: Callable[[], None]) -> None:
+        self._go_on = go_on
+        self._is_back = is_back
+        self._most = 0
+
+    def tell(self, count: int) -> None:
+        """Called with each block, and while nothing moves. Raises: OutputError: nobody waits for it."""
+        self._go_on()
+        if count > self._most:
+            self._most = count
+            self._is_back()
 
 
 def _no_room(error: Exception) -> bool:
