@@ -44,8 +44,10 @@ class Inspect:
         """
         self._bring = bring
         self._again = again
-        self._away: dict[str, str] = {}
-        """{mark: why its outputs don't come now}"""
+        self._away: set[str] = set()
+        """Marks whose outputs don't come now."""
+        self._why = ""
+        """What the first of them found; one text for all of them, to be told once."""
         self._coming: dict[str, int] = {}
         """{mark: bytes of the output that is being brought}"""
         self._left = threading.Event()
@@ -73,7 +75,7 @@ class Inspect:
 
     def waits(self) -> str:
         with self._lock:
-            return next(iter(self._away.values()), "")
+            return self._why if self._away else ""
 
     def coming(self) -> dict[str, int]:
         with self._lock:
@@ -91,8 +93,9 @@ class Inspect:
             what = f"{type(error).__name__}: {disk.first_line(error)}"
             verdict = base.Verdict((), f"outputs of {mark} can't be looked at: {what}")
         with self._lock:
-            self._verdicts[mark] = verdict
+            self._away.discard(mark)
             self._coming.pop(mark, None)
+            self._verdicts[mark] = verdict
 
     def _judge(self, mark: str, rules: tuple[base.Rule, ...]) -> base.Verdict:
         seen: list[runs.Output] = []
@@ -126,14 +129,15 @@ class Inspect:
         """
         output, local, tries = rule.output, base.copy(rule.output, mark), 0
         disk.make_directory(os.path.dirname(local))
+        coming = _Coming(self._go_on, functools.partial(self._come, mark))
         while True:
             try:
-                bring(output.temporary, local, functools.partial(self._go_on, mark))
+                bring(output.temporary, local, coming.tell)
             except errors.InputMissing as missing:
                 if rule.optional:
                     raise _LeftOut from missing
                 raise errors.OutputError(f"{disk.shown(output.temporary)} is missing") from missing
-            except (errors.TransferWaits, errors.LoginRefused) as waits:  # what was computed is worth waiting for
+            except errors.TransferWaits as waits:
                 if isinstance(waits.__cause__, disk.Trouble):
                     raise waits.__cause__ from None
                 self._wait(mark, str(waits))
@@ -144,22 +148,26 @@ class Inspect:
             else:
                 return dataclasses.replace(output, temporary=local)
 
-    def _go_on(self, mark: str, count: int) -> None:
-        """Called with each block. Raises: OutputError: nobody waits for it."""
-        with self._lock:
-            self._coming[mark] = count
+    def _go_on(self) -> None:
+        """Raises: OutputError: nobody waits for it."""
         if self._leaving():
             raise errors.OutputError("not brought to its end: the manager is leaving")
 
     def _wait(self, mark: str, why: str) -> None:
         """Raises: OutputError."""
         with self._lock:
-            self._away[mark] = why
+            if not self._away:
+                self._why = why
+            self._away.add(mark)
         self._crew.wake()
         self._left.wait(self._again)
+        self._go_on()
+
+    def _come(self, mark: str, count: int) -> None:
+        """More than there was: its machine is back."""
         with self._lock:
-            self._away.pop(mark, None)
-        self._go_on(mark, 0)
+            self._away.discard(mark)
+            self._coming[mark] = count
 
     def _looked_at(self, rule: base.Rule, mark: str) -> runs.Output:
         """Raises: OutputError, Broken, Trouble, _LeftOut."""
@@ -225,6 +233,23 @@ class Inspect:
 
     def _leaving(self) -> bool:
         return self._crew.dismissed
+
+
+class _Coming:
+    """How far an output has come."""
+
+    def __init__(self, go_on: Callable[[], None], more: Callable[[int], None]) -> None:
+        """``more`` is called when there is more than there ever was."""
+        self._go_on = go_on
+        self._more = more
+        self._most = 0
+
+    def tell(self, count: int) -> None:
+        """Called with each block, and while nothing moves. Raises: OutputError: nobody waits for it."""
+        self._go_on()
+        if count > self._most:
+            self._most = count
+            self._more(count)
 
 
 def _no_room(error: Exception) -> bool:
