@@ -163,6 +163,18 @@ def test_last_words(place: base.Depot, tmp_path: pathlib.Path) -> None:
     assert words == {"a b": "two", "long": "x" * 200, "bytes": "caf\ufffd"}
 
 
+def test_nobody_waits_for_a_pipe(place: base.Depot, tmp_path: pathlib.Path) -> None:
+    """In the place of a log, a witness or a manifest; nor is a link followed."""
+    pipe, link, true = tmp_path / "1.1.witness", tmp_path / "2.1.witness", tmp_path / "true"
+    os.mkfifo(pipe)
+    true.write_text("start node 1-2 7 8 1.5\n")
+    link.symlink_to(true)
+    assert place.last_words([str(pipe), str(link)]) == {}
+    assert place.witnesses(str(tmp_path), [pipe.name, link.name]) == {}
+    if place.far:
+        assert place.marks([str(pipe)]) == {}
+
+
 def test_what_is_over_is_cleared(place: base.Depot, tmp_path: pathlib.Path) -> None:
     """Also what a job has shut, and a job's own directory in the place of a file of ours."""
     work, input_ = tmp_path / "work", tmp_path / "input"
@@ -220,7 +232,19 @@ def test_a_script_is_kept_once(kind: str, tmp_path: pathlib.Path) -> None:
     inode = path.stat().st_ino
     assert there.keep(str(tmp_path / "a b"), "sim.sh", content) == str(path)
     assert path.stat().st_ino == inode
+    path.chmod(0o755)
+    path.write_text("exit 7")  # somebody has changed it
+    assert there.keep(str(tmp_path / "a b"), "sim.sh", content) == str(path)
+    assert path.read_bytes() == content
     assert [one.name for one in path.parent.iterdir()] == ["sim.sh"]
+
+
+def test_a_script_that_was_purged_is_put_back(there: far.Far, tmp_path: pathlib.Path) -> None:
+    """With the next submission."""
+    path = pathlib.Path(there.keep(str(tmp_path / "script"), "sim.sh", b"exit 0"))
+    shutil.rmtree(path.parent)
+    there.make([str(tmp_path / "jobs")])
+    assert path.read_bytes() == b"exit 0"
 
 
 def test_where_it_is_and_whose(there: far.Far, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +297,7 @@ def test_a_full_disk_is_nobodys_fault(there: far.Far, small_disk: pathlib.Path) 
     disk = small_disk
     with pytest.raises(errors.DiskFull, match="the disk under login:/data is full"):
         there.keep(str(disk), "x", os.urandom(100_000))
-    with pytest.raises(errors.SubmitRefused, match="full"):
+    with pytest.raises(errors.DiskFull, match="the disk under login:/data is full"):
         there.write(str(disk / "x"), os.urandom(100_000))
 
 

@@ -156,12 +156,22 @@ REMOTE = "[batch]\nsystem = 'slurm'\nhost = 'login'\nremote_data = '~/rp'\n"
 
 
 @pytest.mark.feature("PC-02")
-@pytest.mark.parametrize(("flag", "remote"), [(None, "~/rp"), ("sge@other", "~/rp"), ("slurm", ""), ("local", "")])
-def test_a_disk_that_only_the_cluster_sees(house: House, flag: str | None, remote: str) -> None:
-    """Who says in one word that the commands are here says that the disk is, too."""
+@pytest.mark.parametrize(
+    ("flag", "name", "remote"),
+    [
+        (None, "slurm@login:~/rp", "~/rp"),
+        ("sge@other", "sge@other:~/rp", "~/rp"),
+        ("sge@bob@other:2222:/scratch/a b:c", "sge@bob@other:2222:/scratch/a b:c", "/scratch/a b:c"),
+        ("slurm", "slurm", ""),
+        ("local", "local", ""),
+    ],
+)
+def test_a_disk_that_only_the_cluster_sees(house: House, flag: str | None, name: str, remote: str) -> None:
+    """Its name says it, too: jobs on another disk are other jobs. Who says that the commands are here says that the disk is."""
     house.write(house.here, REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}', '{to}']\n")
     found = house.load(batch=flag).batch
-    assert (found.remote_data, found.stage) == (remote, "remote" if remote else "here")
+    assert (found.name, found.remote_data, found.stage) == (name, remote, "remote" if remote else "here")
+    assert settings.Batch().called(name) == settings.Batch(found.system, host=found.host, remote_data=remote)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +183,12 @@ def test_a_disk_that_only_the_cluster_sees(house: House, flag: str | None, remot
         ),
         (REMOTE.replace("~/rp", "rp"), 'batch.remote_data: "rp" is not allowed; an absolute path there'),
         (REMOTE.replace("~/rp", "~bob/rp"), "is not allowed; an absolute path there"),
+        (REMOTE.replace("~/rp", "/"), '"/" is not allowed; an absolute path there'),
+        (
+            REMOTE + "fetch = ['dccp', '{input}', '{to}']",
+            'batch.fetch: nobody would run it: set batch.stage = "remote", too',
+        ),
+        (REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}', '{too}', '{to}']", 'batch.stage: "remote" needs'),
         (REMOTE + "stage = 'there'", 'batch.stage: "there" is not allowed'),
         (REMOTE + "stage = 'remote'", 'batch.stage: "remote" needs batch.remote_data and a command there'),
         (REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}']", 'batch.stage: "remote" needs batch.remote_data'),

@@ -65,8 +65,12 @@ rp_revoke() { # TICKET WITNESS
     fi
 }
 
+rp_file() { # of a pipe nobody would ever come back
+    [ -f "$1" ] && [ ! -L "$1" ]
+}
+
 rp_witness() { # FILE; what is no whole line isn't said
-    [ -e "$1" ] || return 0
+    rp_file "$1" || return 0
     rp_lines=0
     while [ "$rp_lines" -lt 20 ] && IFS= read -r rp_read; do
         rp_lines=$((rp_lines + 1))
@@ -74,13 +78,16 @@ rp_witness() { # FILE; what is no whole line isn't said
     done <"$1"
 }
 
-rp_place() { # a file of this content, for good or not at all; "keep": one that is there has it already
-    [ "$rp_verb" = keep ] && [ -e "$rp_path" ] && { cat >/dev/null; return 0; }
+rp_place() { # a file of this content, for good or not at all; one that has it already stays
     mkdir -p -- "${rp_path%/*}" && cat >"$rp_path.$$" || { rm -f -- "$rp_path.$$"; return 1; }
     if [ "$(wc -c <"$rp_path.$$")" -ne "$rp_bytes" ]; then
         rm -f -- "$rp_path.$$"
         echo "$rp_path: broke off"
         return 1
+    fi
+    if rp_file "$rp_path" && cmp -s -- "$rp_path.$$" "$rp_path"; then
+        rm -f -- "$rp_path.$$"
+        return
     fi
     chmod "$1" "$rp_path.$$" && mv -f -- "$rp_path.$$" "$rp_path"
 }
@@ -94,7 +101,7 @@ rp_settle() { # a directory, made if it is absent: its true path; the account's 
 
 case $rp_verb in
 write) rp_try rp_place 644; exit 0 ;;
-keep) rp_try rp_place 755; exit 0 ;;
+keep) rp_try rp_place 555; exit 0 ;;
 witnesses) ls -- "$rp_path" >/dev/null 2>&1 ;; # a network file system asks its server what is there, at a listing
 esac
 
@@ -110,12 +117,12 @@ while IFS= read -r rp_line; do
     rename) [ ! -e "$1" ] || mv -f -- "$1" "$2" 2>/dev/null ;;
     present) [ ! -e "$1" ] || echo "$rp_number" ;;
     witnesses) rp_witness "$rp_path/$1" ;;
-    tail) tail -c 2000 -- "$1" 2>/dev/null | rp_said_of ;;
+    tail) rp_file "$1" && tail -c 2000 -- "$1" 2>/dev/null | rp_said_of ;;
     usable) [ -w "$1" ] && [ -x "$1" ] || echo "$rp_number no" ;;
     fold) rmdir -- "$1" 2>/dev/null ;;
     remove) rp_try rp_remove "$@" ;;
     names) ls -a -- "$1" 2>/dev/null | rp_said_of ;;
-    marks) [ ! -e "$1" ] || sed 's/ .*//' <"$1" | rp_said_of ;;
+    marks) rp_file "$1" && sed 's/ .*//' <"$1" | rp_said_of ;;
     esac
 done
 exit 0

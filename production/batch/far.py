@@ -23,6 +23,13 @@ _LATE = 10_000
 _FULL = ("No space left on device", "Disk quota exceeded")
 """As strerror(3) has them in the C locale."""
 
+_DEEDS = {
+    "make": "making directories", "prepare": "preparing attempts", "ticket": "giving tickets",
+    "revoke": "taking tickets back", "rename": "cancelling", "present": "looking what is there",
+    "witnesses": "reading witnesses", "tail": "reading last words", "remove": "clearing up", "names": "listing",
+}  # fmt: skip
+"""What errands are for, where a person is told that one was not answered."""
+
 _SAID = re.compile(r"([0-9]+)(?: (.*))?")
 
 
@@ -41,8 +48,12 @@ class Far:
 
     far = True
 
-    def __init__(self, shell: scheduler.Shell, data: str, timeout: float) -> None:
-        """``data`` is the directory that the shift knows it by; ``timeout``: seconds that a command may take."""
+    def __init__(self, shell: scheduler.Shell, data: str, timeout: float, kept: dict[str, bytes] | None = None) -> None:
+        """``data`` is the directory that the shift knows it by; ``timeout``: seconds that a command may take.
+
+        ``kept``: {path: content} of what jobs need and nobody else puts back where a disk is purged.
+        """
+        self._kept = {} if kept is None else kept
         self._shell = shell
         self._data = data
         self._timeout = timeout
@@ -69,6 +80,7 @@ class Far:
         """
         path = os.path.join(directory, hashlib.sha256(content).hexdigest()[:16], name)
         self._place("keep", path, content)
+        self._kept[path] = content
         return path
 
     # --- attempts -------------------------------------------------------------------------------------------------
@@ -76,6 +88,8 @@ class Far:
     def make(self, directories: Collection[str]) -> None:
         for said in self._ask("make", [(directory,) for directory in directories]).values():
             raise self._trouble(said[0])
+        for path in self._kept.keys() - (self.present(self._kept) if self._kept else ()):
+            self._place("keep", path, self._kept[path])
 
     def prepare(self, attempts: Sequence[base.Belongings]) -> dict[str, str]:
         errands = [
@@ -168,7 +182,7 @@ class Far:
         except errors.BatchError:
             self._late = late[-_LATE:]
             return {}
-        return {late[number][0]: lines[0] for number, lines in said.items()}
+        return {late[number][0]: f"{self._data}: {lines[0]}; it stays there" for number, lines in said.items()}
 
     def _ask(self, verb: str, errands: Sequence[Sequence[str]], path: str = "") -> dict[int, list[str]]:
         """{number of an errand, from 0: the lines that are said of it}. Raises: BatchError."""
@@ -187,7 +201,12 @@ class Far:
 
     def _run(self, verb: str, path: str, content: bytes) -> str:
         argv = ["sh", "-c", array.text("errands.sh"), "sh", verb, path, str(len(content))]
-        done = self._shell.run(argv, input=content, timeout=self._timeout)
+        try:
+            done = self._shell.run(argv, input=content, timeout=self._timeout)
+        except errors.BatchUnasked:
+            raise
+        except errors.BatchUnanswered as trouble:
+            raise errors.BatchUnanswered(f"{self._data}: {_DEEDS.get(verb, verb)}: {trouble}") from trouble
         if done.returncode:
             last = done.stderr.strip().rpartition("\n")[2]
             raise errors.BatchUnanswered(f"{self._data}: {verb}: exit {done.returncode}{f': {last}' if last else ''}")

@@ -77,16 +77,16 @@ class There:
         if trouble in (_LATE, _LOUD):
             self._end(talk)
         if trouble == _LATE:
-            raise errors.BatchUnanswered(f"{argv[0]} {self._late(timeout)} on {name}")
+            raise errors.BatchUnanswered(f"{argv[0]} {self._late(timeout, name)}")
         if trouble:
             said = child.last_line(bytes(talk.out.text)) if not talk.out.begun else ""
             raise errors.BatchUnanswered(f"{argv[0]}: {trouble.format(name)}" + (f": {said}" if said else ""))
         return _end(argv, talk, name)
 
-    def _late(self, timeout: float) -> str:
+    def _late(self, timeout: float, name: str) -> str:
         if self._leaving():
-            return "the manager is leaving"
-        return "was ended" if self._unwanted() else f"took longer than {timeout:g} s"
+            return f"was not waited for on {name}: the manager is leaving"
+        return f"was ended on {name}" if self._unwanted() else f"took longer than {timeout:g} s on {name}"
 
     def missing(self, programs: Sequence[str], timeout: float) -> list[str]:
         """Those of these programs that aren't there. Raises: BatchUnanswered."""

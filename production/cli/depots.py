@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import secrets
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ COMMAND = 30.0
 FETCH = 6 * 3600.0
 """Seconds that a command may take there that fetches an input."""
 
+_KEPT: dict[str, bytes] = {}
+"""What has to be on the disk there as long as we are at work."""
+
 
 def place(chosen: settings.Batch, directory: str) -> usage.Elsewhere:
     """A disk there, under a directory, as who asks how full it is has it."""
@@ -34,7 +39,7 @@ def depot(chosen: settings.Settings, command: float, leaving: Callable[[], bool]
     from production.batch import far
 
     said = f"{chosen.batch.host}:{chosen.batch.remote_data}"
-    return far.Far(remote.shell(chosen.batch, leaving), said, min(command, chosen.lease / 4))
+    return far.Far(remote.shell(chosen.batch, leaving), said, min(command, chosen.lease / 4), _KEPT)
 
 
 def settled(chosen: settings.Settings) -> far.Ground:
@@ -53,6 +58,7 @@ def elsewhere(chosen: settings.Settings, program: settings.Program, modules: byt
     if not chosen.batch.remote_data:
         return None
     there, ground = depot(chosen, COMMAND), settled(chosen)
+    _see_that_files_go(chosen)
     script = _content(program.script)
     return layout.Elsewhere(
         host=chosen.batch.host,
@@ -61,6 +67,42 @@ def elsewhere(chosen: settings.Settings, program: settings.Program, modules: byt
         script=there.keep(f"{ground.data}/script", os.path.basename(program.script), script),
         modules="" if modules is None else there.keep(f"{ground.data}/modules", "modules", modules),
     )
+
+
+def _see_that_files_go(chosen: settings.Settings) -> None:
+    """Raises: UsageError: there is no SFTP; TransferWaits: the machine is away."""
+    from production.ssh import files
+
+    there = files.Files(remote.reached(chosen.batch.host), chosen.archive.stall)
+    with contextlib.closing(there):
+        try:
+            there.greet(COMMAND)
+        except errors.LoginRefused as refused:
+            raise errors.UsageError(
+                f"--batch={chosen.batch.name}: {refused}; files go there by SFTP: see that sftp {chosen.batch.host} works"
+            ) from refused
+
+
+def tried(chosen: settings.Settings) -> str:
+    """What is found of the disk there by a file that is sent and brought back.
+
+    Raises: UsageError, DiskFull, BatchUnanswered, TransferError, TransferWaits; ProductionError: we may not work there.
+    """
+    from production.ssh import files
+
+    ground = settled(chosen)
+    path = f"{ground.data}/.doctor-{secrets.token_hex(4)}"
+    with contextlib.ExitStack() as stack:
+        there = files.Files(remote.reached(chosen.batch.host), chosen.archive.stall)
+        stack.callback(there.close)
+        here = stack.enter_context(tempfile.TemporaryDirectory(prefix="doctor-"))
+        sent, back = os.path.join(here, "sent"), os.path.join(here, "back")
+        with open(sent, "wb") as file:
+            file.write(secrets.token_bytes(4096))
+        stack.callback(there.remove, [path])
+        there.send(sent, path, lambda _: None)
+        there.fetch(path, back, lambda _: None)
+    return f"{chosen.batch.host}:{ground.data}, HOME {ground.home}: a file was sent there and brought back, and is the same"
 
 
 def _content(path: str) -> bytes:
@@ -98,8 +140,8 @@ class Files:
         stack.callback(self.inputs.close)
 
     def bring(self, there: str, local: str, progress: Callable[[int], None]) -> int:
-        """An output, from there to a disk of ours; its bytes."""
-        return self._files.fetch(there, local, progress)
+        """An output, from there to a disk of ours; its bytes. A job may have put a link to anything in its place."""
+        return self._files.fetch(there, local, progress, follow=False)
 
     def _inputs(self, plan: layout.Layout, archive: base.Transfer) -> base.Transfer:
         from production.transfer import sent, sftp

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import stat
 from collections.abc import Mapping
 from typing import Any
@@ -145,13 +146,18 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """What it is called in the database and behind ``--batch``: ``slurm``, ``slurm@login.cluster``. Two of them are two."""
-        return f"{self.system}@{self.host}" if self.host else self.system
+        """What it is called in the database and behind ``--batch``. Two of them are two, and so are two disks of theirs.
+
+        ``slurm``, ``slurm@login.cluster``, ``slurm@login.cluster:/scratch/mu``.
+        """
+        where = f"{self.host}:{self.remote_data}" if self.remote_data else self.host
+        return f"{self.system}@{where}" if where else self.system
 
     def called(self, name: str) -> Batch:
         """The one of that name, asked as this one is."""
-        system, _, host = name.partition("@")
-        return dataclasses.replace(self, system=system, host=host)
+        system, _, where = name.partition("@")
+        host, remote_data = values.parted(where)
+        return dataclasses.replace(self, system=system, host=host, remote_data=remote_data)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -231,12 +237,14 @@ def _archive(place: layer.Place, value: object) -> dict[str, Any]:
 
 
 def _batch(place: layer.Place, value: object) -> dict[str, Any]:
-    """Read ``batch = "slurm"`` and ``batch = { system = "slurm", tasks = 100 }`` alike; ``"slurm@login"`` is the one there."""
+    """Read ``batch = "slurm"`` and ``batch = { system = "slurm", tasks = 100 }`` alike; also as ``Batch.name`` has it."""
     if isinstance(value, str):
-        system, at, host = value.partition("@")
-        if at and (not host or system == "local"):
+        system, at, where = value.partition("@")
+        if at and (not where or system == "local"):
             raise place.refuse(value, '"slurm@login.cluster" or "sge@login.cluster"')
-        return {"system": _SYSTEM(place, system), "host": values.host(place, host)}
+        host, remote_data = values.parted(where)
+        said = {"system": _SYSTEM(place, system), "host": values.host(place, host)}
+        return said | ({"remote_data": values.there(place, remote_data)} if remote_data else {})
     found: dict[str, Any] = _BATCH(place, value)
     return found
 
@@ -416,12 +424,14 @@ def _check_batch(batch: dict[str, Any], where: definition.Where) -> None:
             batch.pop(key, None)
     if batch.get("remote_data") and not batch.get("host"):
         raise where(("batch", "remote_data")).wrong("on which machine? say it with batch.host")
+    fields = set(re.findall(r"\{([^{}]*)\}", " ".join(batch.get("fetch", ()))))
     if batch.get("stage") == "remote":
-        said = " ".join(batch.get("fetch", ()))
-        if not batch.get("remote_data") or "{input}" not in said or "{to}" not in said:
+        if not batch.get("remote_data") or fields != {"input", "to"}:
             raise where(("batch", "stage")).wrong(
                 '"remote" needs batch.remote_data and a command there: batch.fetch = ["dccp", "{input}", "{to}"]'
             )
+    elif batch.get("fetch"):
+        raise where(("batch", "fetch")).wrong('nobody would run it: set batch.stage = "remote", too')
 
 
 def _files(config: str | None, environ: Mapping[str, str], cwd: str, home: str, system: str) -> list[layer.Layer]:

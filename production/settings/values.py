@@ -154,11 +154,17 @@ def host(place: layer.Place, value: object) -> str:
 
 
 def there(place: layer.Place, value: object) -> str:
-    """Read a directory of another machine: absolute, or below the account's HOME there."""
+    """Read a directory of another machine, of our own: absolute, or below the account's HOME there."""
     found = text(place, value)
-    if found and (not re.match(r"~?/", found) or not found.isprintable()):
+    if found and (not re.match(r"~?/+[^/]", found) or not found.isprintable()):
         raise place.refuse(value, 'an absolute path there, or one below the HOME there: "~/production"')
     return found
+
+
+def parted(where: str) -> tuple[str, str]:
+    """Host, and directory there if one is said: ``login:2222:/scratch/mu``, as ``scp`` has it."""
+    found = re.fullmatch(f"({_HOST}):(~?/.+)", where, re.DOTALL)
+    return (found[1], found[2]) if found else (where, "")
 
 
 def choice(*choices: str) -> Reader:

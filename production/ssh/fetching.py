@@ -25,6 +25,15 @@ _MOST_LEFT = 256
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """A file there."""
+
+    there: str
+    follow: bool
+    """Whether it may be behind a link."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Begun:
     """A file that broke off on its way here."""
 
@@ -43,16 +52,24 @@ class Fetching:
         self._lock = threading.Lock()
         self._begun: dict[str, _Begun] = {}
 
-    def fetch(self, there: str, local: str, progress: Callable[[int], None], received: Callable[[], None]) -> int:
+    def fetch(
+        self,
+        there: str,
+        local: str,
+        progress: Callable[[int], None],
+        received: Callable[[], None],
+        *,
+        follow: bool = True,
+    ) -> int:
         """As ``Files.fetch``."""
-        so_far = checks_.SoFar(progress)
+        so_far, asked = checks_.SoFar(progress), _Asked(there, follow)
         with self._lock:
             begun = self._begun.pop(local, None)
         with self._talks.telling(there):
             try:
-                return self._bring(there, local, so_far, begun, received)
+                return self._bring(asked, local, so_far, begun, received)
             except checks_.Anew:
-                return self._bring(there, local, so_far, None, received)
+                return self._bring(asked, local, so_far, None, received)
             except (stream.Broken, errors.RemoteAway):
                 if begun is not None:
                     self._keep_if_none(local, begun)  # it didn't come to that
@@ -66,12 +83,13 @@ class Fetching:
             disk.remove_left(local + ".part", one.part)
 
     def _bring(
-        self, there: str, local: str, so_far: checks_.SoFar, begun: _Begun | None, received: Callable[[], None]
+        self, file: _Asked, local: str, so_far: checks_.SoFar, begun: _Begun | None, received: Callable[[], None]
     ) -> int:
         """The conversation is given back before the sum and our disk are waited for."""
+        there = file.there
         with contextlib.ExitStack() as stack:
             with self._talks.one(so_far.again) as talk:
-                before = self._talks.looked(talk, there)
+                before = self._talks.looked(talk, there, follow=file.follow)
                 if begun is not None and not self._same(begun, before):
                     begun = None
                 disk.make_directory(os.path.dirname(local))
@@ -81,7 +99,7 @@ class Fetching:
                 asked = stack.enter_context(self._checks.ask(there, before.size or 0, so_far.again, at_once=True))
                 with self._keeping(local, before, part, digest):
                     self._receive(talk, there, before, part, digest, so_far)
-                    self._see_it_unchanged(talk, there, before, part.bytes)
+                    self._see_it_unchanged(talk, file, before, part.bytes)
             with self._keeping(local, before, part, digest):
                 theirs = self._checks.answer(asked, there, part.bytes, so_far.again)
             if theirs not in ("", digest.hexdigest()):
@@ -127,9 +145,9 @@ class Fetching:
                 digest.update(block)
                 so_far.tell(part.bytes)
 
-    def _see_it_unchanged(self, talk: sftp.Conversation, there: str, before: words.Attributes, count: int) -> None:
+    def _see_it_unchanged(self, talk: sftp.Conversation, file: _Asked, before: words.Attributes, count: int) -> None:
         """Raises: TransferError: it grew, shrank or was written meanwhile."""
-        after = self._talks.looked(talk, there)
+        there, after = file.there, self._talks.looked(talk, file.there, follow=file.follow)
         if after != before or count != before.size:
             raise errors.TransferError(
                 f"{self._talks.name}: {disk.shown(there)} is still being written: {before.size:,} bytes at first,"

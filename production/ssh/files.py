@@ -60,9 +60,13 @@ class Files:
         progress: Callable[[int], None],
         *,
         received: Callable[[], None] = nobody,
+        follow: bool = True,
     ) -> int:
-        """Bring it to ``local``, whole or not at all, in the manner of ``transfer.base``; its bytes. What is there already stays."""
-        return self._fetching.fetch(there, local, progress, received)
+        """Bring it to ``local``, whole or not at all, in the manner of ``transfer.base``; its bytes. What is there already stays.
+
+        ``follow``: it may be behind a link.
+        """
+        return self._fetching.fetch(there, local, progress, received, follow=follow)
 
     def send(self, local: str, there: str, progress: Callable[[int], None], *, suffix: str = "") -> int:
         """Send ``local`` to ``there``, whole or not at all; its bytes. What is there already stays.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import paramiko
 
 LOGIN = (
-    "exec /bin/sh -c 'exec 2>&1; IFS= read -r m; while read -r t x;"
+    'exec /bin/sh -c \'exec 2>&1; IFS= read -r m; echo; echo "$m begins"; while read -r t x;'
     ' do p=$(printf "$x."); p=${p%.}; if [ -r "$p" ]; then [ $t = large ] && openssl dgst -sha256 <"$p" || sha256sum <"$p";'
     ' s=$?; else s=unseen; fi; echo "$m $s"; done\''
 )
@@ -78,6 +78,7 @@ class Shell:
             if not block or len(self._text) > _LONGEST:
                 raise Nothing(_last(self._text) or "the login there ended")
         said, self._text = self._text[: end.start()], self._text[end.end() :]
+        said = said.rpartition(b"%s begins\n" % self._mark.encode())[2]  # before that the login has spoken
         found = re.findall(rb"^(?:\S*\(stdin\)= )?([0-9a-f]{64})\s", said, re.MULTILINE)
         if end[1] in _NEVER:
             raise Nothing(_NEVER[end[1]])

@@ -139,11 +139,11 @@ class Talks:
             error.transient = trouble.waits or trouble.transient
             raise error from trouble
 
-    def looked(self, talk: sftp.Conversation, there: str) -> words.Attributes:
-        """What it is. Raises: TransferError, for good: no regular file."""
-        found = talk.stat(os.fsencode(there))
+    def looked(self, talk: sftp.Conversation, there: str, *, follow: bool = True) -> words.Attributes:
+        """What it is. ``follow``: a link counts as what it leads to. Raises: TransferError, for good: no regular file."""
+        found = talk.stat(os.fsencode(there), follow=follow)
         if not found.regular:  # a pipe would be opened for ever
-            kind = "a directory" if found.directory else "a pipe or device"
+            kind = "a directory" if found.directory else "a symbolic link" if found.link else "a pipe or device"
             raise lasting(f"{self.name}: {disk.shown(there)} is not a regular file but {kind}")
         if found.size is None:
             raise errors.TransferError(f"{self.name}: {disk.shown(there)}: the server doesn't say how large it is")

@@ -68,7 +68,8 @@ def test_doctor_tries_it(far: depots.Far) -> None:
     far.begin(depots.SIM, range(1, 2))
     said = far.ask("doctor", "batch", "quota")
     assert said.code == 0, str(said)
-    assert "slurm@login: a job ran `true` on" in said.out
+    assert f"slurm@login:{far.remote}: a job ran `true` on" in said.out
+    assert f"login:{far.remote}, HOME {far.site.server.home}: a file was sent there and brought back" in said.out
     assert far.there() == []
     settings = far.campaign.directory / "production.toml"
     settings.write_text(settings.read_text().replace(str(far.remote), "/proc/nowhere"))
@@ -144,3 +145,59 @@ def test_a_thousand_runs_there_cost_few_commands(far: depots.Far, cluster: clust
     assert server.logins() == 1
     assert [path for path in far.there() if "witness" in path or "ticket" in path or "manifest" in path] == []
     far.campaign.nothing_in_hands()
+
+
+@pytest.mark.feature("PC-02", "AC-29")
+def test_another_disk_is_another_cluster(far: depots.Far) -> None:
+    """Whose jobs are on the one are not followed by who looks on the other; who looks there again finds them done."""
+    far.begin(
+        'echo $1 >>@/began; cat "$2" >"$3"; echo "hist $1" >"$4"; while ! test -e @/go; do sleep 0.1; done',
+        range(1, 3),
+        lease=10,
+    )
+    first = far.start("--new=t")
+    depots.began(far, 2)
+    far.submitted(2)
+    first.kill()
+    other = far.remote.parent / "another disk"
+    settings = far.campaign.directory / "production.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace(str(far.remote), str(other)))
+    second = far.start()
+    second.wait_for(f"their manager is gone; start one with --batch=slurm@login:{far.remote}")
+    second.stop()
+    (far.campaign.directory / "go").touch()
+    result = far.campaign.start("--production=sim", "--pause=0.2", f"--batch=slurm@login:{far.remote}").wait(120)
+    assert result.code == 0, str(result)
+    assert sorted(far.site.words()) == ["1", "2"]
+    assert far.campaign.letters("sim_v1") == "FF"
+
+
+def test_without_sftp_nothing_is_opened(far: depots.Far) -> None:
+    far.begin(depots.SIM, range(1, 2))
+    far.site.server.stop()
+    far.site.server.without = "Subsystem sftp"
+    far.site.server.start()
+    result = far.start("--new=t").wait()
+    assert result.code == 2, str(result)
+    assert "files go there by SFTP: see that sftp login works" in result.err
+    assert far.campaign.rows("SELECT count(*) FROM productions") == [(0,)]
+    said = far.ask("doctor", "batch")
+    assert said.code == 1, str(said)
+    assert "the sshd of login has no sftp" in said.out
+
+
+def test_a_link_in_the_place_of_an_output_is_none(far: depots.Far) -> None:
+    """As on a disk of ours."""
+    far.begin('ln -s /etc/passwd "$3"; echo "hist $1" >"$4"', range(1, 2))
+    result = far.start("--new=t").wait(120)
+    assert result.code == 3, str(result)
+    assert "is not a regular file but a symbolic link" in result.err
+
+
+def test_a_login_that_speaks_without_ending_its_line(far: depots.Far) -> None:
+    """A terminal's title, for instance; no checksum is spoilt by it."""
+    far.begin(depots.SIM, range(1, 3))
+    (far.site.server.home / ".bashrc").write_text("printf 'no newline'")
+    result = far.start("--new=t").wait(120)
+    far.is_whole(range(1, 3), result)

@@ -66,6 +66,8 @@ class Sshd:
     ) -> None:
         self.directory = directory.resolve()
         self.options = options
+        self.without = ""
+        """How lines begin that its configuration is to lack."""
         self.home = home or self.directory / "home"
         self.port = 0
         self.variables = {"PATH": packages.PLACES, **(environment or {}), "HOME": str(self.home)}
@@ -102,7 +104,8 @@ class Sshd:
         variables = " ".join(f'"{name}={value}"' for name, value in self.variables.items())
         text = CONFIGURATION.format(port=self.port, directory=self.directory, variables=variables, more="")
         configuration = self.directory / "sshd_config"
-        configuration.write_text("\n".join(self.options) + text)
+        lines = [line for line in text.splitlines() if not self.without or not line.startswith(self.without)]
+        configuration.write_text("\n".join((*self.options, *lines)) + "\n")
         self._daemon.start([shutil.which("sshd", path=packages.PLACES) or "sshd", "-D", "-e", "-f", configuration],
                            {"PATH": packages.PLACES}, getpass.getuser() if os.geteuid() else "root")  # fmt: skip
         self._daemon.until("sshd listens", lambda: self.log.count("Server listening") > self._starts)

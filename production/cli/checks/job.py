@@ -49,7 +49,8 @@ def batch(patient: finding.Patient) -> list[finding.Finding]:
     """It takes a job, runs it, and its end is seen."""
     chosen = _quick(patient.chosen)
     if chosen.batch.host:
-        return [node.look(chosen.batch), _tried(patient, chosen)]
+        disk = [finding.Finding("batch", True, depots.tried(chosen))] if chosen.batch.remote_data else []
+        return [node.look(chosen.batch), *disk, _tried(patient, chosen)]
     wiring.check_batch(chosen.batch)
     return [_tried(patient, chosen)]
 
