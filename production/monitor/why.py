@@ -185,11 +185,13 @@ def _batch_system(known: knowns.Known) -> Iterator[Line]:
                 "batch system", f"{_too_long(known, last)}it is {last.user}'s, who alone can end it: {known.end}"
             )
     elif row.state is State.ENDED:
-        told = (
-            f"its job, of {known.touch}, wrote files that {known.owner or 'its manager'} may not move"
-            if known.touch
-            else "its job has ended; its outputs are looked at"
-        )
+        if known.touch:
+            told = f"its job, of {known.touch}, wrote files that {known.owner or 'its manager'} may not move"
+        elif last is not None and last.elog and last.elog.startswith("sftp:"):  # as its log, they are there
+            where = last.elog.split("/")[2]
+            told = f"its job has ended; they are brought back from {where}, and looked at (how far: its manager's log)"
+        else:
+            told = "its job has ended; its outputs are looked at"
         yield Line("outputs", told)
 
 

@@ -87,7 +87,7 @@ def _bring(site: site_.Site, wanted: Sequence[_Wanted]) -> None:
     if waits:
         waiting("archive", f"{waits[0]}; waiting", site.clock.boottime())
     else:
-        over("archive", "The archive answers again")
+        over("archive", "Inputs come again" if site.layout.elsewhere else "The archive answers again")
     coming = [(one, under_way[one.path]) for one in wanted if one.path in under_way]
     far = {f"run {one.run}": progress for one, progress in coming}
     if line := _pace.line(far, site.clock.boottime()):
