@@ -213,21 +213,26 @@ def test_two_senders_of_one_file_never_write_into_each_other(bench: Bench) -> No
     files, others = bench.files(), bench.files()
     local, there, whole = bench.own("run", 4 * MEGABYTE)
     both = threading.Barrier(2)
-    met: set[int] = set()
+    parts: list[int] = []
 
-    def meet(count: int) -> None:
-        if count and threading.get_ident() not in met:
-            met.add(threading.get_ident())
-            both.wait(10)
-            parts = [name for name in names(bench.there) if name.endswith(".part")]
-            both.wait(10)
-            assert len(parts) == 2
+    def meeting() -> Callable[[int], None]:
+        """Each sender's, who may call it from any of its threads."""
+        first = threading.Lock()
+
+        def meet(count: int) -> None:
+            if count and first.acquire(blocking=False):
+                both.wait(10)
+                parts.append(len([name for name in names(bench.there) if name.endswith(".part")]))
+                both.wait(10)
+
+        return meet
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        done = [pool.submit(one.send, local, there, meet) for one in (files, others)]
+        done = [pool.submit(one.send, local, there, meeting()) for one in (files, others)]
         troubles = [one.exception() for one in done]
+    assert parts == [2, 2]
     assert sum(one is None for one in troubles) == 1
-    assert any("File exists (it is there already, and isn't replaced)" in str(one) for one in troubles)
+    assert any("File exists (it is there already, and isn't replaced)" in str(one) for one in troubles), troubles
     assert (bench.there / "run").read_bytes() == whole
     assert names(bench.there) == ["run"]
 
