@@ -155,16 +155,19 @@ class Queue:
         else:
             self._refused += 1
 
-    def _lines(self, tasks: Iterable[base.Task], refusals: list[str]) -> dict[str, _Line]:
-        """{mark: what is sent of it} of the tasks that can be run."""
+    def _lines(self, tasks: Sequence[base.Task], refusals: list[str]) -> dict[str, _Line]:
+        """{mark: what is sent of it} of the tasks that can be run; of none, if nobody can say now what is there."""
         lines: dict[str, _Line] = {}
-        directories: dict[str, bool] = {}
+        try:
+            there = self.depot.present({os.path.dirname(log) for task in tasks for log in (task.stdout, task.stderr)})
+        except errors.BatchUnanswered as trouble:
+            self._put_off(trouble)
+            return lines
         options: dict[str, tuple[str, ...]] = {}
         for task in tasks:
             try:
                 for log in (task.stdout, task.stderr):
-                    where = os.path.dirname(log)
-                    if not directories.setdefault(where, self.depot.far or os.path.isdir(where)):
+                    if os.path.dirname(log) not in there:
                         raise errors.SubmitRefused(
                             f"run {task.run}: its log {log} can't be written: make its directory"
                         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from production import clock
-from production.batch import base, queue, scheduler, sge, slurm, there
+from production.batch import base, far, queue, scheduler, sge, slurm, there
 from production.ssh import config, connection
 from tests.exams import batch, real
 from tests.exams.test_batch_fakes import QUICK as QUICK_FAKES
@@ -67,7 +67,9 @@ def login(need: Need) -> Iterator[sshd.Sshd]:
 
 
 def maker(dialect: scheduler.Dialect, line: connection.Connection, user: str) -> Callable[[], base.BatchSystem]:
-    return lambda: queue.Queue(dialect, there.There(line), user, clock.SystemClock(), real.QUICK)
+    """Whose manifests and witnesses are on the disk there."""
+    disk = far.Far(there.There(line), "login", 30)
+    return lambda: queue.Queue(dialect, there.There(line), user, clock.SystemClock(), real.QUICK, depot=disk)
 
 
 class TestSlurm(real.RealExam):
@@ -120,7 +122,10 @@ class FakeExam(batch.ClusterExam):
         place = tmp_path_factory.mktemp("cluster")
         cluster = clusters.Cluster(place / "cluster.json")
         with way(login, place, getpass.getuser()) as line:
-            yield lambda: queue.Queue(self.dialect, Fakes(cluster, line), "alice", clock.SystemClock(), QUICK_FAKES)
+            disk = far.Far(there.There(line), "login", 30)
+            yield lambda: queue.Queue(
+                self.dialect, Fakes(cluster, line), "alice", clock.SystemClock(), QUICK_FAKES, depot=disk
+            )
 
 
 class TestFakeSlurm(FakeExam):
