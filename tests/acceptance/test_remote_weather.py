@@ -22,6 +22,8 @@ GATE = 'echo $1 >>@/began; while ! test -e @/go; do sleep 0.1; done; cat "$2" >"
 RUNS = range(1, 4)
 LARGE = 12 << 20
 PHASES = ("sending", "submitting", "following", "fetching")
+HOW = ["cut", pytest.param("killed", marks=pytest.mark.torture)]
+"""The line, or the server at its other end."""
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def said_once(result: Result) -> None:
 
 
 @pytest.mark.feature("AC-29", "PC-02")
-@pytest.mark.parametrize("how", ["cut", "killed"])
+@pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("name", PHASES)
 def test_the_line_is_cut_in_the_middle(far: depots.Far, tmp_path: pathlib.Path, name: str, how: str) -> None:
     """Said once; what was under way goes on where it was, and nothing is computed twice."""
@@ -144,7 +146,7 @@ def test_the_manager_is_killed_in_the_middle(far: depots.Far, tmp_path: pathlib.
 
 
 @pytest.mark.feature("AC-29", "PC-02")
-@pytest.mark.parametrize("how", ["cut", "killed"])
+@pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("way", ["there", "back"])
 def test_a_large_file_goes_on_where_it_was(far: depots.Far, way: str, how: str) -> None:
     """What was through is not carried again, as the line's own count shows."""
