@@ -20,8 +20,6 @@ from production.transfer import base, copy, usage
 if TYPE_CHECKING:
     from production.batch import far
 
-COMMAND = 30.0
-"""Seconds that a command may take there, at most."""
 FETCH = 6 * 3600.0
 """Seconds that a command may take there that fetches an input."""
 
@@ -34,12 +32,12 @@ def place(chosen: settings.Batch, directory: str) -> usage.Elsewhere:
     return usage.Elsewhere(directory, chosen.host, functools.partial(remote.hear, chosen.host))
 
 
-def depot(chosen: settings.Settings, command: float, leaving: Callable[[], bool] = lambda: False) -> far.Far:
-    """The disk of jobs that this machine doesn't see; ``command``: seconds for each. Raises: UsageError."""
+def depot(chosen: settings.Settings, leaving: Callable[[], bool] = lambda: False) -> far.Far:
+    """The disk of jobs that this machine doesn't see. Raises: UsageError."""
     from production.batch import far
 
     said = f"{chosen.batch.host}:{chosen.batch.remote_data}"
-    return far.Far(remote.shell(chosen.batch, leaving), said, min(command, chosen.lease / 4), _KEPT)
+    return far.Far(remote.shell(chosen.batch, leaving), said, min(remote.COMMAND, chosen.lease / 4), _KEPT)
 
 
 def settled(chosen: settings.Settings) -> far.Ground:
@@ -47,7 +45,7 @@ def settled(chosen: settings.Settings) -> far.Ground:
 
     Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
     """
-    return depot(chosen, COMMAND).settle(chosen.batch.remote_data)
+    return depot(chosen).settle(chosen.batch.remote_data)
 
 
 def elsewhere(chosen: settings.Settings, program: settings.Program, modules: bytes | None) -> layout.Elsewhere | None:
@@ -57,7 +55,7 @@ def elsewhere(chosen: settings.Settings, program: settings.Program, modules: byt
     """
     if not chosen.batch.remote_data:
         return None
-    there, ground = depot(chosen, COMMAND), settled(chosen)
+    there, ground = depot(chosen), settled(chosen)
     _see_that_files_go(chosen)
     script = _content(program.script)
     return layout.Elsewhere(
@@ -76,7 +74,7 @@ def _see_that_files_go(chosen: settings.Settings) -> None:
     there = files.Files(remote.reached(chosen.batch.host), chosen.archive.stall)
     with contextlib.closing(there):
         try:
-            there.greet(COMMAND)
+            there.greet(remote.COMMAND)
         except errors.LoginRefused as refused:
             raise errors.UsageError(
                 f"--batch={chosen.batch.name}: {refused}; files go there by SFTP: see that sftp {chosen.batch.host} works"

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 CLIENTS = {"slurm": ("sbatch", "squeue", "scancel"), "sge": ("qsub", "qstat", "qdel")}
 """Commands without which a cluster can't be used."""
 
-COMMAND = 30.0
-"""Seconds that a command of a cluster may take, at most: with its controller away a client of Slurm hangs for 9 to 18 s."""
-
 INSPECTORS = 2
 """Threads that look at outputs."""
 
@@ -124,8 +121,8 @@ def _check_there(chosen: settings.Batch) -> None:
     from production.ssh import patience
 
     try:
-        remote.reached(chosen.host).greet(patience.of(COMMAND), remote.person())
-        missing = there.There(remote.reached(chosen.host)).missing(CLIENTS[chosen.system], COMMAND)
+        remote.reached(chosen.host).greet(patience.of(remote.COMMAND), remote.person())
+        missing = there.There(remote.reached(chosen.host)).missing(CLIENTS[chosen.system], remote.COMMAND)
     except errors.RemoteRefused as refused:
         raise errors.UsageError(f"--batch={chosen.name}: {refused}") from refused
     except errors.BatchUnanswered as trouble:
@@ -160,7 +157,7 @@ def batch(
         poll=chosen.batch.poll,
         grace=chosen.grace,
         # shorter than what makes a manager seem gone
-        timeout=min(COMMAND, chosen.lease / 4),
+        timeout=min(remote.COMMAND, chosen.lease / 4),
         tasks=chosen.batch.tasks,
     )
     user = remote.account(chosen.batch, process.user())
@@ -176,7 +173,7 @@ def _depot(chosen: settings.Settings, leaving: Callable[[], bool]) -> batches.De
     """The disk of a cluster's jobs. Raises: UsageError."""
     if not chosen.batch.remote_data:
         return depot.Here(chosen.data)
-    return depots.depot(chosen, COMMAND, leaving)
+    return depots.depot(chosen, leaving)
 
 
 def _dialect(chosen: settings.Batch) -> scheduler.Dialect:

@@ -140,11 +140,6 @@ class Screen:
         return _FRAME << 5 not in self.emulated.mode
 
     @property
-    def foreground(self) -> int:
-        """The process group that has the terminal."""
-        return os.tcgetpgrp(self._master)
-
-    @property
     def in_dashboard(self) -> bool:
         """Whether the second screen is shown."""
         return self.emulated.ordinary is not None

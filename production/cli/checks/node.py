@@ -20,7 +20,7 @@ def look(chosen: settings.Batch) -> finding.Finding:
     taken = time.monotonic() - began
     way = remote.reached(chosen.host)
     before = time.time()
-    told = there.There(way).time(wiring.COMMAND)
+    told = there.There(way).time(remote.COMMAND)
     after = time.time()
     off = min(0.0, told + 1 - before) + max(0.0, told - after)  # it says whole seconds
     through = "".join(f" through {one.name}" for one in way.host.through)

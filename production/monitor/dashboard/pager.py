@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 
 from production import errors
 
@@ -33,18 +34,32 @@ def run(words: list[str]) -> int:
     terminal, ours = sys.stdin.fileno(), os.getpgrp()
     before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # sent to who gives the terminal back from behind
     try:
-        try:
-            pid = os.posix_spawnp(words[0], words, os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
-        except OSError as trouble:  # no program, though it may be executed
-            raise errors.UsageError(f"PAGER: {os.path.basename(words[0])}: {trouble.strerror}") from trouble
-        status = -1
-        while status < 0 or os.WIFSTOPPED(status):
-            with contextlib.suppress(OSError):  # it has ended already
-                os.tcsetpgrp(terminal, pid)
-                os.kill(pid, signal.SIGCONT)  # nobody else could go on with it: a Ctrl-Z does nothing
-            _, status = os.waitpid(pid, os.WUNTRACED)
-        with contextlib.suppress(OSError):  # nobody controls it
-            os.tcsetpgrp(terminal, ours)
+        with _group() as group:
+            _give(terminal, group)
+            pid = os.posix_spawnp(words[0], words, os.environ, setpgroup=group, setsigdef=[signal.SIGTTOU])
+        while os.WIFSTOPPED(status := os.waitpid(pid, os.WUNTRACED)[1]):
+            _give(terminal, group)
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                os.killpg(group, signal.SIGCONT)  # nobody else could go on with it: a Ctrl-Z does nothing
+    except OSError as trouble:  # no program, though it may be executed
+        raise errors.UsageError(f"PAGER: {os.path.basename(words[0])}: {trouble.strerror}") from trouble
     finally:
+        _give(terminal, ours)
         signal.signal(signal.SIGTTOU, before)
     return os.waitstatus_to_exitcode(status)
+
+
+@contextlib.contextmanager
+def _group() -> Iterator[int]:
+    """A process group that somebody is in: it can have the terminal before who is to have it begins."""
+    holder = os.posix_spawnp("sh", ["sh", "-c", "kill -STOP $$"], os.environ, setpgroup=0)
+    try:
+        yield holder
+    finally:
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+
+
+def _give(terminal: int, group: int) -> None:
+    with contextlib.suppress(OSError):  # nobody controls it
+        os.tcsetpgrp(terminal, group)
