@@ -137,6 +137,37 @@ def test_a_run_that_is_not_there_any_more(key: window.Key | None, run: int) -> N
     assert shown.current == row(run)
 
 
+def test_a_run_that_was_never_there_is_told_once() -> None:
+    shown = window.Window()
+    shown.fit(5)
+    some = window.Stretch(tuple(map(row, [1, 3, 5, 7])), begins=True, ends=True)
+    shown.go_to(4)
+    assert shown.take(window.Stretch((), begins=True, ends=False, whole=False), None) is None, "it is looked for"
+    assert shown.take(some, None) == 4
+    assert shown.current == row(5)
+    assert shown.take(some, None) is None
+
+
+def test_a_run_that_was_there_is_not_missing_when_the_cursor_has_moved_on() -> None:
+    shown = window.Window()
+    shown.fit(5)
+    some = window.Stretch(tuple(map(row, [1, 3, 5, 7])), begins=True, ends=True)
+    shown.take(window.Stretch(tuple(map(row, [50, 60])), begins=False, ends=False), None)
+    shown.go_to(3)
+    shown.move(2)
+    assert shown.take(some, None) is None
+    assert shown.current == row(5)
+    shown.go_to(7)
+    shown.move(-2)
+    assert shown.take(some, None) is None
+
+
+def test_nobody_asked_for_the_run_that_a_filter_leaves_out() -> None:
+    shown = window.Window()
+    shown.begin_anew(4)
+    assert shown.take(window.Stretch(tuple(map(row, [1, 5])), begins=True, ends=True), None) is None
+
+
 def test_where_among_all_it_is() -> None:
     shown = window.Window()
     shown.fit(2)

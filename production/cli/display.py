@@ -115,12 +115,12 @@ class Display:
 
         def stop(number: int, _frame: object) -> None:
             self._continued = False
-            self._await_stop()
-            if self._continued:
-                return  # somebody was quicker
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            signal.signal(number, stop)  # somebody said fg
+            if self._has_stopped():
+                os.kill(os.getpid(), signal.SIGSTOP)  # until somebody says fg; a further Ctrl-Z finds us here, too
+            elif not self._continued:  # else somebody was quicker
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)  # nothing comes of it where no shell could say fg
+                signal.signal(number, stop)
 
         def go_on(_number: int, _frame: object) -> None:
             self._continued = True
@@ -136,14 +136,15 @@ class Display:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             signal.signal(signal.SIGCONT, before)
 
-    def _await_stop(self) -> None:
-        """It has restored the terminal, and stopped; or is gone, or hangs."""
+    def _has_stopped(self) -> bool:
+        """It has restored the terminal, and stopped; else it is gone, or hangs, or goes on."""
         end = time.monotonic() + PATIENCE
         while self.open and not self._continued and time.monotonic() < end:
             with contextlib.suppress(ChildProcessError):
                 if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT):
-                    return
+                    return True
             time.sleep(0.01)
+        return False
 
     def close(self, leaving: Callable[[], bool]) -> None:
         """It is told that we have ended. Somebody who looks on may go on looking, unless ``leaving``; who doesn't hear is ended."""

@@ -175,12 +175,14 @@ def test_ctrl_z_and_fg(gated: tuple[Campaign, Pipe, Pipe], show: Opened) -> None
     screen.type(shlex.join([*RUN, "--display"]), "enter")
     started.take(6)
     screen.until("6 in hand")
-    for _ in range(2):
-        screen.type("ctrl z")
+    for keys in ((), (), ("down", "up") * 20, ("j", "k") * 20):  # who types on loses nothing but the keys
+        screen.type(*keys, "ctrl z")
         screen.until(lambda screen: not screen.in_dashboard and "Stopped" in screen.text)
         screen.type("clear; echo here; fg", "enter")
         screen.until(lambda screen: screen.in_dashboard and "6 in hand" in screen.text)
     gate.give(6)
+    screen.until("over: q leaves")
+    screen.type("q")
     screen.until(lambda screen: not screen.in_dashboard and screen.text.rstrip().endswith("shell>"))
     assert "sim_v1: 5 finished, 1 failed" in screen.text
     screen.type("echo code $?", "enter")

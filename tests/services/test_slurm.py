@@ -60,8 +60,9 @@ def test_without_accounting_only_the_list_of_what_ended_is_there(slurm: slurms.S
     ended(slurm, job)
     refused = slurm.run("sacct", check=False)
     assert (refused.returncode, refused.stderr) == (1, "Slurm accounting storage is disabled\n")
-    columns = ("sacct", "-c", "-n", "-P", "-o", "jobid,state,exitcode")
-    assert slurm.run(*columns, "-j", job).stdout == f"{job}|FAILED|3:0\n"
+    columns = ("sacct", "-c", "-n", "-P", "-o", "jobid,state,exitcode", "-j", job)
+    said = f"{job}|FAILED|3:0\n"  # in a file that is made with the first job's end
+    daemon.until("sacct has it", lambda: slurm.run(*columns, check=False).stdout == said)
 
 
 def test_with_accounting_sacct_knows_every_job(slurm_accounting: slurms.SlurmAccounting) -> None:

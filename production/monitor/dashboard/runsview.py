@@ -35,8 +35,6 @@ class Runs(view.View):
         self._down = False
         self._seen: Sequence[str] = DEFAULT
         """Columns that have room."""
-        self._sought: int | None = None
-        """A run that somebody wants to go to."""
         self._order: reading.Order | None = None
         self._window = window.Window()
         self._asked: window.Around | None = None
@@ -72,20 +70,14 @@ class Runs(view.View):
             self._order = found.order
         if not found.stretch.whole and self._window.stretch.whole:
             return  # what is there is more than what was found so far
-        self._window.take(found.stretch, reading.key(self._choice))
+        missing = self._window.take(found.stretch, reading.key(self._choice))
+        if missing is not None:
+            where = f"among: {self.words}" if self.words else "in this production"
+            self.stage.say(f"run {missing} is not {where}; this is the next one", wrong=True)
         self._anew = True
-        if found.stretch.whole:
-            self._tell_sought()
         if found.stretch.whole and self._window.near_edge():
             self._load_later()
         self.stage.renew()
-
-    def _tell_sought(self) -> None:
-        """A run that somebody wanted to go to may not be there."""
-        sought, self._sought = self._sought, None
-        if sought is not None and (row := self._window.current) is not None and row.run != sought:
-            where = f"among: {self.words}" if self.words else "in this production"
-            self.stage.say(f"run {sought} is not {where}; this is the next one", wrong=True)
 
     def _load_later(self) -> None:
         """Once: what has no more would be asked for again and again."""
@@ -181,7 +173,6 @@ class Runs(view.View):
         self._go_to(window.LAST)
 
     def _go_to(self, run: int) -> None:
-        self._sought = run if window.FIRST < run < window.LAST else None
         self._window.go_to(run)
         self._load()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,14 @@ class Screen(urwid.display.raw.Screen):
         while not process.in_front(sys.stdin.fileno()):
             time.sleep(GLANCE)  # until somebody says fg
         super()._start(*arguments, **keywords)
+        self._keep_what_was_typed()
+
+    def _keep_what_was_typed(self) -> None:
+        """A Ctrl-C or Ctrl-Z would throw away keys that we were told of, and who reads them would wait for the next one."""
+        terminal = sys.stdin.fileno()
+        mode = termios.tcgetattr(terminal)
+        mode[3] |= termios.NOFLSH
+        termios.tcsetattr(terminal, termios.TCSANOW, mode)
 
 
 class Paste:

@@ -63,6 +63,8 @@ class Window:
         self._top = 0
         self._wanted: int | None = FIRST
         """A run that the cursor is to go to, once it is loaded."""
+        self._named = False
+        """Somebody named that run, and is to be told if it isn't there."""
         self._owed = 0
         """Rows that it is to go on, then."""
         self._following = False
@@ -123,11 +125,13 @@ class Window:
         self.stretch = Stretch((), begins=True, ends=True, whole=False)
         self._cursor = self._top = 0
         self.go_to(run)
+        self._named = False
 
     def go_to(self, run: int) -> None:
         """To a run, or to the next one there is; or ``FIRST``, ``LAST``."""
         place = next((place for place, row in enumerate(self.rows) if row.run == run), None)
         self._wanted, self._owed, self._following = run if place is None else None, 0, run != FIRST
+        self._named = True
         if place is not None:
             self._cursor = place
             self._settle()
@@ -165,10 +169,11 @@ class Window:
             return Around(FIRST, before, after)
         return Around(here.run, before + self.cursor, after, here.state)
 
-    def take(self, stretch: Stretch, key: Key | None) -> None:
-        """What was loaded. ``key``: by which its rows are in order; None: nobody can tell it from a row.
+    def take(self, stretch: Stretch, key: Key | None) -> int | None:
+        """What was loaded → the run that somebody wanted to go to, if it isn't there, and the cursor is on the next one.
 
-        The cursor goes with its run; if that isn't meant any more, it stays at its place in the order.
+        ``key``: by which its rows are in order; None: nobody can tell it from a row. The cursor goes with its run; if
+        that isn't meant any more, it stays at its place in the order.
         """
         here, offset = self.current if self._following else None, self.cursor
         wanted, before = self._wanted, self._cursor
@@ -176,7 +181,7 @@ class Window:
             offset = 0 if wanted in (FIRST, LAST) else self.height // 2
         self.stretch = stretch
         if not stretch.rows and not stretch.whole:
-            return  # it is looked for
+            return None  # it is looked for
         goal = wanted if wanted is not None else here.run if here else FIRST
         found = _place(stretch.rows, goal)
         if found is None and here is not None and wanted is None:
@@ -186,6 +191,7 @@ class Window:
         self._wanted = None
         self._top = self._cursor - offset
         self.move(0)
+        return wanted if found is None and self._named and stretch.rows else None
 
 
 def _place(rows: Sequence[facts.Row], run: int) -> int | None:
