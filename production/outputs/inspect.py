@@ -47,7 +47,7 @@ class Inspect:
         self._away: set[str] = set()
         """Marks whose outputs don't come now."""
         self._why = ""
-        """What the first of them found; one text for all of them, to be told once."""
+        """What the first of them found, or who was refused; one text for all of them, to be told once."""
         self._coming: dict[str, int] = {}
         """{mark: bytes of the output that is being brought}"""
         self._left = threading.Event()
@@ -137,10 +137,10 @@ class Inspect:
                 if rule.optional:
                     raise _LeftOut from missing
                 raise errors.OutputError(f"{disk.shown(output.temporary)} is missing") from missing
-            except errors.TransferWaits as waits:
+            except (errors.TransferWaits, errors.LoginRefused) as waits:  # what was computed is worth waiting for
                 if isinstance(waits.__cause__, disk.Trouble):
                     raise waits.__cause__ from None
-                self._wait(mark, str(waits))
+                self._wait(mark, waits)
             except errors.TransferError as trouble:
                 tries += 1
                 if tries == _TRIES:
@@ -153,11 +153,11 @@ class Inspect:
         if self._leaving():
             raise errors.OutputError("not brought to its end: the manager is leaving")
 
-    def _wait(self, mark: str, why: str) -> None:
+    def _wait(self, mark: str, trouble: errors.TransferError) -> None:
         """Raises: OutputError."""
         with self._lock:
-            if not self._away:
-                self._why = why
+            if not self._away or isinstance(trouble, errors.LoginRefused):
+                self._why = str(trouble)
             self._away.add(mark)
         self._crew.wake()
         self._left.wait(self._again)

@@ -237,6 +237,21 @@ def test_a_key_that_changes_under_a_manager(far: depots.Far, what: str) -> None:
 
 
 @pytest.mark.feature("PC-02")
+def test_a_key_that_is_refused_while_outputs_come(far: depots.Far, tmp_path: pathlib.Path) -> None:
+    """What was computed is worth waiting for."""
+    phase = Phase(far, "fetching", tmp_path)
+    manager = far.start("--new=t")
+    phase.wait()
+    allow(far, "")
+    far.line.cut()
+    phase.go_on()
+    manager.wait_for("doesn't let")
+    allow(far, far.site.server.identity.with_suffix(".pub").read_text())
+    far.is_whole(RUNS, manager.wait(120))
+    assert sorted(far.site.words()) == ["1", "2", "3"], "each was computed once"
+
+
+@pytest.mark.feature("PC-02")
 def test_a_key_that_is_refused_at_the_door(far: depots.Far) -> None:
     far.begin(SIM, range(1, 3))
     allow(far, "")
