@@ -145,6 +145,9 @@ def _program(chosen: settings.Settings, order: Order) -> settings.Program:
     try:
         wiring.check_batch(chosen.batch)
     except errors.RemoteAway as away:  # as a cluster here whose controller is away
+        if order.tag is not None and wiring.unknown(away):
+            said = f"--batch={chosen.batch.name}: {away}"
+            raise errors.UsageError(f"{said}; is it written right? No version was opened") from away
         waiting("weather", f"{away}; waiting", time.clock_gettime(time.CLOCK_BOOTTIME))
     if not chosen.batch.remote_data:  # else its program is there
         wiring.check_quota(chosen.quota)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -61,9 +62,20 @@ def _greet(archive: ftp.Ftp | sftp.Sftp) -> None:
     try:
         greet(archive)
     except errors.TransferWaits as away:
+        if unknown(away):
+            raise errors.UsageError(f"archive: {away}; is it written right? No version was opened") from away
         waiting("archive", f"{away}; waiting", time.clock_gettime(time.CLOCK_BOOTTIME))
     except errors.LoginRefused as refused:
         raise errors.UsageError(f"{refused}; no version was opened") from refused
+
+
+def unknown(away: BaseException | None) -> bool:
+    """Whether it is away because nobody knows its name: with a person before us more likely a slip of theirs than the weather."""
+    while away is not None:
+        if isinstance(away, socket.gaierror):
+            return away.errno == socket.EAI_NONAME
+        away = away.__cause__
+    return False
 
 
 def greet(archive: ftp.Ftp | sftp.Sftp) -> None:

@@ -212,6 +212,26 @@ def test_a_login_node_that_is_away_at_the_start(site: logins.Site) -> None:
     assert site.campaign.letters("sim_v1") == "FF"
 
 
+@pytest.mark.feature("PC-02")
+def test_a_name_that_nobody_knows(site: logins.Site) -> None:
+    """A slip at the start of a new version; later a name service may be away."""
+    with (site.known_hosts.parent / "config").open("a") as config:
+        config.write("Host slip\n    HostName fe80::1%%slip\n")  # no name service is asked
+    site.begin("exit 0", "1-2")
+    before = site.campaign.rows("SELECT * FROM productions")
+    result = site.start("--new=t", batch="slurm@slip").wait()
+    assert (result.code, len(result.err.splitlines())) == (2, 1), str(result)
+    assert "--batch=slurm@slip: no connection to slip: " in result.err
+    assert "Name or service not known; is it written right? No version was opened" in result.err
+    assert site.campaign.rows("SELECT * FROM productions") == before
+    assert site.start("--new=t").wait().code == 0
+    site.campaign.ok("reset", "1", "--production=sim_v1", "--yes")
+    manager = site.start(batch="slurm@slip")
+    manager.wait_for("no connection to slip: ")
+    manager.send(signal.SIGINT)
+    assert manager.wait().code == 130
+
+
 @pytest.mark.feature("PC-02", "AC-30")
 def test_two_clusters_of_one_kind_are_two(site: logins.Site, cluster: clusters.Cluster) -> None:
     """A manager follows only jobs of its own cluster; it says how the others' are followed."""
