@@ -325,7 +325,7 @@ def test_ctrl_c_while_somebody_else_holds_the_lock(campaign: Campaign, command: 
         threading.Event().wait(1.5)  # it goes on waiting, and says no more
         at = time.monotonic()
         result = waiting.stop()
-        assert time.monotonic() - at < 1.5
+        assert time.monotonic() - at < 4
         lock.communicate("")
     assert result.code == 130, str(result)
     assert result.err.count("\n") == 1, str(result)
