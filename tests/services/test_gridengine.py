@@ -55,7 +55,7 @@ def test_a_job_runs_as_the_user_on_this_host(gridengine: gridengines.GridEngine)
     job = submit(gridengine, "hostname; id -un; exit 3", "-o", "where.txt")
     assert accounted(gridengine, job) == ["0 3"]
     assert (gridengine.home / "where.txt").read_text().split() == [socket.gethostname(), gridengine.user]
-    assert states(gridengine, job) == []
+    daemon.until("it has left the queue", lambda: states(gridengine, job) == [])
 
 
 def test_an_array(gridengine: gridengines.GridEngine) -> None:
@@ -73,7 +73,7 @@ def test_too_much_memory(gridengine: gridengines.GridEngine) -> None:
 def test_the_directory_is_missing(gridengine: gridengines.GridEngine) -> None:
     job = submit(gridengine, "exit 0", "-wd", "/none/such")
     assert accounted(gridengine, job) == ["28  : changing into working directory 0"]
-    assert states(gridengine, job) == ["Eqw"]
+    daemon.until("it is in error", lambda: states(gridengine, job) == ["Eqw"])
     gridengine.run("qdel", job)
 
 
