@@ -560,6 +560,21 @@ def test_a_connection_that_died_while_nobody_looked(desk: Desk, own: Callable[..
         server.sever()
 
 
+def test_a_line_that_garbles_what_comes(desk: Desk, server: sshd.Sshd, user: str) -> None:
+    """As one that breaks; if nothing was asked yet, the connection is made anew."""
+    with link.to(server.port) as line:
+        server.introduce(desk.home, user, port=line.port)
+        shell = desk.there()
+        assert shell.run(["true"], timeout=20).returncode == 0
+        line.garble()
+        assert shell.run(["echo", "x"], timeout=20).stdout == "x\n"
+        line.after(400, line.garble)
+        with pytest.raises(errors.BatchUnanswered, match=r"login.*broke"):
+            shell.run(["sh", "-c", "sleep 1; echo 4711"], timeout=20)
+        desk.now += connection.PAUSES[1]
+        assert shell.run(["echo", "x"], timeout=20).stdout == "x\n"
+
+
 @pytest.mark.parametrize("how", ["cut", "stall"])
 def test_a_line_that_breaks_after_the_question(desk: Desk, server: sshd.Sshd, user: str, how: str) -> None:
     """The command was given, its answer is lost; a line that stands still is given up and made anew."""

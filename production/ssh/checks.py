@@ -1,4 +1,4 @@
-"""What both ends say of a file's bytes, and how far a file is: for who fetches, and for who sends.
+"""What both ends say of a file's bytes: for who fetches, and for who sends.
 
 Next is ``sums``, which has the sums taken there; before it are ``fetching`` and ``sending``.
 """
@@ -19,21 +19,6 @@ _LOG = logging.getLogger(__name__)
 
 class Anew(Exception):
     """What was gone on with isn't the beginning of the file."""
-
-
-class SoFar:
-    """Tells the caller's ``progress``, also while nothing comes."""
-
-    def __init__(self, progress: Callable[[int], None]) -> None:
-        self.count = 0
-        self._progress = progress
-
-    def tell(self, count: int) -> None:
-        self.count = count
-        self._progress(count)
-
-    def again(self) -> None:
-        self._progress(self.count)
 
 
 class Checks:

@@ -65,8 +65,10 @@ def _greeted(
     """Encrypted, and with the host that we know. Raises: RemoteError."""
     import paramiko
 
+    from production.ssh import transport as transports
+
     try:
-        transport = paramiko.Transport(end)
+        transport = transports.Transport(end)
     except BaseException:
         end.close()
         raise

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from production import disk, errors
+from production import course, disk, errors
 from production.ssh import checks as checks_
 from production.ssh import sftp, stream, talks, words
 
@@ -62,7 +62,7 @@ class Fetching:
         follow: bool = True,
     ) -> int:
         """As ``Files.fetch``."""
-        so_far, asked = checks_.SoFar(progress), _Asked(there, follow)
+        so_far, asked = course.SoFar(progress), _Asked(there, follow)
         with self._lock:
             begun = self._begun.pop(local, None)
         with self._talks.telling(there):
@@ -83,7 +83,7 @@ class Fetching:
             disk.remove_left(local + ".part", one.part)
 
     def _bring(
-        self, file: _Asked, local: str, so_far: checks_.SoFar, begun: _Begun | None, received: Callable[[], None]
+        self, file: _Asked, local: str, so_far: course.SoFar, begun: _Begun | None, received: Callable[[], None]
     ) -> int:
         """The conversation is given back before the sum and our disk are waited for."""
         there = file.there
@@ -135,7 +135,7 @@ class Fetching:
         before: words.Attributes,
         part: disk.Part,
         digest: hashlib._Hash,
-        so_far: checks_.SoFar,
+        so_far: course.SoFar,
     ) -> None:
         if part.bytes:
             so_far.tell(part.bytes)

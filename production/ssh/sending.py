@@ -16,7 +16,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 
-from production import disk, errors
+from production import course, disk, errors
 from production.ssh import checks as checks_
 from production.ssh import sftp, stream, talks, words
 
@@ -68,7 +68,7 @@ class Sending:
 
     def send(self, local: str, there: str, progress: Callable[[int], None], suffix: str) -> int:
         """As ``Files.send``."""
-        written = checks_.SoFar(progress)
+        written = course.SoFar(progress)
         with self._lock:
             begun = self._begun.pop(there, None)
         if begun is None and suffix:
@@ -88,7 +88,7 @@ class Sending:
 
     # --- on its way there ---------------------------------------------------------------------------------------------
 
-    def _carry(self, way: _Way, begun: _Begun | None, written: checks_.SoFar) -> int:
+    def _carry(self, way: _Way, begun: _Begun | None, written: course.SoFar) -> int:
         if begun is not None and begun.written >= 0 and begun.status != way.identity:
             self._remove(begun.part)
             begun = None
@@ -163,7 +163,7 @@ class Sending:
                 f"{self._talks.name}: {disk.shown(part)} has {found.size:,} bytes there, {way.size:,} were sent"
             )
 
-    def _agree(self, way: _Way, part: str, ours: str, written: checks_.SoFar, at: int) -> None:
+    def _agree(self, way: _Way, part: str, ours: str, written: course.SoFar, at: int) -> None:
         """Raises: TransferError: other bytes are there; Anew: but that may be of what was gone on with."""
         with self._checks.ask(part, way.size, written.again, at_once=False) as asked:
             theirs = self._checks.answer(asked, part, way.size, written.again)
@@ -214,7 +214,7 @@ def _writing() -> Iterator[None]:
         raise _Unwritten(str(refused)) from refused
 
 
-def _blocks(way: _Way, at: int, digest: hashlib._Hash, written: checks_.SoFar) -> Iterator[memoryview]:
+def _blocks(way: _Way, at: int, digest: hashlib._Hash, written: course.SoFar) -> Iterator[memoryview]:
     """What is to be sent from a place on; all of it goes into the sum."""
     place = 0
     for block in disk.blocks(way.descriptor, way.local, way.size):

@@ -25,7 +25,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from production import disk, errors
+from production import course, disk, errors
 from production.transfer import base, digest, listing, login, names, pool
 from production.transfer import control as controls
 
@@ -104,21 +104,6 @@ class _Wrong(Exception):
     """What came is not the file."""
 
 
-class _SoFar:
-    """Tells the caller's ``progress``, also while nothing comes."""
-
-    def __init__(self, progress: Callable[[int], None]) -> None:
-        self.count = 0
-        self._progress = progress
-
-    def tell(self, count: int) -> None:
-        self.count = count
-        self._progress(count)
-
-    def again(self) -> None:
-        self._progress(self.count)
-
-
 class Ftp:
     """An archive behind FTP. Any number of threads may use it; each has a connection of its own."""
 
@@ -147,7 +132,7 @@ class Ftp:
         size: int | None = None,
         received: Callable[[], None] = base.nobody,
     ) -> int:
-        path, so_far = self._path(remote), _SoFar(progress)
+        path, so_far = self._path(remote), course.SoFar(progress)
         begun = self._take_begun(local)
         try:
             return self._bring(_Wanted(path, local, size), begun, so_far, received)
@@ -184,7 +169,7 @@ class Ftp:
         for local, one in begun.items():
             disk.remove_left(local + ".part", one.part)
 
-    def _bring(self, wanted: _Wanted, begun: _Begun | None, so_far: _SoFar, received: Callable[[], None]) -> int:
+    def _bring(self, wanted: _Wanted, begun: _Begun | None, so_far: course.SoFar, received: Callable[[], None]) -> int:
         """The connection is given back before our disk is waited for: it can bring another file meanwhile."""
         with self._telling(wanted.path, so_far.again), contextlib.ExitStack() as stack:
             part = self._pool.use(lambda control: self._fetch(control, wanted, begun, so_far, stack), so_far.again)
@@ -233,7 +218,7 @@ class Ftp:
         control: controls.Control,
         wanted: _Wanted,
         begun: _Begun | None,
-        so_far: _SoFar,
+        so_far: course.SoFar,
         stack: contextlib.ExitStack,
     ) -> disk.Part:
         """All of its bytes, checked; the part is in the stack, and not yet synced."""
@@ -263,7 +248,7 @@ class Ftp:
         part: disk.Part,
         size: int | None,
         check: digest.Digest,
-        so_far: _SoFar,
+        so_far: course.SoFar,
     ) -> None:
         """The bytes of the source from where the part stands."""
         known = part.end(min(_OVERLAP, part.bytes))

@@ -35,6 +35,7 @@ class Link:
         self._when: tuple[int, Callable[[], None]] | None = None
         self._left: int | None = None
         """Bytes that may come from the server before all is cut."""
+        self._garbled = False
         self._closed = False
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -71,6 +72,10 @@ class Link:
         with self._lock:
             self._left = down
 
+    def garble(self) -> None:
+        """Once: the last byte of what comes from the server next is another one."""
+        self._garbled = True
+
     def close(self) -> None:
         self._over.set()
         self._flows.set()
@@ -101,18 +106,29 @@ class Link:
                     continue
                 for one in select.select([here, there], [], [], LOOK)[0]:
                     block = one.recv(1 << 16)
-                    if not block:
+                    if not block or not self._through(generation):
                         return
                     if one is here:
                         there.sendall(block)
                         self._count(len(block))
-                    elif self._flows.is_set() and generation == self._generation:
+                    else:
                         some = self._allowed(block)
                         here.sendall(some)
                         self._count_down(len(some))
 
+    def _through(self, generation: int) -> bool:
+        """Once it flows, whether this connection is not cut: what was taken up is not lost while the line stands still."""
+        while not self._flows.wait(LOOK):
+            if self._over.is_set() or generation != self._generation:
+                return False
+        return generation == self._generation
+
     def _allowed(self, block: bytes) -> bytes:
+        """As much as may come, as it comes."""
         with self._lock:
+            if self._garbled:
+                self._garbled = False
+                block = block[:-1] + bytes([block[-1] ^ 1])
             if self._left is None:
                 return block
             block = block[: self._left]
