@@ -19,6 +19,7 @@ from tests.acceptance import depots, logins
 from tests.acceptance.boards import at
 from tests.acceptance.campaign import Campaign, User, until
 from tests.acceptance.screen import Screen
+from tests.services import gridengine as gridengines
 from tests.services import island, link, service, sshd
 from tests.services import slurm as slurms
 
@@ -37,11 +38,17 @@ TALKS = 'echo "first words of $1"; while ! test -e @/go; do sleep 0.1; done; ech
 
 
 @pytest.fixture(params=["slurm", "slurm_accounting", "gridengine"])
+def cluster(request: pytest.FixtureRequest) -> service.Service:
+    found: service.Service = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
 def far(
-    request: pytest.FixtureRequest, new_campaign: Callable[[pathlib.Path], Campaign], need: logins.Need
+    cluster: service.Service, new_campaign: Callable[[pathlib.Path], Campaign], need: logins.Need
 ) -> Iterator[depots.Far]:
     """We are root here, and the jobs' user there, whose disk we don't see."""
-    cluster: service.Service = request.getfixturevalue(request.param)
+    system = "sge" if isinstance(cluster, gridengines.GridEngine) else "slurm"
     need("unshare(1)", shutil.which("unshare"))
     with logins.Login(cluster.environment, need, cluster.home) as login:
         campaign = new_campaign(login.path / "campaign")
@@ -49,7 +56,7 @@ def far(
         me = User(getpass.getuser(), os.geteuid(), os.getegid(), (), 0)
         account = sshd.account(cluster.user, "/bin/sh")
         site = logins.Site(campaign, login.server, login.line, account, me)
-        made = depots.Far(site, login.path / "their disk µ", "sge" if request.param == "gridengine" else "slurm")
+        made = depots.Far(site, login.path / "their disk µ", system)
         shutil.chown(made.remote, account)
         yield made
 
@@ -103,6 +110,27 @@ def test_a_job_s_log_while_it_runs(far: depots.Far, watch: Callable[..., Screen]
     far.is_whole(range(1, 2), result)
     followed = follower.wait()
     assert (followed.code, followed.out) == (0, "first words of 1\nlast words\n"), str(followed)
+
+
+@pytest.mark.torture  # on a fake cluster: test_remote_weather
+@pytest.mark.feature("AC-33", "AC-19")
+def test_ctrl_c_with_two_hundred_jobs(far: depots.Far, cluster: service.Service) -> None:
+    """Those that wait and those that run are cancelled, and nothing of them is left there."""
+    far.begin('test "$1" = 1 || sleep 600; ' + depots.SIM, range(1, 202))
+    far.campaign.ok("datasets", "add", "1", "--dataset=first", user=far.site.user)
+    assert far.start("--new=t", "--dataset=first").wait(120).code == 0
+    manager = far.start("--nproc=200", "--nprep=200")
+    manager.wait_for("Submitting run: 201", seconds=120)
+    far.submitted(200)
+    before = far.site.server.commands()
+    result = manager.stop(seconds=200)
+    assert (result.code, result.said("jobs cancelled, claims given back")) == (130, True), str(result)
+    assert far.site.server.commands() - before <= 60
+    assert far.campaign.letters("sim_v1") == "F" + "N" * 200
+    assert far.left() == []
+    far.campaign.nothing_in_hands()
+    listing = ("qstat",) if far.system == "sge" else ("squeue", "-h", "-u", cluster.user)
+    until(lambda: not cluster.run(*listing).stdout, "the queue is empty")
 
 
 def why(far: depots.Far) -> str:
