@@ -287,6 +287,10 @@ def test_an_error_in_a_view(gated: tuple[Campaign, Pipe, Pipe], show: Opened, br
     completed(campaign, screen)
     watch = show(campaign, sys.executable, "-m", "production", "watch", **place)
     watch.until("5/6 finished")
+    watch.until(at(3))
+    watch.type("enter")
+    watch.until("nothing until ")  # why it is there is told, and that the rest can't be stays told
+    watch.until("run 3: unexpected ZeroDivisionError: portraits are out")
     watch.type("2")
     assert watch.end() == 1
     assert watch.unrestored == []
