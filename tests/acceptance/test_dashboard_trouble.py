@@ -402,7 +402,12 @@ def test_locked_for_a_long_time(campaign: Campaign, watch: Opened) -> None:
         screen.until("keys of: failures")
         screen.type("1")
         screen.until(at(2))
+        screen.type("2")
+        screen.until("failures: ")
     screen.until_gone("as of ")
+    screen.until_gone("failures: ")  # though nothing is written
+    screen.type("1")
+    screen.until(at(2))
     screen.type("enter")
     screen.until("run 2 of sim_v1: finished")
     screen.type("q")

@@ -45,12 +45,21 @@ class Run(view.Text):
             self._portrayed,
             lambda trouble: self._amiss("known", trouble),
         )
-        if time.monotonic() >= self._again and not self.stage.readers.busy("why"):
-            self._again = time.monotonic() + GUEST
+        self._explain()
+
+    def tick(self) -> None:
+        if self._wrong["known"] and not self.stage.readers.busy(self.name):
+            self.news()
+        elif self.missed:
             self._explain()
 
     def _explain(self) -> None:
         """Apart from the rest: a cluster may be asked."""
+        now = time.monotonic()
+        self.missed = now < self._again or self.stage.readers.busy("why")
+        if self.missed:
+            return
+        self._again = now + GUEST
         production, run, answers = self.stage.production, self.run, self.stage.here.answers
         self.stage.readers.ask(
             "why",
@@ -61,6 +70,8 @@ class Run(view.Text):
 
     def left(self) -> None:
         super().left()
+        if self.stage.readers.busy("why"):
+            self._again = 0.0  # it was not told
         self.stage.readers.forget("why")
 
     def _explained(self, layers: Sequence[tuple[str, str]]) -> None:
@@ -110,9 +121,10 @@ class Failures(view.Text):
         self._begun = self._again = 0.0
 
     def news(self) -> None:
-        self._begun = time.monotonic()
-        if self._begun >= self._again and not self.stage.readers.busy(self.name):
-            production, answers = self.stage.production, self.stage.here.answers
+        now = time.monotonic()
+        self.missed = now < self._again or self.stage.readers.busy(self.name)
+        if not self.missed:
+            self._begun, production, answers = now, self.stage.production, self.stage.here.answers
             self.ask(lambda memory: answers.failures(memory, production))
 
     def put(self, entries: Sequence[scroll.Entry]) -> None:
@@ -218,7 +230,9 @@ class Productions(view.Text):
     choosing = leaping = True
 
     def news(self) -> None:
-        self.ask(self._there)
+        self.missed = self.stage.readers.busy(self.name)
+        if not self.missed:
+            self.ask(self._there)
 
     def _there(self, memory: library.Library) -> list[scroll.Entry]:
         every = sorted(memory.productions(), key=lambda one: -one.id)
