@@ -125,6 +125,10 @@ def test_no_key_means_a_run_that_the_cursor_is_leaving() -> None:
     assert shown.current == row(900)
     shown.go_to(901)
     assert shown.current == row(901), "that one was there already"
+    shown.move(-500)
+    assert shown.current is None
+    load(shown, list(range(1000)))
+    assert shown.current == row(401)
 
 
 @pytest.mark.parametrize(("key", "run"), [(by_number, 7), (None, 7)], ids=["in order", "in an unknown one"])

@@ -28,6 +28,8 @@ MOST = 1 << 20
 """Bytes that wait for it."""
 PATIENCE = 2.0
 """Seconds that it may take to close itself, or to stop."""
+LOOK = 0.01
+"""Seconds between two looks whether it has stopped. They are counted: while the machine stands still, nobody gets on."""
 
 _RESTORE = "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m\x1b(B\r\n"
 """Leave the other screen; no mouse, no bracketed paste; show the cursor; no colours (ECMA-48, xterm's ctlseqs)."""
@@ -138,12 +140,13 @@ class Display:
 
     def _has_stopped(self) -> bool:
         """It has restored the terminal, and stopped; else it is gone, or hangs, or goes on."""
-        end = time.monotonic() + PATIENCE
-        while self.open and not self._continued and time.monotonic() < end:
+        for _ in range(round(PATIENCE / LOOK)):
+            if not self.open or self._continued:
+                return False
             with contextlib.suppress(ChildProcessError):
                 if os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT):
                     return True
-            time.sleep(0.01)
+            time.sleep(LOOK)
         return False
 
     def close(self, leaving: Callable[[], bool]) -> None:
@@ -160,6 +163,7 @@ class Display:
                 self._process.send_signal(number)
             if self._crew.dismiss(PATIENCE):
                 break
+        self._closed()  # what was said is not lost with one that not even a KILL has ended yet
         self._line.close()
 
 

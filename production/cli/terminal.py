@@ -52,6 +52,8 @@ class Lines(logging.Handler):
         self._counts: dict[runs.State, int] = {}
         self._again = 0.0
         """When they are counted again: to count chosen runs takes as long as these are many."""
+        self._took = 0.0
+        """Seconds that it took the last time."""
         self._is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._display: display.Display | None = None
         self.setFormatter(_Lines("%(asctime)s %(levelname)-7s %(message)s"))
@@ -128,12 +130,16 @@ class Lines(logging.Handler):
             return ""
 
     def _count(self, catalogue: base.Catalogue, production: int, wanted: runs.Wanted) -> None:
-        """A twentieth of our time at most; and not from the threads that carry files, which may say something, too."""
+        """A twentieth of our time at most; and not from the threads that carry files, which may say something, too.
+
+        Once slow is chance, on a machine with other things to do, and the bar would stand still for it; twice is not.
+        """
         before = time.monotonic()
         if before >= self._again and threading.current_thread() is threading.main_thread():
             self._counts = catalogue.counts(production, wanted)
             after = time.monotonic()
-            self._again = after + 20 * (after - before)
+            last, self._took = self._took, after - before
+            self._again = after + 20 * min(last, self._took)
 
 
 def bar(counts: dict[runs.State, int], columns: int) -> str:

@@ -158,10 +158,11 @@ class Screen:
             self.typed.append(key)
             os.write(self._master, KEYS.get(key, key).encode())
 
-    def press(self, row: int, column: int = 5, button: int = 0) -> None:
-        """The mouse; buttons 64 and 65 are the wheel, up and down (ctlseqs, SGR mouse mode)."""
+    def press(self, row: int, column: int = 5, button: int = 0, times: int = 1) -> None:
+        """The mouse; buttons 64 and 65 are the wheel, up and down (ctlseqs, SGR mouse mode). ``times``: one right upon the other."""
         place = f"{button};{column + 1};{row + 1}"
-        os.write(self._master, f"\x1b[<{place}M".encode() + (b"" if button >= 64 else f"\x1b[<{place}m".encode()))
+        once = f"\x1b[<{place}M".encode() + (b"" if button >= 64 else f"\x1b[<{place}m".encode())
+        os.write(self._master, once * times)
 
     def resize(self, columns: int, rows: int) -> None:
         """The kernel tells those who are in it."""

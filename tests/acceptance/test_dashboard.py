@@ -164,6 +164,7 @@ def test_a_living_manager_is_asked_and_answers(over: Campaign, watch: Opened) ->
 
 def test_read_only_has_none_of_the_keys_that_ask_for_something(past: Campaign, watch: Opened) -> None:
     screen = watch(past, "--read-only")
+    screen.until(at(5))
     for view, words in (("1", "r h e x p"), ("3", "p"), ("1", "r h e x p")):
         screen.type(view)
         for key in words.split():
@@ -276,6 +277,7 @@ def test_columns_are_chosen(past: Campaign, watch: Opened) -> None:
 def test_the_mouse(past: Campaign, watch: Opened) -> None:
     screen = watch(past)
     screen.until(at(5))
+    screen.until("   10  Al100")
     place = screen.row("   10  Al100")
     screen.press(place)
     screen.until(at(10))
@@ -286,8 +288,7 @@ def test_the_mouse(past: Campaign, watch: Opened) -> None:
     screen.press(1)
     screen.press(place + 2)
     screen.until(at(12))
-    screen.press(place + 4)
-    screen.press(place + 4)
+    screen.press(place + 4, times=2)
     screen.until("run 14 of sim_v1")
     screen.press(8, button=65)
     screen.type("esc")
@@ -401,7 +402,7 @@ def test_in_other_locales(past: Campaign, watch: Opened, locale: str) -> None:
     screen = watch(past, LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     screen.type("4")
     screen.until("new")
-    screen.until(lambda screen: "submitted" in cursor(screen))
+    screen.until(lambda screen: re.search(r"  run [1-6]  ", cursor(screen)))
     screen.type("enter")
     screen.until("history:")
     screen.type("?")

@@ -150,9 +150,9 @@ def test_it_is_cut_off_replaced_and_removed(log: pathlib.Path, reading: Open) ->
     log.write_text("written anew\n")
     screen.until("written anew")
     other = log.with_name("other")
-    other.write_text("another file\n")
+    other.write_text("from elsewhere\n")
     other.replace(log)
-    screen.until("another file")
+    screen.until("from elsewhere")
     log.unlink()
     screen.until("nothing on stdout")
     log.mkdir()
@@ -219,7 +219,7 @@ def test_the_pager(campaign: Campaign, reading: Open, pager: str, said: str) -> 
     screen.type("v")
     screen.until(said)
     if said.startswith("paging"):
-        assert "sim.run00001.out|" in screen.text.replace("\n", "")
+        screen.until(lambda screen: "sim.run00001.out|" in screen.text.replace("\n", ""))
         assert not screen.in_dashboard
         assert screen.unrestored == []
         screen.type("enter")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from production.monitor import reach
 from tests.acceptance import boards
 from tests.acceptance.boards import Opened, at
 from tests.acceptance.campaign import Campaign, Manager
@@ -82,10 +83,9 @@ def test_a_gigabyte_is_not_brought(cluster: Cluster) -> None:
     cluster.has(1, b"")
     os.truncate(cluster.out, GIGABYTE)
     cluster.add(b"\nthe end\n")
-    cluster.line.up = 0
-    began = time.monotonic()
+    before = cluster.line.down
     assert cluster.campaign.ok("log", "1", "--out", "-n", "1").out == "the end\n"
-    assert time.monotonic() - began < 10
+    assert cluster.line.down - before < 1 << 20
     assert cluster.server.logins() == 1
     assert cluster.server.commands() <= 3
 
@@ -138,14 +138,14 @@ def test_it_is_followed_whatever_becomes_of_it(cluster: Cluster) -> None:
     cluster.line.accept()
     follower.wait_for("said meanwhile", stream="out", seconds=90)
     follower.wait_for("can be read again")
-    commands = cluster.server.commands()
+    commands, began = cluster.server.commands(), time.monotonic()
     (cluster.campaign.directory / "gate").write_text("\n\n")
     result = follower.wait()
     assert result.code == 0, str(result)
     assert result.out == "first words\nsecond words\nanew\nanother file\nsaid meanwhile\n"
     assert result.err.count("; waiting") == 1, result.err
     assert result.err.count("begins anew: it was cut off, or is another file") == 2
-    assert cluster.server.commands() - commands < 8, "one a look"
+    assert cluster.server.commands() - commands < 3 + (time.monotonic() - began) / reach.PAUSE, "one a look"
     assert manager.wait().code in (0, 3)
 
 

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 import pytest
@@ -88,7 +89,13 @@ BAR = re.compile(r"\[[#>.]+\] \d+/6 finished, \d+ in hand(, 1 failed or held)?")
 @pytest.mark.feature("AC-35")
 @pytest.mark.parametrize("columns", [120, 40])
 def test_a_bar_under_the_lines(campaign: Campaign, columns: int) -> None:
+    gate = campaign.pipe("gate")
+    campaign.script("sim.sh", "test $1 != 6 || read go <@/gate\ntest $1 != 3")
     terminal = Terminal(campaign, columns, COMMAND)
+    for said in ("Failed run: 3", *(f"Finished run: {run}" for run in (1, 2, 4, 5))):
+        terminal.read(said)
+    threading.Event().wait(1)  # they are counted again only after twenty times what that took
+    gate.give(1)
     assert terminal.end() == 3
     assert campaign.letters("sim_v1") == "FFEFFF"
     bars = [piece for piece in re.split(r"\r\x1b\[J|\r\n", terminal.text) if "in hand" in piece]

@@ -32,6 +32,8 @@ class Run(view.Text):
         self.title = f"run {run}"
         self._why: list[scroll.Entry] = []
         self._known: list[scroll.Entry] = []
+        self._wrong = {"known": "", "why": ""}
+        """What is wrong with either half: when one is told, the other may still not be."""
         self._again = 0.0
         """When a cluster may be asked again; monotonic."""
 
@@ -41,40 +43,58 @@ class Run(view.Text):
             self.name,
             lambda memory, say: say(answers.portray(memory, production, run)),
             self._portrayed,
-            self.sorry,
+            lambda trouble: self._amiss("known", trouble),
         )
-        if time.monotonic() >= self._again and not self.stage.readers.busy("why"):
-            self._again = time.monotonic() + GUEST
+        self._explain()
+
+    def tick(self) -> None:
+        if self._wrong["known"] and not self.stage.readers.busy(self.name):
+            self.news()
+        elif self.missed:
             self._explain()
 
     def _explain(self) -> None:
         """Apart from the rest: a cluster may be asked."""
+        now = time.monotonic()
+        self.missed = now < self._again or self.stage.readers.busy("why")
+        if self.missed:
+            return
+        self._again = now + GUEST
         production, run, answers = self.stage.production, self.run, self.stage.here.answers
         self.stage.readers.ask(
             "why",
             lambda memory, say: say(answers.explain(memory, production, run)),
             self._explained,
-            self.sorry,
+            lambda trouble: self._amiss("why", trouble),
         )
 
     def left(self) -> None:
         super().left()
+        if self.stage.readers.busy("why"):
+            self._again = 0.0  # it was not told
         self.stage.readers.forget("why")
 
     def _explained(self, layers: Sequence[tuple[str, str]]) -> None:
         wide = max((len(layer) for layer, _ in layers), default=0)
         self._why = [scroll.Entry(text, head=f"  {layer:{wide}}  ") for layer, text in layers]
+        self._wrong["why"] = ""
         self._fill()
 
     def _portrayed(self, told: Sequence[str]) -> None:
         self._known = [scroll.Entry(text, _role(text)) for text in told]
+        self._wrong["known"] = ""
         self._fill()
+
+    def _amiss(self, half: str, trouble: Exception) -> None:
+        self._wrong[half] = view.told(trouble)
+        self.sorry(trouble)
 
     def _fill(self) -> None:
         now = [scroll.Entry("now and next:", "name"), *(self._why or [scroll.Entry("  asking …", "dim")])]
         parts = [place for place, entry in enumerate(self._known) if not entry.text.startswith(" ")]
         below = parts[1] if len(parts) > 1 else len(self._known)
         self.put([*self._known[:below], *now, *self._known[below:]])
+        self.trouble = self._wrong["known"] or self._wrong["why"]
 
     def meant(self) -> filters.Filter:
         return filters.Filter(runs=((self.run, self.run),))
@@ -101,9 +121,10 @@ class Failures(view.Text):
         self._begun = self._again = 0.0
 
     def news(self) -> None:
-        self._begun = time.monotonic()
-        if self._begun >= self._again and not self.stage.readers.busy(self.name):
-            production, answers = self.stage.production, self.stage.here.answers
+        now = time.monotonic()
+        self.missed = now < self._again or self.stage.readers.busy(self.name)
+        if not self.missed:
+            self._begun, production, answers = now, self.stage.production, self.stage.here.answers
             self.ask(lambda memory: answers.failures(memory, production))
 
     def put(self, entries: Sequence[scroll.Entry]) -> None:
@@ -209,7 +230,9 @@ class Productions(view.Text):
     choosing = leaping = True
 
     def news(self) -> None:
-        self.ask(self._there)
+        self.missed = self.stage.readers.busy(self.name)
+        if not self.missed:
+            self.ask(self._there)
 
     def _there(self, memory: library.Library) -> list[scroll.Entry]:
         every = sorted(memory.productions(), key=lambda one: -one.id)

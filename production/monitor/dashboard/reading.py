@@ -59,6 +59,8 @@ class Found:
 
     stretch: window.Stretch
     order: Order | None = None
+    old: bool = False
+    """Something was written since it was sorted."""
 
 
 def read(
@@ -79,7 +81,7 @@ def read(
             yield Found(stretch)
         return
     order = _sorted(memory, production, choice, before, now)
-    yield Found(_of_order(memory, production, order, around), order)
+    yield Found(_of_order(memory, production, order, around), order, old=order.version != memory.data_version())
 
 
 Rows: TypeAlias = Iterator[facts.Row | None]

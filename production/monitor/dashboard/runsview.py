@@ -50,7 +50,8 @@ class Runs(view.View):
 
     def news(self) -> None:
         """Rows may be others now."""
-        if not self.stage.readers.busy(TOPIC):
+        self.missed = self.stage.readers.busy(TOPIC)
+        if not self.missed:
             self._load()
 
     def _load(self) -> None:
@@ -68,6 +69,7 @@ class Runs(view.View):
         self.trouble = ""
         if found.order is not None:
             self._order = found.order
+            self.missed = self.missed or found.old
         if not found.stretch.whole and self._window.stretch.whole:
             return  # what is there is more than what was found so far
         missing = self._window.take(found.stretch, reading.key(self._choice))
@@ -85,7 +87,7 @@ class Runs(view.View):
             self._load()
 
     def _sorry(self, trouble: Exception) -> None:
-        self.trouble = view.told(trouble)
+        self.trouble, self.missed = view.told(trouble), True
         self.stage.renew()
 
     def left(self) -> None:
@@ -145,6 +147,7 @@ class Runs(view.View):
         return told
 
     def tick(self) -> None:
+        super().tick()
         self._cells.tick()
 
     def _named(self, name: str) -> str:

@@ -111,6 +111,8 @@ class View:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.missed = False
+        """Something was written, and it was too early to ask, or the answer was none: ``tick`` asks, as perhaps nothing more is written."""
 
     def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:
         """What fits there, its heading first."""
@@ -121,6 +123,8 @@ class View:
 
     def tick(self) -> None:
         """A second has passed."""
+        if self.missed:
+            self.news()
 
     def left(self) -> None:
         """It is not shown any more."""
@@ -182,7 +186,7 @@ class Text(View):
 
     def sorry(self, trouble: Exception) -> None:
         """What can't be told now; what was told before stays."""
-        self.trouble = told(trouble)
+        self.trouble, self.missed = told(trouble), True
         self.stage.renew()
 
     def left(self) -> None:
@@ -268,7 +272,8 @@ class Confirm(Text):
         self.title = f"{wish.verb} {wish.argument}".strip() + "?"
 
     def news(self) -> None:
-        if not self._asked:
+        self.missed = not self._asked and self.stage.readers.busy(self.name)
+        if not self._asked and not self.missed:
             self.ask(self._plan)
 
     def _plan(self, memory: library.Library) -> list[scroll.Entry]:
@@ -286,7 +291,7 @@ class Confirm(Text):
 
     def _because(self, text: str) -> str:
         self._wish = dataclasses.replace(self._wish, why=text)
-        self.news()
+        self.ask(self._plan)
         return ""
 
     def paint(self, columns: int, rows: int) -> Sequence[lines.Line]:

@@ -77,6 +77,11 @@ class Window:
     @property
     def current(self) -> facts.Row | None:
         """Under the cursor; None: there is none, or it is on its way to another, and a key must not mean the wrong one."""
+        return None if self._owed else self._here
+
+    @property
+    def _here(self) -> facts.Row | None:
+        """The same, however far it is to go on from there."""
         return self.rows[self._cursor] if self.rows and self._wanted is None else None
 
     @property
@@ -164,7 +169,7 @@ class Window:
         before, after = before + max(0, -self._owed), after + max(0, self._owed)
         if self._wanted is not None:
             return Around(self._wanted, before, after)
-        here = self.current
+        here = self._here
         if here is None or not self._following:
             return Around(FIRST, before, after)
         return Around(here.run, before + self.cursor, after, here.state)
@@ -175,7 +180,7 @@ class Window:
         ``key``: by which its rows are in order; None: nobody can tell it from a row. The cursor goes with its run; if
         that isn't meant any more, it stays at its place in the order.
         """
-        here, offset = self.current if self._following else None, self.cursor
+        here, offset = self._here if self._following else None, self.cursor
         wanted, before = self._wanted, self._cursor
         if wanted is not None:
             offset = 0 if wanted in (FIRST, LAST) else self.height // 2
