@@ -53,7 +53,7 @@ def leave(site: site_.Site, again: Callable[[], bool]) -> list[runs.Run]:
         except errors.ProductionError as trouble:
             if not trouble.transient or again():
                 raise
-            once("weather", f"{trouble}; waiting (Ctrl-C again leaves at once)")
+            once("leaving", f"{trouble}; waiting (Ctrl-C again leaves at once)")
             site.clock.wait(site.settings.pause)
 
 

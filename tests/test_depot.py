@@ -36,7 +36,7 @@ class Any:
 
     def run(self, argv: Sequence[str], *, input: bytes = b"", timeout: float) -> scheduler.Completed:
         if self.away:
-            raise errors.BatchUnasked("sh: no connection to login")
+            raise errors.BatchUnasked("no connection to login")
         self.verbs.append(argv[4])
         return self._here.run([*self._kind, *argv[1:]], input=input[: self.cut], timeout=timeout)
 

@@ -105,7 +105,7 @@ def test_where_a_manifest_can_not_be_kept_there_is_no_job(bench: Bench) -> None:
     gone = far.Far(Gone(), "/data", 5)
     asked = queue.Queue(bench.dialect, bench.cluster, "alice", bench.clock, POLICY, depot=gone)
     assert asked.submit(bench.ground.submission(bench.ground.task("exit 0"))) == {}
-    assert (asked.takes(), asked.full()) == (0, "sh: no connection to login")
+    assert (asked.takes(), asked.full()) == (0, "no connection to login")
     assert bench.cluster.calls() == []
     bench.clock.advance(POLICY.poll + 1)
     assert (asked.takes() > 0, asked.full()) == (True, "")

@@ -526,7 +526,7 @@ def test_nobody_listens(desk: Desk, own: Callable[..., sshd.Sshd], user: str) ->
     server.stop()
     shell = desk.there()
     with pytest.raises(
-        errors.BatchUnanswered, match=r"true: no connection to login \(127.0.0.1 port \d+\): Connection refused"
+        errors.BatchUnanswered, match=r"^no connection to login \(127.0.0.1 port \d+\): Connection refused"
     ):
         shell.run(["true"], timeout=20)
     server.start()

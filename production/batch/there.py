@@ -73,7 +73,7 @@ class There:
                 trouble = _exchange(channel, line(argv, talk.mark) + input, talk, waiting)
         except errors.RemoteError as cause:
             # nothing was said yet, so nothing was run
-            raise errors.BatchUnasked(f"{argv[0]}: {cause}") from cause
+            raise errors.BatchUnasked(str(cause)) from cause
         if trouble in (_LATE, _LOUD):
             self._end(talk)
         if trouble == _LATE:

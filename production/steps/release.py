@@ -8,7 +8,7 @@ from production import attempt
 from production import run as runs
 from production import site as site_
 from production.batch import base as batch
-from production.journal import count, log, numbers, some
+from production.journal import count, log, numbers, once, some
 
 PATIENCE = 30.0
 """Seconds to wait for cancelled jobs to be gone; on clusters, which are slow to end them and to say so, grace is added."""
@@ -39,7 +39,7 @@ def _cancel(site: site_.Site, jobs: Sequence[runs.Run], again: Callable[[], bool
     """Those whose jobs are still there at the end."""
     if not jobs:
         return []
-    log.warning("Cancelling %s: %s", count(len(jobs), "job"), some(jobs))
+    once("cancelling", f"Cancelling {count(len(jobs), 'job')}: {some(jobs)}")  # which may have to be tried again
     by_mark = {site.layout.mark(run): run for run in jobs}
     known = {mark: run.job for mark, run in by_mark.items() if run.job}
     unsure = {mark: run for mark, run in by_mark.items() if not run.job}

@@ -271,7 +271,7 @@ def test_what_people_ask_of_it(site: logins.Site, cluster: clusters.Cluster) -> 
     assert re.fullmatch(r"job \d+_1 of slurm@login for \d+ s: pending \(Priority\)", lines["batch system"]), lines
     site.line.refuse()
     lines = {line["layer"]: line["text"] for line in json.loads(site.campaign.ok("why", "1", "--json").out)["layers"]}
-    assert "no answer: squeue: no connection to login" in lines["batch system"]
+    assert "no answer: no connection to login" in lines["batch system"]
     said = site.campaign.product("doctor", "batch", "--batch=slurm@login")
     assert (said.code, "bad  batch     no connection to login" in said.out) == (1, True), str(said)
     site.line.accept()
