@@ -224,6 +224,12 @@ class Campaign:
         ]
         (self.directory / "production.toml").write_text("\n".join(lines) + "\n\n" + programs, encoding="utf-8")
 
+    def one_file_at_a_time(self) -> None:
+        """Raw files come in the order of their runs; side by side the second may be here before the first."""
+        path = self.directory / "production.toml"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace('archive = "archive"', 'archive = { url = "archive", transfers = 1 }'), "utf-8")
+
     def script(self, name: str, text: str) -> pathlib.Path:
         """An executable shell script. ``@`` in it is the campaign's directory, quoted."""
         path = self.directory / name
