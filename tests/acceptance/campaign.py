@@ -138,7 +138,8 @@ class Manager:
 
     def kill(self) -> None:
         """-9, and gone."""
-        with contextlib.suppress(ProcessLookupError):
+        # once it has been waited for its number is soon somebody else's: many machines have but 32,768
+        if self._process.returncode is None:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._close()
