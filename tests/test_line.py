@@ -91,7 +91,7 @@ def test_the_wait_has_a_bound(two: tuple[line.Line, line.Line], where: Where, pa
         start = time.monotonic()
         with pytest.raises(errors.CatalogueBusy):
             where(turn)
-        assert patience * 0.9 < time.monotonic() - start < patience + 5
+        assert patience * 0.9 < time.monotonic() - start < patience + 20
 
 
 HOLD = """
@@ -147,7 +147,7 @@ def test_no_patience_is_not_endless_patience(two: tuple[line.Line, line.Line]) -
     one, _ = two
     argv = [sys.executable, "-c", WAIT_WITHOUT_PATIENCE, one.path.removesuffix(".lock")]
     with one.turn(1):
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=3, check=True)
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "busy\n"
 
 

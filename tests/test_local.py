@@ -218,6 +218,17 @@ def test_marks_are_compared_whole(ground: exam.Ground) -> None:
         assert [each.wait() for each in strays] == [-signal.SIGTERM]
 
 
+def test_a_process_in_the_middle_of_its_exec_has_its_mark(ground: exam.Ground) -> None:
+    """It has no environment for a moment, and was taken for nobody's: a job's daemon lived on."""
+    script = ground.script('#!/bin/sh\nexec "$0"')
+    with subprocess.Popen([script], env={**os.environ, process.MARK: "mark"}, start_new_session=True) as restless:
+        try:
+            seen = [process.mark(restless.pid) for _ in range(20_000)]
+        finally:
+            restless.kill()
+    assert len(seen) - seen.count("mark") <= 3, "of one that does nothing else, it was every twelfth look"
+
+
 def test_a_living_mark_of_an_earlier_attempt_that_does_not_end(ground: exam.Ground) -> None:
     """Only a true KILL counts: it is sent, and waited for."""
     voice = ground.fifo()

@@ -44,6 +44,8 @@ SAMPLE = 5.0
 """Seconds between looks at what living jobs use."""
 PATIENCE = 2.0
 """Seconds that ``submit`` waits for the end of an earlier attempt's processes, which were sent a KILL."""
+_LOOK = 0.1
+"""Seconds between two looks at it, unless something of it ends."""
 FRESH = 0.5
 """Seconds after the end of a process in which its pid isn't used for another session."""
 REMEMBERED = 10_000
@@ -183,13 +185,15 @@ class Local:
             for earlier in range(1, task.attempt)
         }
         wanted = later.keys() - self._swept
-        deadline = time.monotonic() + PATIENCE
+        deadline, looks = time.monotonic() + PATIENCE, 0
         while wanted and (found := self._hunt.search(wanted)):
-            self._hunt.press(math.inf, wanted)
-            if time.monotonic() >= deadline:
+            # counted, too: time also passes while we are kept from looking
+            if looks >= PATIENCE / _LOOK and time.monotonic() >= deadline:
                 return {later[mark] for mark in found}
-            self._watch.wait(0.1)
+            self._hunt.press(math.inf, wanted)
+            self._watch.wait(_LOOK)
             self._notice()
+            looks += 1
         return set()
 
     # --- query ----------------------------------------------------------------------------------------------------

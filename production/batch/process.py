@@ -24,6 +24,10 @@ MARK = "RUN_PRODUCTION_MARK"
 
 _PREFIX = MARK.encode() + b"="
 
+_LOOKS = 20
+_INSTANT = 0.001
+"""So often, and so many seconds apart, a process in its exec is looked at again: that takes it a twentieth of the latter."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
@@ -76,11 +80,38 @@ def stat(pid: int) -> tuple[str, int] | None:
 
 def mark(pid: int) -> str | None:
     """The job's mark that this process was started with; None also if it may not be known."""
-    content = _read(f"/proc/{pid}/environ")
+    content = _environment(pid)
     if _PREFIX not in content:
         return None
     marks = [entry[len(_PREFIX) :] for entry in content.split(b"\0") if entry.startswith(_PREFIX)]
     return os.fsdecode(marks[0]) if marks else None
+
+
+def _environment(pid: int) -> bytes:
+    """What it was started with. Who looks at a process in the middle of its exec finds nothing, and looks again."""
+    content, looks = _read(f"/proc/{pid}/environ"), _LOOKS
+    while not content and looks:
+        if _has_one(pid):
+            looks -= 1
+            time.sleep(_INSTANT)
+        else:
+            looks = 0
+        content = _read(f"/proc/{pid}/environ")
+    return content
+
+
+def _has_one(pid: int) -> bool:
+    """Whether it has an environment, or is about to (proc(5), stat, fields 23, 26, 50 and 51).
+
+    Zombies and the kernel's own have no memory; where we may not look it says 1; who wiped his has an empty one.
+    """
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return (
+        len(fields) > 48
+        and fields[20] != b"0"
+        and fields[23] != b"1"
+        and (fields[47] != fields[48] or fields[48] == b"0")
+    )
 
 
 def arguments(pid: int) -> list[str]:

@@ -138,7 +138,8 @@ class Manager:
 
     def kill(self) -> None:
         """-9, and gone."""
-        with contextlib.suppress(ProcessLookupError):
+        # once it has been waited for its number is soon somebody else's: many machines have but 32,768
+        if self._process.returncode is None:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._close()
@@ -223,6 +224,12 @@ class Campaign:
             *(f"{key} = {value}" for key, value in numbers.items()),
         ]
         (self.directory / "production.toml").write_text("\n".join(lines) + "\n\n" + programs, encoding="utf-8")
+
+    def one_file_at_a_time(self) -> None:
+        """Raw files come in the order of their runs; side by side the second may be here before the first."""
+        path = self.directory / "production.toml"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace('archive = "archive"', 'archive = { url = "archive", transfers = 1 }'), "utf-8")
 
     def script(self, name: str, text: str) -> pathlib.Path:
         """An executable shell script. ``@`` in it is the campaign's directory, quoted."""

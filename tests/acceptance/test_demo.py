@@ -127,9 +127,11 @@ def test_killed_it_leaves_nobody_behind(campaign: Campaign) -> None:
     demo = begun(campaign)
     demo.wait_for("Submitting run: 2091")
     with contextlib.ExitStack() as stack:
-        left = {pid: os.pidfd_open(pid) for pid in descendants(demo.pid)}
-        for watch in left.values():
-            stack.callback(os.close, watch)
+        left = {}
+        for pid in descendants(demo.pid):
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                left[pid] = os.pidfd_open(pid)
+                stack.callback(os.close, left[pid])
         assert len(left) >= 2, "the server and the manager"
         demo.send(signal.SIGKILL)
         for pid, watch in left.items():

@@ -71,7 +71,7 @@ def empty(campaign: Campaign) -> None:
 def fresh(campaign: Campaign) -> None:
     """A production that nobody has worked on."""
     campaign.begin("1-3")
-    campaign.script("sim.sh", "exit 0")
+    campaign.script("sim.sh", "exec sleep 600")  # it may have begun when its manager is stopped, and is taken back
     manager = campaign.start("--production=sim", "--new=t", "--nproc=1")
     manager.wait_for("Opened production")
     manager.stop()

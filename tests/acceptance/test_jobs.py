@@ -149,8 +149,11 @@ def test_more_jobs_at_a_time_and_fewer(living: tuple[Campaign, Manager, Pipe, Pi
     campaign.nothing_in_hands()
 
 
-def test_what_is_not_answered_yet_and_never_will_be(living: tuple[Campaign, Manager, Pipe, Pipe]) -> None:
-    campaign, manager, _, _ = living
+def test_what_is_not_answered_yet_and_never_will_be(campaign: Campaign) -> None:
+    """Its pause is long: asleep in the middle of a cycle it would answer before it leaves."""
+    started, _gate = begin(campaign, "1-10")
+    manager = campaign.start("--production=sim", "--new=t", "--nproc=2", "--nprep=0", "--pause=60")
+    started.take(2)
     with sleeping(campaign, manager):
         late = campaign.product("nproc", "3", "--yes", "--wait=0")
         assert (late.code, "has not answered within 0 s" in late.err) == (1, True), str(late)

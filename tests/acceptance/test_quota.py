@@ -78,12 +78,13 @@ def test_full_at_the_start_it_waits_and_goes_on_with_room(campaign: Campaign, di
 @pytest.mark.feature("AC-16")
 def test_full_in_the_middle_running_work_goes_on(campaign: Campaign, disk: Disk) -> None:
     begin(campaign, 'reader = "mmlsquota"\ninterval = 1', runs=40, nproc=2, nprep=1)
-    campaign.script("sim.sh", f'sleep 0.1; head -c {OUTPUT} "$1" >"$2"')
+    campaign.script("sim.sh", f'test -e @/told || sleep 1; head -c {OUTPUT} "$1" >"$2"')
     disk.says(used=0)
     manager = campaign.start("--production=sim", "--new=v5")
     manager.wait_for("Finished run: 1")
     disk.says(used=99_000 * KB)
     manager.wait_for("nothing new is staged")
+    (campaign.directory / "told").touch()
     manager.wait_for("Finished run: ", times=manager.said.count("Submitting run: "))  # these have ended well
     assert set(campaign.letters("sim_v1")) <= {"F", "N", "C"}  # what was staged waits
     disk.says(used=0)

@@ -175,9 +175,11 @@ def test_one_is_killed_and_the_other_takes_over(shared: Campaign, users: tuple[U
     alice, bob = users
     started, gate = shared.pipe("started"), shared.pipe("gate")
     begin(shared, alice)
+    shared.one_file_at_a_time()
     first = shared.start("--production=ana", "--new=t", "--nproc=2", "--nprep=1", user=alice)
     assert sorted(started.take(2)) == ["1 rpalice", "2 rpalice"]
-    until(lambda: shared.rows("SELECT 1 FROM input WHERE run = 3 AND come IS NOT NULL") == [(1,)], "run 3 is staged")
+    query = "SELECT state FROM production_run WHERE run < 4 ORDER BY run"
+    until(lambda: shared.rows(query) == [("submitted",), ("submitted",), ("staged",)], "run 3 is staged")
     first.kill()
     at = time.monotonic()
     second = shared.start("--production=ana", "--nproc=2", "--nprep=1", user=bob)

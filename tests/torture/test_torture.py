@@ -219,7 +219,7 @@ def test_of_two_managers_one_is_killed(place: Callable[[], pathlib.Path], point:
     """The other doesn't wait for the lease, and does everything."""
     begun = time.monotonic()
     _one_of_two_dies(place(), 24, Deed("KILL", (point,), (), 5))
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 50
 
 
 @pytest.mark.torture
@@ -230,7 +230,7 @@ def test_of_two_managers_one_is_killed_often(place: Callable[[], pathlib.Path]) 
 
 
 def _one_of_two_dies(directory: pathlib.Path, runs: int, deed: Deed) -> None:
-    one = Production(directory, runs, lease=20, pause=0.2)
+    one = Production(directory, runs, lease=60, pause=0.2)
     opened = one.live("first", [Deed("INT", ("claim*:COMMIT(claim):after",))])
     assert opened.code == 130
     other, victim = one.start(), one.start("first", [deed])
