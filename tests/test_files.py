@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from production import clock, errors
+from production.batch import there
 from production.ssh import config, connection, patience
 from production.ssh import files as files_
 from production.transfer import copy, porter, sftp
@@ -409,6 +410,17 @@ def test_a_server_that_was_killed_and_came_back(make: Make, way: str) -> None:
     assert deed(one, other, seen.append) == len(whole)
     assert min(filter(None, seen)) >= killed[0]  # it went on where it was
     assert pathlib.Path(other).read_bytes() == whole
+
+
+def test_a_connection_that_breaks_before_the_first_reply_is_no_server_without_sftp(
+    make: Make,
+) -> None:
+    """Nor is it a login that lets nothing run."""
+    bench = make("ForceCommand kill -9 $PPID")
+    with pytest.raises(errors.TransferWaits, match="broke"):
+        bench.files().size("/etc/passwd")
+    with pytest.raises(errors.BatchUnanswered, match="true: the connection to login broke"):
+        there.There(bench.way()).run(["true"], timeout=20)
 
 
 def test_few_channels_are_enough(make: Make) -> None:

@@ -134,7 +134,7 @@ class Connection:
                 try:
                     channel.invoke_subsystem(name)
                 except (paramiko.SSHException, EOFError, OSError) as cause:
-                    if channel.get_transport().is_active() and waiting.left():
+                    if waiting.left() and not dial.dead(channel):
                         raise errors.RemoteRefused(f"the sshd of {self.host.name} has no {name}") from cause
                     self._drop(channel.get_transport())
                     raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
