@@ -9,7 +9,7 @@ from typing import cast
 import paramiko
 import pytest
 
-from production.ssh import sftp, stream, sums
+from production.ssh import connection, patience, sftp, stream, sums
 
 
 class Dying:
@@ -78,3 +78,11 @@ def test_a_connection_that_is_about_to_die_is_no_machine_without_checksums() -> 
     shell.ask(b"/run", 1)
     with pytest.raises(stream.Broken, match="the connection broke"):
         shell.answer(5, lambda: None)
+
+
+def test_who_begins_to_wait_for_a_channel_that_was_closed_just_now_is_told() -> None:
+    channel = paramiko.Channel(1)
+    with connection._watched(channel, patience.of(0.1)):
+        for _ in range(2):
+            channel.event.clear()  # as the library does before it waits
+            assert channel.event.wait(20)
