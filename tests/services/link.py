@@ -106,10 +106,17 @@ class Link:
                     if one is here:
                         there.sendall(block)
                         self._count(len(block))
-                    elif self._flows.is_set() and generation == self._generation:
+                    elif self._goes_on(generation):
                         some = self._allowed(block)
                         here.sendall(some)
                         self._count_down(len(some))
+
+    def _goes_on(self, generation: int) -> bool:
+        """Whether what has come from the server isn't cut; of a line that stands still nothing is lost."""
+        while generation == self._generation and not self._over.is_set():
+            if self._flows.wait(LOOK):
+                return generation == self._generation
+        return False
 
     def _allowed(self, block: bytes) -> bytes:
         with self._lock:
