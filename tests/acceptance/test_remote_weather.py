@@ -326,7 +326,7 @@ def test_a_second_ctrl_c_while_the_line_stands_still(far: depots.Far, cluster: c
     manager.wait_for("again")
     began = time.monotonic()
     result = manager.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10, "a command is waited for for fifteen"
     assert (result.code, result.said("still in our name")) == (130, True), str(result)
     far.line.cut()
     far.line.go_on()
@@ -521,7 +521,7 @@ def test_a_slow_fetch_there_and_ctrl_c(far: depots.Far) -> None:
     depots.began(far, 1)
     began = time.monotonic()
     result = manager.stop()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
     assert result.code == 130, str(result)
     [process] = far.site.words()
     until(lambda: not pathlib.Path(f"/proc/{process}").exists(), "the command there is ended", 10)
