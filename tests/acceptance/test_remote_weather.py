@@ -357,10 +357,12 @@ def test_a_server_with_two_channels(far: depots.Far) -> None:
 def test_two_managers_of_one_production(far: depots.Far) -> None:
     """Each run is one's alone, and neither touches what is the other's there."""
     runs = range(1, 25)
-    far.begin(SIM, runs, 1 << 20)
+    far.begin(GATE, runs, 1 << 20)
     first = far.start("--new=t", "--nproc=4", "--nprep=4")
-    first.wait_for("Submitting run")
+    depots.began(far, 4)
     second = far.start("--nproc=4", "--nprep=4")
+    depots.began(far, 8)
+    open_gate(far)
     results = [first.wait(180), second.wait(180)]
     assert [result.code for result in results] == [0, 0], "\n".join(map(str, results))
     far.is_in_place(runs)
