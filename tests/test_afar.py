@@ -331,11 +331,13 @@ class Line:
 
     def __init__(self, home: pathlib.Path) -> None:
         self.now = 0.0
+        self.limit = 4.0
+        """Seconds that a command may take."""
         self.way = connection.Connection(config.find("login", str(home), str(home / "etc")), lambda: self.now)
         self.reach = reach.Reach(afar.Afar(self._hear))
 
     def _hear(self, _host: str, argv: Sequence[str], seconds: float, leaving: Callable[[], bool]) -> child.End:
-        return there.There(self.way, leaving).hear(argv, timeout=min(seconds, 4.0))
+        return there.There(self.way, leaving).hear(argv, timeout=min(seconds, self.limit))
 
 
 @contextlib.contextmanager
@@ -370,7 +372,7 @@ def test_a_line_that_breaks(server: sshd.Sshd, distant: pathlib.Path, tmp_path: 
         with pytest.raises(reach.Away, match=r"broke|no answer in time|took longer") as told:
             logs.last(url(distant), 1, one.reach)
         assert told.value.transient
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         wire.cut()
         wire.go_on()
         one.now += connection.PAUSES[1]
@@ -380,6 +382,7 @@ def test_a_line_that_breaks(server: sshd.Sshd, distant: pathlib.Path, tmp_path: 
 def test_who_has_lost_interest_does_not_wait(server: sshd.Sshd, distant: pathlib.Path, tmp_path: pathlib.Path) -> None:
     with link.to(server.port) as wire, line(server, tmp_path, port=wire.port) as one:
         logs.last(url(distant), 1, one.reach)
+        one.limit = afar.SECONDS
         wire.after(1000, wire.stall)  # in the middle of the question
         wanted = threading.Event()
         wanted.set()
@@ -387,7 +390,7 @@ def test_who_has_lost_interest_does_not_wait(server: sshd.Sshd, distant: pathlib
         began = time.monotonic()
         with pytest.raises(reach.Away):
             logs.last(url(distant), 1, one.reach.wanting(wanted.is_set))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < afar.SECONDS - 5
         wire.go_on()
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from production import clock, errors
+from production.batch import there
 from production.ssh import config, connection, patience
 from production.ssh import files as files_
 from production.transfer import copy, porter, sftp
@@ -344,13 +345,14 @@ def test_parts_that_nobody_goes_on_with_are_removed_at_the_end(bench: Bench) -> 
     bench.line.after(16 * MEGABYTE, bench.line.cut)
     with pytest.raises(errors.TransferWaits):
         files.send(*bench.own("go", 32 * MEGABYTE)[:2], nothing)
-    assert len(names(bench.there)) == 1
+    [part] = names(bench.there)
+    files.size(str(bench.there / part))  # the machine is back; who leaves waits only a moment for it
     files.close()
     assert names(bench.there) == []
 
 
 def test_a_line_that_stands_still_is_noticed(bench: Bench) -> None:
-    files = bench.files(stall=0.6)
+    files = bench.files(stall=3)
     there, local, whole = bench.put("come", 32 * MEGABYTE)
     seen: list[int] = []
 
@@ -359,7 +361,7 @@ def test_a_line_that_stands_still_is_noticed(bench: Bench) -> None:
         if count >= MEGABYTE:
             bench.line.stall()
 
-    with pytest.raises(errors.TransferWaits, match=r"login: .*/come: no answer for 1 s"):
+    with pytest.raises(errors.TransferWaits, match=r"login: .*/come: no answer for 3 s"):
         files.fetch(there, local, stall)
     assert seen[-1] == seen[-2]  # told meanwhile, too
     bench.line.go_on()
@@ -409,6 +411,17 @@ def test_a_server_that_was_killed_and_came_back(make: Make, way: str) -> None:
     assert deed(one, other, seen.append) == len(whole)
     assert min(filter(None, seen)) >= killed[0]  # it went on where it was
     assert pathlib.Path(other).read_bytes() == whole
+
+
+def test_a_connection_that_breaks_before_the_first_reply_is_no_server_without_sftp(
+    make: Make,
+) -> None:
+    """Nor is it a login that lets nothing run."""
+    bench = make("ForceCommand kill -9 $PPID")
+    with pytest.raises(errors.TransferWaits, match="broke"):
+        bench.files().size("/etc/passwd")
+    with pytest.raises(errors.BatchUnanswered, match="true: the connection to login broke"):
+        there.There(bench.way()).run(["true"], timeout=20)
 
 
 def test_few_channels_are_enough(make: Make) -> None:

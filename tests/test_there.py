@@ -281,10 +281,11 @@ def running(word: str) -> list[int]:
 
 
 def test_a_command_that_takes_too_long_is_ended_there(run: there.There) -> None:
+    run.run(["true"], timeout=20)  # to log in takes its time, too
     began = time.monotonic()
-    with pytest.raises(errors.BatchUnanswered, match=r"sh took longer than 0\.5 s on login"):
-        run.run(["sh", "-c", "sleep 600 & sleep 600", RUNNING], timeout=0.5)
-    assert time.monotonic() - began < 5
+    with pytest.raises(errors.BatchUnanswered, match=r"sh took longer than 3 s on login"):
+        run.run(["sh", "-c", "sleep 600 & sleep 600", RUNNING], timeout=3)
+    assert time.monotonic() - began < 60
     daemon.until("it is gone", lambda: not running(RUNNING))
     assert run.run(["echo", "x"], timeout=20).stdout == "x\n"
 
@@ -296,14 +297,12 @@ def test_who_wants_to_leave_waits_for_no_command(desk: Desk, server: sshd.Sshd, 
     threading.Timer(0.5, leaving.set).start()
     began = time.monotonic()
     with pytest.raises(errors.BatchUnanswered, match="the manager is leaving"):
-        shell.run(["sleep", "20"], timeout=60)
-    assert time.monotonic() - began < 3
+        shell.run(["sleep", "30"], timeout=60)
+    assert time.monotonic() - began < 20
 
 
 def test_what_a_command_leaves_behind_is_not_waited_for(run: there.There) -> None:
-    began = time.monotonic()
-    assert run.run(["sh", "-c", "sleep 8 & echo x"], timeout=30).stdout == "x\n"
-    assert time.monotonic() - began < 5
+    assert run.run(["sh", "-c", "sleep 40 & echo x"], timeout=20).stdout == "x\n"
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------
@@ -437,7 +436,7 @@ def test_a_key_that_only_the_agent_has(
     place = str(desk.home / "agent")
     with subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL) as agent:
         try:
-            daemon.until("the agent listens", lambda: os.path.exists(place))
+            daemon.until("the agent listens", lambda: daemon.listens(pathlib.Path(place)))
             monkeypatch.setenv("SSH_AUTH_SOCK", place)
             subprocess.run(["ssh-add", "-q", str(identity)], check=True, capture_output=True)
             identity.unlink()
@@ -504,7 +503,7 @@ def test_more_keys_than_the_server_has_patience_for(
     place = str(desk.home / "agent")
     with subprocess.Popen(["ssh-agent", "-D", "-a", place], stdout=subprocess.DEVNULL) as agent:
         try:
-            daemon.until("the agent listens", lambda: os.path.exists(place))
+            daemon.until("the agent listens", lambda: daemon.listens(pathlib.Path(place)))
             monkeypatch.setenv("SSH_AUTH_SOCK", place)
             for number in range(6):
                 sshd.make_key(desk.home / f"key{number}")
@@ -541,10 +540,16 @@ def test_a_server_that_dies_in_the_middle(desk: Desk, own: Callable[..., sshd.Ss
     server = own()
     server.introduce(desk.home, user)
     shell = desk.there()
-    stopping = threading.Timer(0.5, server.stop)
+    begun = server.home / "begun"
+
+    def die() -> None:
+        daemon.until("the command runs", begun.exists)
+        server.stop()
+
+    stopping = threading.Thread(target=die)
     stopping.start()
     with pytest.raises(errors.BatchUnanswered, match="sh: the connection to login broke"):
-        shell.run(["sh", "-c", "echo 4711; sleep 5"], timeout=30)
+        shell.run(["sh", "-c", 'echo 4711; touch "$0"; sleep 40', str(begun)], timeout=30)
     stopping.join()
     server.start()
     assert shell.run(["echo", "x"], timeout=20).stdout == "x\n"
@@ -588,7 +593,7 @@ def test_a_line_that_breaks_after_the_question(desk: Desk, server: sshd.Sshd, us
             errors.BatchUnanswered, match="broke" if how == "cut" else "no answer in time|took longer|broke"
         ):
             shell.run(["sh", "-c", "sleep 1; echo 4711"], timeout=4)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         line.cut()
         line.go_on()
         desk.now += connection.PAUSES[1]
@@ -603,7 +608,7 @@ def test_a_line_that_stands_still_while_it_is_made(desk: Desk, server: sshd.Sshd
         began = time.monotonic()
         with pytest.raises(errors.BatchUnanswered, match="no connection to login: no answer in time"):
             shell.run(["true"], timeout=2)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < connection.CONNECT
 
 
 def test_somebody_else_listens_there(desk: Desk, server: sshd.Sshd, user: str) -> None:
@@ -655,6 +660,6 @@ def test_signals_are_for_the_main_thread_alone(run: there.There) -> None:
     new = set(tasks.iterdir()) - before
     assert new
     for task in new:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             blocked = next(line for line in (task / "status").read_text().splitlines() if line.startswith("SigBlk"))
             assert int(blocked.split()[1], 16) & (1 << (signal.SIGINT - 1)), (task / "comm").read_text()

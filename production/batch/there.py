@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from production import child, errors
 from production.batch import scheduler, shell
-from production.ssh import connection
+from production.ssh import connection, dial
 from production.ssh import patience as patience_
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _exchange(channel: paramiko.Channel, sent: bytes, talk: _Talk, waiting: pati
         if talk.out.over and talk.err.over:
             return ""
         if ending:
-            return _BROKE if talk.out.begun or not _alive(channel) else _MUTE
+            return _BROKE if talk.out.begun or dial.dead(channel) else _MUTE
         if talk.out.loud() or talk.err.loud():
             return _LOUD
         if not waiting.left():
@@ -226,10 +226,6 @@ def _say(channel: paramiko.Channel, left: bytes) -> bytes:
     except (paramiko.SSHException, EOFError, OSError):
         return b""
     return left
-
-
-def _alive(channel: paramiko.Channel) -> bool:
-    return channel.get_transport().is_active()
 
 
 def _hear(channel: paramiko.Channel, talk: _Talk) -> None:

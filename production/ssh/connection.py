@@ -113,8 +113,9 @@ class Connection:
                 try:
                     channel.exec_command(command)
                 except (paramiko.SSHException, EOFError, OSError) as cause:
-                    if not waiting.leaving():  # else it was we who closed the channel
-                        self._drop(channel.get_transport())
+                    if waiting.leaving():
+                        waiting.check(self.host.name)  # it was we who closed the channel
+                    self._drop(channel.get_transport())
                     raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
             yield channel
 
@@ -134,7 +135,7 @@ class Connection:
                 try:
                     channel.invoke_subsystem(name)
                 except (paramiko.SSHException, EOFError, OSError) as cause:
-                    if channel.get_transport().is_active() and waiting.left():
+                    if waiting.left() and not dial.dead(channel):
                         raise errors.RemoteRefused(f"the sshd of {self.host.name} has no {name}") from cause
                     self._drop(channel.get_transport())
                     raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
@@ -269,10 +270,10 @@ def _watched(channel: paramiko.Channel, waiting: patience_.Patience) -> Iterator
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(waiting.slice()):
+        while not over.wait(waiting.slice() or patience_.GLANCE):
             if not waiting.left():
                 channel.close()
-                return
+                channel.event.set()  # each time: who begins to wait for one that was closed just now is never told
 
     with threads.deaf():
         threading.Thread(target=watch, name="ssh-watch", daemon=True).start()

@@ -26,6 +26,8 @@ ALIVE = 15
 """Seconds between two signs of life, for those in between who forget silent connections."""
 QUICK = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """Ciphers that cost us least: they need no checksum beside. See docs/decisions/0014."""
+_DYING = 1.0
+"""Seconds that the library may take over a connection's end, on a busy machine."""
 LOST = 30_000
 """Milliseconds after which the kernel believes no more in a machine that acknowledges nothing."""
 
@@ -144,6 +146,13 @@ def _ring(end: socket.socket, where: tuple[object, ...], waiting: patience_.Pati
         if not waiting.left():
             return errno.ETIMEDOUT
     return end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def dead(channel: paramiko.Channel) -> bool:
+    """Whether a channel that has ended did so with its connection: the library ends the channels first, and then says so."""
+    transport = channel.get_transport()
+    transport.join(_DYING)
+    return not transport.is_active()
 
 
 def said(cause: BaseException) -> str:

@@ -20,7 +20,7 @@ from production import course, disk, errors
 from production.ssh import checks as checks_
 from production.ssh import sftp, stream, talks, words
 
-_TIDY = 1.0
+_TIDY = 3.0
 """Seconds in which what was begun may be removed there; who wants to leave at once leaves it."""
 
 

@@ -172,7 +172,7 @@ class Conversation:
         except stream.Mute:
             raise
         except stream.Broken as broken:
-            if not self._stream.connected or self._stream.late:
+            if self._stream.late or not self._stream.connected():
                 raise
             raise stream.Mute("it hung up at once") from broken
         if kind != _VERSION:

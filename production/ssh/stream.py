@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from production.ssh import dial
 from production.ssh import patience as patience_
 
 if TYPE_CHECKING:
@@ -97,12 +98,11 @@ class Stream:
     @property
     def alive(self) -> bool:
         ended = self._channel.closed or self._channel.eof_received
-        return not ended and self.connected
+        return not ended and bool(self._channel.get_transport().is_active())
 
-    @property
     def connected(self) -> bool:
-        """Whether at least the machine is there."""
-        return bool(self._channel.get_transport().is_active())
+        """Whether at least the machine is there, now that the channel has ended."""
+        return not dial.dead(self._channel)
 
     @property
     def late(self) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from production import disk, errors
-from production.ssh import connection, stream, words
+from production.ssh import connection, dial, stream, words
 from production.ssh import patience as patience_
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Shell:
                 continue
             except stream.gone() as cause:
                 raise stream.Broken("the connection broke") from cause
-            if not block and not self._channel.get_transport().is_active():
+            if not block and dial.dead(self._channel):
                 raise stream.Broken("the connection broke")
             self._text += block
             if not block or len(self._text) > _LONGEST:

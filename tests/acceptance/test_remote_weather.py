@@ -326,7 +326,7 @@ def test_a_second_ctrl_c_while_the_line_stands_still(far: depots.Far, cluster: c
     manager.wait_for("again")
     began = time.monotonic()
     result = manager.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10, "a command is waited for for fifteen"
     assert (result.code, result.said("still in our name")) == (130, True), str(result)
     far.line.cut()
     far.line.go_on()
@@ -357,10 +357,12 @@ def test_a_server_with_two_channels(far: depots.Far) -> None:
 def test_two_managers_of_one_production(far: depots.Far) -> None:
     """Each run is one's alone, and neither touches what is the other's there."""
     runs = range(1, 25)
-    far.begin(SIM, runs, 1 << 20)
+    far.begin(GATE, runs, 1 << 20)
     first = far.start("--new=t", "--nproc=4", "--nprep=4")
-    first.wait_for("Submitting run")
+    depots.began(far, 4)
     second = far.start("--nproc=4", "--nprep=4")
+    depots.began(far, 8)
+    open_gate(far)
     results = [first.wait(180), second.wait(180)]
     assert [result.code for result in results] == [0, 0], "\n".join(map(str, results))
     far.is_in_place(runs)
@@ -521,7 +523,7 @@ def test_a_slow_fetch_there_and_ctrl_c(far: depots.Far) -> None:
     depots.began(far, 1)
     began = time.monotonic()
     result = manager.stop()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
     assert result.code == 130, str(result)
     [process] = far.site.words()
     until(lambda: not pathlib.Path(f"/proc/{process}").exists(), "the command there is ended", 10)

@@ -128,7 +128,7 @@ def test_who_leaves_while_the_line_stands_still(site: logins.Site) -> None:
     manager.wait_for("waiting", seconds=40)
     began = time.monotonic()
     result = manager.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10, "a command is waited for for fifteen"
     assert (result.code, result.said("still in our name: 2 submitted")) == (130, True), str(result)
     site.line.cut()
     site.line.go_on()

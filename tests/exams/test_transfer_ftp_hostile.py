@@ -245,7 +245,7 @@ def test_what_nobody_went_on_with_is_removed_at_the_end(
 
 
 @pytest.mark.feature("AC-11", "AC-12")
-@pytest.mark.parametrize(("stall", "limits"), [(0, (0.1, LONG)), (1000, (LONG, 0.1)), (2 * MEGABYTE, (LONG, 0.1))])
+@pytest.mark.parametrize(("stall", "limits"), [(0, (2, LONG)), (1000, (LONG, 2)), (2 * MEGABYTE, (LONG, 2))])
 def test_first_byte_and_later_ones_have_limits_of_their_own(
     server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path, stall: int, limits: tuple[float, float]
 ) -> None:
@@ -372,7 +372,7 @@ def test_a_server_that_is_silent_can_be_left(
     assert server.silence.acquire(timeout=LONG)
     before = bell.boottime()
     carrier.stop()
-    assert bell.boottime() - before < 5
+    assert bell.boottime() - before < LONG / 2
     assert left(disk) == []
     bell.close()
 
@@ -398,7 +398,7 @@ def test_who_only_says_wait_is_not_waited_for_in_vain(
 @pytest.mark.feature("AC-12")
 def test_a_byte_now_and_then_is_a_stall(server: hostile_ftp.Server, open_ftp: Open, disk: pathlib.Path) -> None:
     whole = put(server, size=5000)
-    archive = open_ftp(stall=0.5)
+    archive = open_ftp(stall=2)
     server.mood = Mood(trickle=True)
     with pytest.raises(errors.TransferError, match=r"run\.mid broke off: \d+ bytes in "):
         archive.fetch("run.mid", str(disk / "run.mid"), nothing)

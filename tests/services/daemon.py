@@ -114,6 +114,16 @@ def until(what: str, met: Callable[[], bool], seconds: float = 20) -> None:
     assert waited(met, seconds), f"waited until {what}: not in {seconds:.0f} s"
 
 
+def listens(path: pathlib.Path) -> bool:
+    """Whether somebody answers at this socket; it is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as one:
+        try:
+            one.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of loopback that nobody has, all different."""
     with contextlib.ExitStack() as stack:

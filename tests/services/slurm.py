@@ -193,7 +193,7 @@ class Slurm(service.Service):
         one = self._daemon("munged")
         argv = ["/usr/sbin/munged", "--foreground", "--force", *(f"--{name}={path}" for name, path in options.items())]
         one.start(argv, {"PATH": packages.PLACES}, user="munge")
-        one.until("munged answers", lambda: listens(self._munge))
+        one.until("munged answers", lambda: daemon.listens(self._munge))
 
     def _configure(self) -> None:
         """New ports at every start; what the cluster remembers is in state/, by name."""
@@ -231,7 +231,7 @@ class Slurm(service.Service):
             )  # fmt: skip
         one = self._daemon("mariadbd")
         one.start(["/usr/sbin/mariadbd", f"--defaults-file={configuration}"], environment)
-        one.until("MariaDB answers", lambda: listens(place / "socket"))
+        one.until("MariaDB answers", lambda: daemon.listens(place / "socket"))
 
     def _start_slurmdbd(self) -> None:
         one = self._daemon("slurmdbd")
@@ -300,15 +300,6 @@ class Slurm(service.Service):
 
 def node(number: int) -> str:
     return f"n{number:02}"
-
-
-def listens(path: pathlib.Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as one:
-        try:
-            one.connect(str(path))
-        except OSError:
-            return False
-        return True
 
 
 class SlurmAccounting(Slurm):

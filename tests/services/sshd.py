@@ -114,17 +114,24 @@ class Sshd:
     _starts = 0
 
     def stop(self) -> None:
-        """It, and everybody's connection; what they began goes on."""
+        """It, and everybody's connection, also one that comes just now; what they began goes on."""
+        self._daemon.send(signal.SIGSTOP)
+        daemon.until("nobody is let in any more", self._stands)
         self.sever()
-        self._daemon.stop()
+        self._daemon.stop(signal.SIGKILL)
+
+    def _stands(self) -> bool:
+        pid = self._daemon.pid()
+        return not pid or any(one == pid and state == "T" for one, _, _, state in sshds())
 
     def sever(self) -> None:
         """Every connection is gone at once, as if the machine had died; the next one is let in."""
-        sessions = {pid for pid, parent, _ in sshds() if parent == self._daemon.pid()}
+        listener = self._daemon.pid()
+        sessions = {pid for pid, parent, _, _ in sshds() if listener and parent == listener}
 
         def gone() -> bool:
-            """One that logs in just now begins further processes meanwhile."""
-            left = [pid for pid, _, session in sshds() if session in sessions]
+            """One that logs in just now begins further processes meanwhile; one that was let in just now isn't a session yet."""
+            left = [pid for pid, _, session, _ in sshds() if {pid, session} & sessions]
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -182,14 +189,14 @@ class Sshd:
         self.stop()
 
 
-def sshds() -> Iterator[tuple[int, int, int]]:
-    """Process, parent and session of everything that is called sshd; each connection is a session."""
+def sshds() -> Iterator[tuple[int, int, int, str]]:
+    """Process, parent, session and state of everything that is called sshd; each connection is a session."""
     for place in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             name, _, rest = (place / "stat").read_text().partition("(")[2].rpartition(")")
             state, parent, _, session = rest.split()[:4]
             if name == "sshd" and state not in "ZX":
-                yield int(place.name), int(parent), int(session)
+                yield int(place.name), int(parent), int(session), state
 
 
 def make_key(path: pathlib.Path, passphrase: str = "", kind: str = "ed25519") -> None:
