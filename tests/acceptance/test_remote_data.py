@@ -118,6 +118,18 @@ def test_an_audit_looks_at_no_disk_but_ours(far: depots.Far, cluster: clusters.C
     assert "login" not in far.ask("audit").out
 
 
+def test_why_of_a_job_that_has_ended(far: depots.Far, cluster: clusters.Cluster) -> None:
+    """It is its manager that has not seen it yet: no node was lost."""
+    cluster.set(hold=True)
+    far.begin(depots.SIM, range(1, 2))
+    manager = far.start("--new=t")
+    far.submitted(1)
+    manager.kill()
+    cluster.change(1, state="COMPLETED", host="n01")
+    said = " ".join(far.ask("why", "1").out.split())
+    assert ": ended on n01; its manager sees it at its next poll next" in said
+
+
 @pytest.mark.feature("PC-02", "AC-41")
 def test_an_old_script_with_a_home_of_its_own(far: depots.Far) -> None:
     """It finds its input and what it is given of the true HOME, and writes where it always did."""
