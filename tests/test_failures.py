@@ -286,6 +286,15 @@ def test_the_setting_that_would_help_can_be_set(
         assert load(tmp_path, toml(both)) != chosen
 
 
+def test_a_fetch_on_the_login_node_is_tried_there(tmp_path: pathlib.Path) -> None:
+    said = "batch.fetch (dccp) on login: exit 127: sh: 1: exec: dccp: not found"
+    [group] = failures.groups([dataclasses.replace(FAILURE, cause="staging", message=said)])
+    batch = 'batch = { system = "slurm", host = "login", remote_data = "~/rp", stage = "remote", fetch = ["dccp", "dcap://d/raw/{input}", "{to}"] }'
+    found = advice.advise(group, "sim", load(tmp_path, batch))
+    assert found.text == "try it by hand on login: dccp dcap://d/raw/INPUT TO"
+    assert advice.advise(group, "sim", load(tmp_path, "")).text == "try batch.fetch by hand on the login node"
+
+
 def test_nodes_in_trouble_everywhere_are_given_time(tmp_path: pathlib.Path) -> None:
     nodes = [dataclasses.replace(FAILURE, run=run, cause="node", host=f"n{run}") for run in range(5)]
     found = advice.advise(failures.groups(nodes)[0], "sim", load(tmp_path, ""))

@@ -188,10 +188,27 @@ def test_a_disk_that_only_the_cluster_sees(house: House, flag: str | None, name:
             REMOTE + "fetch = ['dccp', '{input}', '{to}']",
             'batch.fetch: nobody would run it: set batch.stage = "remote", too',
         ),
-        (REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}', '{too}', '{to}']", 'batch.stage: "remote" needs'),
+        (
+            REMOTE + "stage = 'remote'\nfetch = ['dccp', '{inptu}', '{to}']",
+            "production.toml:6: batch.fetch: {inptu}: no such field; the fields are {input} {to}",
+        ),
         (REMOTE + "stage = 'there'", 'batch.stage: "there" is not allowed'),
-        (REMOTE + "stage = 'remote'", 'batch.stage: "remote" needs batch.remote_data and a command there'),
-        (REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}']", 'batch.stage: "remote" needs batch.remote_data'),
+        (
+            REMOTE + "stage = 'remote'",
+            'production.toml:5: batch.stage: "remote" needs batch.fetch, too: a command there',
+        ),
+        (
+            "[batch]\nsystem = 'slurm'\nhost = 'login'\nstage = 'remote'\nfetch = ['dccp', '{input}', '{to}']",
+            'production.toml:4: batch.stage: "remote" needs batch.remote_data, too: the directory there',
+        ),
+        (
+            REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}']",
+            "production.toml:6: batch.fetch: nothing in it is {to}, the path there",
+        ),
+        (
+            REMOTE + "stage = 'remote'\nfetch = ['dccp', '{to}']",
+            "batch.fetch: nothing in it is {input}, the name in the archive",
+        ),
         ("batch.host = 'login'", "batch.host: jobs go there only with system"),
         ("batch = { system = 'local', host = 'login' }", "batch.host: jobs go there only with system"),
         ("batch = 'local@login'", '"local@login" is not allowed; "slurm@login.cluster"'),

@@ -212,7 +212,7 @@ BUSY = (ordered("/data/raw/a", begun=False), ordered("/data/raw/b", begun=True),
         ((), (), "its input is not ordered yet: other files come first, or there is no room"),
         ((coming(),), (), "run02091.mid: it is not ordered yet: other files come first, or there is no room"),
         ((coming(begun=at(-300), so_far=0),), BUSY, "run02091.mid: ordered 5 min ago; others come first, 1 at a time (archive.transfers)"),
-        ((coming(begun=at(-300), so_far=0),), BUSY[:1], "run02091.mid: no byte for 5 min (a tape?)"),
+        ((coming(begun=at(-300), so_far=0),), BUSY[:1], "run02091.mid: no byte for 5 min"),
         ((coming(begun=at(-300), so_far=500, bytes=2000),), (), "run02091.mid: 25 % in 5 min"),
         ((coming(begun=at(-300), so_far=5000),), (), "run02091.mid: 5,000 bytes in 5 min"),
         ((coming(come=at(-1)),), (), None),
@@ -224,6 +224,27 @@ def test_how_far_an_input_is(
     told = lines(known(State.CLAIMED, manager(), inputs=inputs, transfers={"/data/raw/a": transfers}))
     assert told.get("archive") == said
     assert told["next"] == "staged when its input is here"
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"tapes": True}, "run02091.mid: no byte for 5 min (a tape?)"),
+        (
+            {"fetched_by": "batch.fetch (dccp) runs on login"},
+            "run02091.mid: batch.fetch (dccp) runs on login for 5 min",
+        ),
+        (
+            {"fetched_by": "batch.fetch (dccp) runs on login", "tapes": True},
+            "run02091.mid: batch.fetch (dccp) runs on login for 5 min",
+        ),
+    ],
+)
+def test_who_keeps_an_input_waiting(how: dict[str, Any], said: str) -> None:
+    """A tape only where the archive has some."""
+    inputs = (coming(begun=at(-300), so_far=0),)
+    told = lines(known(State.CLAIMED, manager(), inputs=inputs, transfers={"/data/raw/a": BUSY[:1]}, **how))
+    assert told["archive"] == said
 
 
 # --- nobody has it -----------------------------------------------------------------------------------------------------

@@ -149,12 +149,12 @@ class Files:
             return sent.Sent("/", self._files, plan.reached)
         if chosen.batch.stage == "remote":
             known = archive if chosen.archive.url else None
-            return sent.Ordered(known, chosen.batch.fetch, self._order, self._files, plan.reached)
+            return sent.Ordered(known, chosen.batch, self._order, self._files, plan.reached)
         if isinstance(archive, copy.Copy):
             return sent.Sent(chosen.archive.url, self._files, plan.reached)
         return sftp.Relay(archive, self._files, os.path.join(chosen.data, "spool"), plan.reached)
 
-    def _order(self, argv: Sequence[str], ended: Callable[[], bool]) -> None:
+    def _order(self, called: str, argv: Sequence[str], ended: Callable[[], bool]) -> None:
         """Run a command there to its end. Raises: TransferWaits: the machine is away; TransferError: the command failed."""
         from production.batch import there
 
@@ -164,4 +164,4 @@ class Files:
             raise errors.TransferWaits(str(trouble)) from trouble
         if done.returncode:
             said = child.last_line(done.stderr.encode()) or child.last_line(done.stdout.encode())
-            raise errors.TransferError(f"{self._host}: exit {done.returncode}: {said or 'it said nothing'}")
+            raise errors.TransferError(f"{called} on {self._host}: exit {done.returncode}: {said or 'it said nothing'}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 import signal
 from collections.abc import Callable, Mapping
 
@@ -141,11 +142,21 @@ def _staging(group: failures.Group, program: str, chosen: settings_.Settings) ->
         )
     if group.form.startswith("base run"):
         return Advice("its base has lost the output: let the base run be done once more (production reset), then retry")
+    if "batch.fetch (" in (group.example.message or ""):
+        return _fetch(chosen.batch)
     if _MISSING.search(group.form):
         return Advice(
             f"look whether the files have another name there (production archive list; programs.{program}.input), or are not there yet"
         )
     return Advice("try the archive by hand: production archive check, production archive get")
+
+
+def _fetch(batch: settings_.Batch) -> Advice:
+    """A command on the login node that brings no input."""
+    if not batch.fetch:  # the settings of who asks are not those of the manager
+        return Advice("try batch.fetch by hand on the login node")
+    words = [word.replace("{input}", "INPUT").replace("{to}", "TO") for word in batch.fetch]
+    return Advice(f"try it by hand on {batch.host}: {shlex.join(words)}")
 
 
 def _room(size: float, chosen: settings_.Settings) -> Advice:

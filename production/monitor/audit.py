@@ -21,7 +21,7 @@ from production import run as runs
 from production import settings as settings_
 from production.catalogue import library as library_
 from production.monitor import finding as findings
-from production.monitor import holders, judging, sight, strangers
+from production.monitor import holders, judging, reach, sight, strangers
 
 Kind = findings.Kind
 
@@ -57,6 +57,8 @@ class Audit:
         self._suspects: list[findings.Finding] = []
         self._settled: set[tuple[str, int | None, str, str]] = set()
         self._closed: dict[str, tuple[int, int]] = {}
+        self._elsewhere: collections.Counter[str] = collections.Counter()
+        """{machine: inputs on a disk that only it sees}."""
         self._known: strangers.Known | None = None
 
     def production(self, production: runs.Production, wanted: filters.Filter, *, checksums: bool) -> None:
@@ -72,6 +74,7 @@ class Audit:
                 self._settle(terms)
         self._settle(terms)
         self._tell_closed(production.name)
+        self._tell_elsewhere(production.name)
         if (gone := self._report.asides_gone - gone) > 0:
             are = "is" if gone == 1 else "are"
             what = f"{production.name}: {gone:,} of the outputs that were put aside {are} not there any more"
@@ -93,7 +96,9 @@ class Audit:
 
     def interrupted(self) -> None:
         """It ends here: what was seen only once is told as such."""
-        self._tell_closed(self._report.productions[-1] if self._report.productions else "")
+        name = self._report.productions[-1] if self._report.productions else ""
+        self._tell_closed(name)
+        self._tell_elsewhere(name)
         self._report.once = [found for found in self._suspects if found.key not in self._settled]
 
     # ── runs and their files ──
@@ -158,8 +163,10 @@ class Audit:
         looked_at = []
         for account in accounts:
             yield from judging.written_down(account, terms, dead)
-            there = (thing for thing in judging.things(account) if not judging.beyond(thing, terms))
-            looked_at += [(thing.path, thing.whole(terms), thing) for thing in there]
+            there = [thing for thing in judging.things(account) if not judging.beyond(thing, terms)]
+            looked_at += [(thing.path, thing.whole(terms), thing) for thing in there if not reach.elsewhere(thing.path)]
+            if not anew:
+                self._elsewhere.update(reach.split(thing.path)[0] for thing in there if reach.elsewhere(thing.path))
         for thing, seen in self._sight.look(looked_at, anew=anew):
             found = judging.judge(thing, seen, terms)
             if found is not None:
@@ -196,6 +203,14 @@ class Audit:
             what += f"{number:,} files can't be looked at, the first is of run {first}"
             self._report.add(findings.Finding(Kind.CLOSED, name, None, "", place, what))
         self._closed.clear()
+
+    def _tell_elsewhere(self, name: str) -> None:
+        """It is this machine's disk that is looked at."""
+        for host, number in sorted(self._elsewhere.items()):
+            were = "was" if number == 1 else "were"
+            what = f"{name}: {journal.count(number, 'input')} on {disk.printable(host)} {were} not looked at"
+            self._report.harmless.append(f"{what}: only that machine sees {'it' if number == 1 else 'them'}")
+        self._elsewhere.clear()
 
     # ── what is of no run ──
 

@@ -57,6 +57,10 @@ class Known:
     """{input: all that its manager has ordered}."""
     at_a_time: int = 1
     """Files that come at the same time."""
+    fetched_by: str = ""
+    """What runs elsewhere to fetch its inputs, and where: ``batch.fetch (dccp) runs on login``; empty: its manager brings them."""
+    tapes: bool = False
+    """Whether they may be on tape: the archive is asked for them ahead."""
     quota: str = ""
     """What it says."""
     no_room: str = ""

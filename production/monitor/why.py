@@ -161,7 +161,9 @@ def _far(known: knowns.Known, one: facts.Input) -> str:
     busy = sum(other.begun for other in ordered if other.path != one.path)
     if busy >= known.at_a_time and not any(mine.begun for mine in ordered if mine.path == one.path):
         return f"ordered {known.ago(one.begun)} ago; others come first, {known.at_a_time} at a time (archive.transfers)"
-    return f"no byte for {known.ago(one.begun)} (a tape?)"
+    if known.fetched_by:
+        return f"{known.fetched_by} for {known.ago(one.begun)}"
+    return f"no byte for {known.ago(one.begun)}{' (a tape?)' if known.tapes else ''}"
 
 
 def _quota(known: knowns.Known) -> Iterator[Line]:

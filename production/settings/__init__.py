@@ -153,6 +153,11 @@ class Batch:
         where = f"{self.host}:{self.remote_data}" if self.remote_data else self.host
         return f"{self.system}@{where}" if where else self.system
 
+    @property
+    def fetching(self) -> str:
+        """What the command of ``fetch`` is called in messages: ``batch.fetch (dccp)``."""
+        return f"batch.fetch ({self.fetch[0]})" if self.fetch else "batch.fetch"
+
     def called(self, name: str) -> Batch:
         """The one of that name, asked as this one is."""
         system, _, where = name.partition("@")
@@ -200,6 +205,8 @@ RANGES = values.RANGES
 BATCH_SYSTEMS = ("local", "sge", "slurm")
 STAGES = ("here", "remote")
 """Inputs come over this machine, or are fetched by a command on the cluster's."""
+FETCH_FIELDS = {"input": "the name in the archive", "to": "the path there"}
+"""What ``batch.fetch`` knows, all of which it uses."""
 
 QUOTA_COMMANDS = ("mmlsquota", "lfs", "quota")
 """Readers of a quota that are programs of the site."""
@@ -424,14 +431,35 @@ def _check_batch(batch: dict[str, Any], where: definition.Where) -> None:
             batch.pop(key, None)
     if batch.get("remote_data") and not batch.get("host"):
         raise where(("batch", "remote_data")).wrong("on which machine? say it with batch.host")
-    fields = set(re.findall(r"\{([^{}]*)\}", " ".join(batch.get("fetch", ()))))
+    _check_fetch(batch, where)
+
+
+_REMOTE = {
+    "remote_data": 'the directory there, as "/scratch/mu/production"',
+    "fetch": 'a command there, as ["dccp", "{input}", "{to}"]',
+}
+"""{what stage = "remote" needs: what that is}."""
+
+
+def _check_fetch(batch: Mapping[str, Any], where: definition.Where) -> None:
+    """The command that brings inputs there. Raises: UsageError."""
+    fetch = batch.get("fetch", ())
     if batch.get("stage") == "remote":
-        if not batch.get("remote_data") or fields != {"input", "to"}:
-            raise where(("batch", "stage")).wrong(
-                '"remote" needs batch.remote_data and a command there: batch.fetch = ["dccp", "{input}", "{to}"]'
-            )
-    elif batch.get("fetch"):
+        for key, what in _REMOTE.items():
+            if not batch.get(key):
+                raise where(("batch", "stage")).wrong(f'"remote" needs batch.{key}, too: {what}')
+    elif fetch:
         raise where(("batch", "fetch")).wrong('nobody would run it: set batch.stage = "remote", too')
+    else:
+        return
+    fields = re.findall(r"\{([^{}]*)\}", " ".join(fetch))
+    for field in fields:
+        if field not in FETCH_FIELDS:
+            known = " ".join(f"{{{one}}}" for one in FETCH_FIELDS)
+            raise where(("batch", "fetch")).wrong(f"{{{field}}}: no such field; the fields are {known}")
+    for field, what in FETCH_FIELDS.items():
+        if field not in fields:
+            raise where(("batch", "fetch")).wrong(f"nothing in it is {{{field}}}, {what}")
 
 
 def _files(config: str | None, environ: Mapping[str, str], cwd: str, home: str, system: str) -> list[layer.Layer]:

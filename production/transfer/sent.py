@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from production import disk, errors
+from production import disk, errors, settings
 from production.transfer import base, copy, names
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 Where = Callable[[str], str]
 """The path there that a local name of the porter's means."""
-Order = Callable[[Sequence[str], Callable[[], bool]], None]
-"""Runs a command there to its end, for hours if need be; is handed whether somebody wants it to end."""
+Order = Callable[[str, Sequence[str], Callable[[], bool]], None]
+"""Runs a command there to its end, for hours if need be; is handed what it is called in messages, and whether somebody
+wants it to end."""
 
 
 class Sent:
@@ -61,11 +62,12 @@ class Ordered:
     """Files of an archive, fetched to another machine by a command there. We see that they are as large as the archive's."""
 
     def __init__(
-        self, archive: base.Transfer | None, fetch: Sequence[str], order: Order, to: files_.Files, where: Where
+        self, archive: base.Transfer | None, batch: settings.Batch, order: Order, to: files_.Files, where: Where
     ) -> None:
-        """``fetch``: the command, with ``{input}`` and ``{to}``. ``archive``: it says how large files are; None: nobody does."""
+        """``batch``: it has the command, with ``{input}`` and ``{to}``. ``archive``: it says how large files are; None: nobody does."""
         self._archive = archive
-        self._fetch = fetch
+        self._fetch = batch.fetch
+        self._called = batch.fetching
         self._order = order
         self._to = to
         self._where = where
@@ -87,27 +89,27 @@ class Ordered:
         ending = _Ending(functools.partial(progress, 0))
         argv = [word.replace("{input}", remote).replace("{to}", part) for word in self._fetch]
         try:
-            self._order(("sh", "-c", _FETCH, "sh", part, *argv), ending.wanted)
+            self._order(self._called, ("sh", "-c", _FETCH, "sh", part, *argv), ending.wanted)
         finally:
             ending.tell()
         received()
-        found = self._found(remote, argv[0], part)
+        found = self._found(remote, part)
         if size is not None and found != size:
             self._to.remove([part])
             raise errors.TransferError(
-                f"{disk.shown(remote)}: {argv[0]} brought {found:,} bytes to {self._to.name}, the archive's has {size:,}"
+                f"{disk.shown(remote)}: {self._called} brought {found:,} bytes to {self._to.name}, the archive's has {size:,}"
             )
-        self._order(("mv", "-f", "--", part, there), ending.wanted)
+        self._order("mv", ("mv", "-f", "--", part, there), ending.wanted)
         progress(found)
         return found
 
-    def _found(self, remote: str, program: str, part: str) -> int:
+    def _found(self, remote: str, part: str) -> int:
         """Bytes. Raises: TransferError."""
         try:
             return self._to.size(part)
         except errors.InputMissing as missing:
             raise errors.TransferError(
-                f"{disk.shown(remote)}: {program} ended well, but brought nothing to {self._to.name}: {disk.shown(part)}"
+                f"{disk.shown(remote)}: {self._called} ended well, but brought nothing to {self._to.name}: {disk.shown(part)}"
                 " isn't there"
             ) from missing
 

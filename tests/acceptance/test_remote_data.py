@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Iterator
 
@@ -99,6 +100,34 @@ def test_what_cannot_be_done_there_is_refused_at_the_door(far: depots.Far) -> No
     assert result.code == 1, str(result)
     assert "login:/proc/nowhere: mkdir: cannot create directory" in result.err
     assert far.campaign.rows("SELECT count(*) FROM productions") == [(0,)]
+
+
+def test_an_audit_looks_at_no_disk_but_ours(far: depots.Far, cluster: clusters.Cluster) -> None:
+    """Inputs there are not gone because they can't be seen from here."""
+    cluster.set(hold=True)
+    far.begin(depots.SIM, range(1, 3))
+    manager = far.start("--new=t")
+    far.submitted(2)
+    said = far.ask("audit")
+    assert said.code == 0, str(said)
+    assert "harmless: sim_v1: 2 inputs on login were not looked at: only that machine sees them\n" in said.out
+    assert json.loads(far.ask("audit", "--json", "2").out)["harmless"] == [
+        "sim_v1: 1 input on login was not looked at: only that machine sees it"
+    ]
+    assert manager.stop(seconds=120).code == 130
+    assert "login" not in far.ask("audit").out
+
+
+def test_why_of_a_job_that_has_ended(far: depots.Far, cluster: clusters.Cluster) -> None:
+    """It is its manager that has not seen it yet: no node was lost."""
+    cluster.set(hold=True)
+    far.begin(depots.SIM, range(1, 2))
+    manager = far.start("--new=t")
+    far.submitted(1)
+    manager.kill()
+    cluster.change(1, state="COMPLETED", host="n01")
+    said = " ".join(far.ask("why", "1").out.split())
+    assert ": ended on n01; its manager sees it at its next poll next" in said
 
 
 @pytest.mark.feature("PC-02", "AC-41")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -494,10 +495,10 @@ def test_inputs_that_are_fetched_there(far: depots.Far) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ('echo "no such dataset: $1" >&2; exit 4', "login: exit 4: no such dataset: run00001.mid"),
+        ('echo "no such dataset: $1" >&2; exit 4', "fetch.sh) on login: exit 4: no such dataset: run00001.mid"),
         ('head -c 100 @/archive/"$1" >"$2"', "brought 100 bytes to login, the archive's has 4,096"),
         ("exit 0", "ended well, but brought nothing to login"),
-        ("", "not found"),
+        ("", "batch.fetch (/no/such/fetch) on login: exit 127: sh: "),
     ],
 )
 def test_a_fetch_there_that_fails(far: depots.Far, script: str, said: str) -> None:
@@ -508,9 +509,13 @@ def test_a_fetch_there_that_fails(far: depots.Far, script: str, said: str) -> No
     assert result.code == 3, str(result)
     assert far.campaign.rows("SELECT DISTINCT cause FROM attempt") == [("staging",)]
     assert said in result.err
+    assert "batch.fetch (" in result.err
     assert "Traceback" not in result.err
     assert far.left() == []
     far.campaign.nothing_in_hands()
+    advice = far.ask("failures", "--suggest", "--production=sim").out
+    assert "try it by hand on login: " in advice
+    assert " INPUT TO" in advice
 
 
 @pytest.mark.feature("AC-33", "AC-13")
@@ -521,6 +526,8 @@ def test_a_slow_fetch_there_and_ctrl_c(far: depots.Far) -> None:
     )
     manager = far.start("--new=t")
     depots.began(far, 1)
+    said = " ".join(far.ask("why", "1").out.split())
+    assert re.search(r"archive run00001\.mid: batch\.fetch \(\S+/fetch\.sh\) runs on login for \S+ s ", said), said
     began = time.monotonic()
     result = manager.stop()
     assert time.monotonic() - began < 40

@@ -94,6 +94,8 @@ def gather(
         datasets=frozenset((name, tranche) for name, tranche, _ in records.memberships(row.run)),
         transfers={one.path: records.ordered_with(one.path) for one in inputs if one.begun is not None},
         at_a_time=chosen.archive.transfers,
+        fetched_by=_fetched_by(chosen.batch, production, managers, row),
+        tapes=production.base is None and _recalls(chosen.archive),
         quota=quota,
         no_room=no_room,
         job=job,
@@ -115,6 +117,21 @@ def _managers(catalogue: library.Library, production: runs.Production, row: fact
     if row.owner is not None and row.owner not in {one.id for one in found}:
         found += [one for one in catalogue.records.managers(everybody=True) if one.id == row.owner]
     return found
+
+
+def _fetched_by(
+    batch: settings.Batch, production: runs.Production, managers: list[facts.AtWork], row: facts.Row
+) -> str:
+    """The command elsewhere that brings its input, by our settings, if its manager's jobs go where they say."""
+    there = any(one.id == row.owner and one.batch == batch.name for one in managers)
+    if not there or batch.stage != "remote" or production.base is not None:
+        return ""
+    return f"{batch.fetching} runs on {batch.host}"
+
+
+def _recalls(archive: settings.Archive) -> bool:
+    """Whether files are ordered from tape there."""
+    return archive.url.lower().startswith(("ftp:", "ftps:")) and bool(archive.stage)
 
 
 def _brakes(
@@ -223,6 +240,9 @@ def _job(batch: settings.Batch, attempt: facts.Attempt) -> tuple[str, bool]:
     except (errors.BatchError, errors.UsageError) as trouble:
         return f"no answer: {trouble}", False
     where = f" on {seen.report.host}" if seen.report.host else ""
+    if seen.report.phase is batches.Phase.GONE:
+        told = f" ({seen.report.reason})" if seen.report.reason else ""
+        return f"ended{where}{told}; its manager sees it at its next poll", False
     told = f"{seen.report.phase}{where}" + (f" ({reason})" if reason else "")
     return told, pending
 
