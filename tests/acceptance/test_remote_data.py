@@ -180,7 +180,7 @@ def test_without_sftp_nothing_is_opened(far: depots.Far) -> None:
     far.site.server.start()
     result = far.start("--new=t").wait()
     assert result.code == 2, str(result)
-    assert "files go there by SFTP: see that sftp login works" in result.err
+    assert "files go there by SFTP: the sshd of login has no sftp; see that sftp login works" in result.err
     assert far.campaign.rows("SELECT count(*) FROM productions") == [(0,)]
     said = far.ask("doctor", "batch")
     assert said.code == 1, str(said)
