@@ -67,12 +67,14 @@ def _reader(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bo
 def _command(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bool]) -> usage.Command:
     whose = chosen.arguments
     if chosen.reader == "mmlsquota":
-        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota, run=place.run)
+        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota, run=place.run, where=place.where)
     if chosen.reader == "lfs":
         whose = whose or ("-u", place.user(leaving), place.standing(leaving))
-        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs, run=place.run)
+        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs, run=place.run, where=place.where)
     whose = whose or ("-f", place.mount_point(leaving))
-    return usage.Command(["quota", "-w", "-p", *whose], replies.parse_quota, run=place.run, over=True)
+    return usage.Command(
+        ["quota", "-w", "-p", *whose], replies.parse_quota, run=place.run, where=place.where, over=True
+    )
 
 
 class Disk:

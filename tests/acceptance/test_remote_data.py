@@ -139,7 +139,8 @@ def test_doctor_names_the_mend_of_the_disk_there(far: depots.Far) -> None:
     result = far.ask("doctor", "batch", "quota", "--json")
     said = {one["check"]: one for one in json.loads(result.out)}
     assert said["batch"]["found"] == "batch.fetch: dccp is not on the PATH of login"
-    assert "on login" in said["quota"]["found"] + said["quota"]["mend"]
+    assert said["quota"]["found"].startswith("mmlsquota -Y on login: exit 1"), said
+    assert said["quota"]["mend"].startswith("try the reader by hand on login")
 
 
 def test_what_cannot_be_done_there_is_refused_at_the_door(far: depots.Far) -> None:
