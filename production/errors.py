@@ -13,7 +13,7 @@
     │       └── BatchUnasked        transient: it never came to the call
     ├── RemoteError                 another machine can't be used
     │   ├── RemoteAway              transient: it can't be reached, or the connection to it broke
-    │   └── RemoteRefused           it isn't the one we know, or it doesn't let us in: somebody has to look
+    │   └── RemoteRefused           it isn't the one we know, or it doesn't let us in, or write: somebody has to look
     ├── TransferError               a file didn't come; ``transient`` is set for each
     │   ├── InputMissing            the archive has no such file
     │   ├── TooLarge                transient: there is no room for the file
@@ -95,7 +95,12 @@ class RemoteAway(RemoteError):
 
 
 class RemoteRefused(RemoteError):
-    """It isn't the machine that we know, or it doesn't let us in: a person has to look."""
+    """It isn't the machine that we know, or it doesn't let us in, or write: a person has to look."""
+
+    def __init__(self, found: str, mend: str = "") -> None:
+        super().__init__(f"{found}; {mend}" if mend else found)
+        self.mend = mend
+        """What the message ends with, for who tells it apart."""
 
 
 class TransferError(ProductionError):

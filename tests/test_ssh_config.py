@@ -190,8 +190,8 @@ def test_who_is_unknown(user: pathlib.Path, text: str) -> None:
         check(user, text)
     fingerprint = base64.b64encode(hashlib.sha256(KEY).digest()).decode().rstrip("=")
     assert str(told.value) == (
-        f"login.cluster: its host key is not known: ssh-ed25519 SHA256:{fingerprint}; compare that with what the site"
-        f" says, then run: ssh-keyscan -t ed25519 login.cluster >>{user}/.ssh/known_hosts"
+        f"login.cluster: its host key is not known: ssh-ed25519 SHA256:{fingerprint}; compare the fingerprint with the"
+        f" site's, then run: ssh-keyscan -t ed25519 login.cluster >>{user}/.ssh/known_hosts"
     )
 
 

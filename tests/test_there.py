@@ -378,7 +378,7 @@ def test_a_wrong_key(desk: Desk, server: sshd.Sshd, user: str) -> None:
     identity = desk.home / ".ssh/id_test"
     identity.unlink()
     sshd.make_key(identity)
-    with pytest.raises(errors.RemoteRefused, match=f"login doesn't let {user} in; it takes: publickey. See that this"):
+    with pytest.raises(errors.RemoteRefused, match=f"login doesn't let {user} in; it takes: publickey; make this work"):
         desk.connection().greet(patience_.of(20))
 
 
@@ -386,7 +386,7 @@ def test_a_wrong_key(desk: Desk, server: sshd.Sshd, user: str) -> None:
     ("what", "said"),
     [
         ("missing", "id_test is not there"),
-        ("open", "id_test may be read by others: chmod 600"),
+        ("open", "id_test may be read by others: chmod 600 it"),
         ("junk", "id_test: is no key"),
     ],
 )

@@ -65,12 +65,13 @@ class Far:
     def settle(self, directory: str) -> Ground:
         """Make the directory, if it is absent; ``~/`` is the account's HOME.
 
-        Raises: DiskFull; ProductionError: it can't be made, or may not be written.
+        Raises: DiskFull; RemoteRefused: it can't be made, or may not be written.
         """
         said = self._ask("settle", [(directory,)])[0]
         found = dict(line.split(" ", 1) for line in said if line.startswith(("data /", "home /")))
         if found.keys() != {"data", "home"}:
-            raise self._trouble(said[-1] if said else f"{directory}: it can't be told what it is")
+            why = said[-1] if said else f"{directory}: it can't be told what it is"
+            raise self._trouble(why) if _full(why) else errors.RemoteRefused(f"{self._data}: {why}")
         return Ground(found["data"], found["home"])
 
     def keep(self, directory: str, name: str, content: bytes) -> str:

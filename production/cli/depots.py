@@ -43,15 +43,19 @@ def depot(chosen: settings.Settings, leaving: Callable[[], bool] = lambda: False
 def settled(chosen: settings.Settings) -> far.Ground:
     """The disk there is one that we may use, and where it is.
 
-    Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
+    Raises: UsageError, DiskFull, BatchUnanswered; RemoteRefused: we may not work there.
     """
-    return depot(chosen).settle(chosen.batch.remote_data)
+    try:
+        return depot(chosen).settle(chosen.batch.remote_data)
+    except errors.RemoteRefused as refused:
+        mend = f"may you write there? {remote.call(chosen.batch.host)}; or choose another batch.remote_data"
+        raise errors.RemoteRefused(str(refused), mend) from refused
 
 
 def elsewhere(chosen: settings.Settings, program: settings.Program, modules: bytes | None) -> layout.Elsewhere | None:
     """The disk of the jobs that this machine doesn't see, with what all of them need; None: it sees it.
 
-    Raises: UsageError, DiskFull, BatchUnanswered; ProductionError: we may not work there.
+    Raises: UsageError, DiskFull, BatchUnanswered; RemoteRefused: we may not work there.
     """
     if not chosen.batch.remote_data:
         return None
@@ -76,15 +80,13 @@ def _see_that_files_go(chosen: settings.Settings) -> None:
         try:
             there.greet(remote.COMMAND)
         except errors.LoginRefused as refused:
-            raise errors.UsageError(
-                f"--batch={chosen.batch.name}: {refused}; files go there by SFTP: see that sftp {chosen.batch.host} works"
-            ) from refused
+            raise errors.UsageError(f"--batch={chosen.batch.name}: files go there by SFTP: {refused}") from refused
 
 
 def tried(chosen: settings.Settings) -> str:
     """What is found of the disk there by a file that is sent and brought back.
 
-    Raises: UsageError, DiskFull, BatchUnanswered, TransferError, TransferWaits; ProductionError: we may not work there.
+    Raises: UsageError, DiskFull, BatchUnanswered, TransferError, TransferWaits; RemoteRefused: we may not work there.
     """
     from production.ssh import files
 

@@ -104,6 +104,9 @@ def shell(chosen: settings.Batch, leaving: Callable[[], bool] = lambda: False) -
 
 def typed(chosen: settings.Batch) -> str:
     """What a person types before a cluster's command."""
-    if not chosen.host:
-        return ""
-    return f"ssh {f'ssh://{chosen.host}' if ':' in chosen.host else chosen.host} "
+    return f"{call(chosen.host)} " if chosen.host else ""
+
+
+def call(host: str) -> str:
+    """What a person types to be there."""
+    return f"ssh {f'ssh://{host}' if ':' in host else host}"

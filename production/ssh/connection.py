@@ -7,6 +7,7 @@ listens for us or calls back.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import threading
 import time
@@ -136,7 +137,9 @@ class Connection:
                     channel.invoke_subsystem(name)
                 except (paramiko.SSHException, EOFError, OSError) as cause:
                     if waiting.left() and not dial.dead(channel):
-                        raise errors.RemoteRefused(f"the sshd of {self.host.name} has no {name}") from cause
+                        raise errors.RemoteRefused(
+                            f"the sshd of {self.host.name} has no {name}", f"see that {name} {self.host.name} works"
+                        ) from cause
                     self._drop(channel.get_transport())
                     raise errors.RemoteAway(f"the connection to {self.host.name} broke: {dial.said(cause)}") from cause
             yield channel
@@ -222,7 +225,7 @@ class Connection:
                 return self._line[-1], False
             self._hang_up()
             if self._trouble is not None and self._now() < self._again:
-                raise type(self._trouble)(str(self._trouble))
+                raise copy.copy(self._trouble) from self._trouble.__cause__
             until = time.monotonic() + (CONNECT if self._ask is None else TYPING)
             # who is asked a question may take longer over it than a command may take
             ours = min(waiting.deadline, until) if self._ask is None else until

@@ -55,7 +55,7 @@ def check(host: config.Host, known: Sequence[Entry], kind: str, key: bytes) -> N
     """
     told = f"{kind} {fingerprint(key)}"
     if any(one.marker == "@revoked" and one.key == key for one in known):
-        raise errors.RemoteRefused(f"{host.name}: its host key {told} is revoked in known_hosts; ask the site")
+        raise errors.RemoteRefused(f"{host.name}: its host key {told} is revoked in known_hosts", "ask the site")
     plain = [one for one in known if not one.marker]
     if any(one.key == key for one in plain):
         return
@@ -64,8 +64,8 @@ def check(host: config.Host, known: Sequence[Entry], kind: str, key: bytes) -> N
         file = same[0].where.rpartition(":")[0]
         raise errors.RemoteRefused(
             f"{host.name}: its host key CHANGED: now {told}, but {same[0].where} has {fingerprint(same[0].key)};"
-            f" somebody may be listening in. Only if the site says that it has a new one: {_removal(host, file)},"
-            f" then {_addition(host, kind, key)}"
+            " somebody may be listening in",
+            f"only if the site says that it has a new one: {_removal(host, file)}, then {_addition(host, kind, key)}",
         )
     authority = any(one.marker == "@cert-authority" for one in known)
     why = " (its @cert-authority line is of no use here: add the key itself)" if authority else ""
@@ -73,7 +73,8 @@ def check(host: config.Host, known: Sequence[Entry], kind: str, key: bytes) -> N
         "its host key of this kind is not known" if any(one.exactly for one in plain) else "its host key is not known"
     )
     raise errors.RemoteRefused(
-        f"{host.name}: {what}: {told}{why}; compare that with what the site says, then run: {_addition(host, kind, key)}"
+        f"{host.name}: {what}: {told}{why}",
+        f"compare the fingerprint with the site's, then run: {_addition(host, kind, key)}",
     )
 
 

@@ -52,7 +52,7 @@ class Login:
             with contextlib.ExitStack() as stack:
                 offered = self._shown(transport, waiting, self._keys(ask, stack), offered)
         if offered and not self._answered(transport, waiting, ask, offered):
-            raise errors.RemoteRefused(self._refusal(offered))
+            raise self._refusal(offered)
 
     def _shown(
         self,
@@ -108,8 +108,8 @@ class Login:
             return offered
         broken = f"{self._host.name} broke off the login of {self._host.user}"
         if self._refusals >= MANY:
-            why = f"after {self._refusals} keys; name the right one: IdentityFile and IdentitiesOnly in ~/.ssh/config"
-            raise errors.RemoteRefused(f"{broken} {why}")
+            mend = "name the right one: IdentityFile and IdentitiesOnly in ~/.ssh/config"
+            raise errors.RemoteRefused(f"{broken} after {self._refusals} keys", mend)
         raise errors.RemoteAway(broken)
 
     # --- keys ---------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Login:
             if not stat.S_ISREG(status.st_mode):
                 self._notes.append(f"{shown} is no file")
             elif status.st_mode & 0o077 and status.st_uid == os.geteuid():
-                self._notes.append(f"{shown} may be read by others: chmod 600 {shown}")
+                self._notes.append(f"{shown} may be read by others: chmod 600 it")
             else:
                 return self._parsed(path, passphrase)
         except FileNotFoundError:
@@ -243,13 +243,13 @@ class Login:
                 return False
         return False
 
-    def _refusal(self, offered: list[str]) -> str:
+    def _refusal(self, offered: list[str]) -> errors.RemoteRefused:
         notes = list(dict.fromkeys(self._notes))
         why = f" ({'; '.join(notes)})" if notes else ""
         wants = disk.printable(", ".join(offered))
-        return (
-            f"{self._host.name} doesn't let {self._host.user} in{why}; it takes: {wants}."
-            f" See that this works without a question: ssh {self._host.name} true"
+        return errors.RemoteRefused(
+            f"{self._host.name} doesn't let {self._host.user} in{why}; it takes: {wants}",
+            f"make this work without a question: ssh {self._host.name} true",
         )
 
 

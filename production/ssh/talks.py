@@ -124,7 +124,9 @@ class Talks:
         try:
             yield
         except stream.Mute as mute:
-            raise errors.LoginRefused(f"{self.name} lets us in, but has no SFTP for us: {mute}") from mute
+            raise errors.LoginRefused(
+                f"{self.name} lets us in, but has no SFTP for us: {mute}; see that sftp {self.name} works"
+            ) from mute
         except (stream.Broken, *_UNREADABLE) as broken:
             why = str(broken) if isinstance(broken, stream.Broken) else "what it answered can't be read"
             raise errors.TransferWaits(f"{what}: {why}") from broken

@@ -67,12 +67,14 @@ def _reader(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bo
 def _command(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bool]) -> usage.Command:
     whose = chosen.arguments
     if chosen.reader == "mmlsquota":
-        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota, run=place.run)
+        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota, run=place.run, where=place.where)
     if chosen.reader == "lfs":
         whose = whose or ("-u", place.user(leaving), place.standing(leaving))
-        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs, run=place.run)
+        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs, run=place.run, where=place.where)
     whose = whose or ("-f", place.mount_point(leaving))
-    return usage.Command(["quota", "-w", "-p", *whose], replies.parse_quota, run=place.run, over=True)
+    return usage.Command(
+        ["quota", "-w", "-p", *whose], replies.parse_quota, run=place.run, where=place.where, over=True
+    )
 
 
 class Disk:
@@ -103,7 +105,7 @@ class _Try:
     boottime: float
     took: float
     found: tuple[int, int] | None
-    trouble: str = ""
+    trouble: errors.QuotaUnread | None = None
 
 
 class Gauge:
@@ -136,7 +138,7 @@ class Gauge:
                 raise errors.QuotaUnread(f"the quota has been read for {waiting / 60:.0f} minutes without an answer")
             return None
         if last.found is None:
-            raise errors.QuotaUnread(last.trouble)
+            raise errors.QuotaUnread(str(last.trouble)) from last.trouble
         return base.Reading(*last.found, last.began)
 
     def renew(self) -> None:
@@ -165,18 +167,19 @@ class Gauge:
             self._crew.give(self._try)
         except RuntimeError as error:
             now, boottime = self._clock.now(), self._clock.boottime()
-            self._last = _Try(now, boottime, 0.0, None, f"the quota can't be read: {disk.first_line(error)}")
+            trouble = errors.QuotaUnread(f"the quota can't be read: {disk.first_line(error)}")
+            self._last = _Try(now, boottime, 0.0, None, trouble)
             self._reading = False
 
     def _try(self) -> None:
         began, boottime = self._clock.now(), self._clock.boottime()
-        found, trouble = None, ""
+        found, trouble = None, None
         try:
             found = self._read(lambda: self._crew.dismissed)
         except errors.QuotaUnread as error:
-            trouble = str(error)
+            trouble = error
         except BaseException as error:  # noqa: BLE001 -- a reading that never ends would be waited for, for ever
-            trouble = f"the quota can't be read: {type(error).__name__}: {disk.first_line(error)}"
+            trouble = errors.QuotaUnread(f"the quota can't be read: {type(error).__name__}: {disk.first_line(error)}")
         took = self._clock.boottime() - boottime
         with self._lock:
             self._last = _Try(began, boottime, took, found, trouble)

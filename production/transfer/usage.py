@@ -36,6 +36,11 @@ Run = Callable[[Sequence[str], float, Callable[[], bool]], child.End]
 class Place(Protocol):
     """The disk under the data directory, and the machine that sees it."""
 
+    @property
+    def where(self) -> str:
+        """What is said behind a program's name; nothing if it runs here."""
+        ...
+
     def run(self, argv: Sequence[str], seconds: float, leaving: Callable[[], bool]) -> child.End:
         """Run a program. Raises: OSError, ProductionError."""
         ...
@@ -63,6 +68,8 @@ class Place(Protocol):
 
 class Here:
     """A disk of this machine."""
+
+    where = ""
 
     def __init__(self, data: str) -> None:
         self._data = data
@@ -95,7 +102,7 @@ class Elsewhere:
     def __init__(self, data: str, host: str, run: Run) -> None:
         """``data``: the path there; ``~/`` is the account's HOME."""
         self._data = data
-        self._host = host
+        self.where = f" on {host}"
         self.run = run
 
     def filesystem(self, leaving: Callable[[], bool]) -> tuple[int, int]:
@@ -136,7 +143,7 @@ class Elsewhere:
             raise errors.QuotaUnread(f"{self}: {trouble}") from trouble
 
     def __str__(self) -> str:
-        return f"{disk.shown(self._data)} on {self._host}"
+        return f"{disk.shown(self._data)}{self.where}"
 
 
 def _passed_over(end: child.End) -> bool:
@@ -154,13 +161,15 @@ class Command:
         parse: Callable[[str], replies.Usage],
         *,
         run: Run,
+        where: str = "",
         over: bool = False,
         seconds: float = _SECONDS,
     ) -> None:
-        """``over``: it ends with 1 where a quota is exceeded, and marks it with ``*``; ``seconds``: its time limit."""
+        """``where``: behind its name, on which machine; ``over``: it ends with 1 where a quota is exceeded, and marks it with ``*``; ``seconds``: its time limit."""
         self._argv = tuple(argv)
         self._parse = parse
         self._run = run
+        self._where = where
         self._over = over
         self._seconds = seconds
 
@@ -187,7 +196,7 @@ class Command:
         return self._over and end.ended and end.status == 1 and marked and not end.complained.strip()
 
     def __str__(self) -> str:
-        return disk.printable(shlex.join(self._argv))
+        return disk.printable(shlex.join(self._argv)) + self._where
 
 
 class Directory:

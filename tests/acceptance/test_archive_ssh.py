@@ -123,6 +123,15 @@ def test_the_doctor_looks_at_it(behind: Behind) -> None:
     assert said["netrc"]["found"] == "not asked: the archive is behind SSH, and asks no netrc"
     expected = rf"sftp://login{campaign.archive} lets us in as {getpass.getuser()}: 3 files, \d+\.\d\d s"
     assert re.fullmatch(expected, said["archive"]["found"]), said["archive"]
+    behind.known_hosts.write_text("")
+    [bad] = json.loads(campaign.product("doctor", "archive", "--json").out)
+    assert re.fullmatch("login: its host key is not known: ssh-ed25519 SHA256:[^; ]*", bad["found"])
+    assert bad["mend"].startswith("compare the fingerprint with the site's, then run: ssh-keyscan -p"), bad
+    with (behind.known_hosts.parent / "config").open("a") as config:
+        config.write("Host slip\n    HostName fe80::1%%slip\n")  # no name service is asked
+    behind.use("sftp://slip/raw")
+    [bad] = json.loads(campaign.product("doctor", "archive", "--json").out)
+    assert bad["mend"] == "is it written right? archive, ~/.ssh/config", bad
 
 
 def test_a_directory_below_the_home_there(behind: Behind) -> None:

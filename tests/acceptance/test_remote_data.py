@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -77,6 +78,69 @@ def test_doctor_tries_it(far: depots.Far) -> None:
     said = far.ask("doctor", "batch")
     assert said.code == 1, str(said)
     assert "login:/proc/nowhere: mkdir: cannot create directory" in said.out
+    assert "mend: may you write there? ssh login; or choose another batch.remote_data\n" in said.out
+
+
+@pytest.mark.feature("PC-02", "AC-35")
+def test_doctor_names_the_mend_of_the_way(far: depots.Far) -> None:
+    """The same whoever wanted to go there, in lines of their own."""
+    far.begin(depots.SIM, range(1, 2))
+    place = far.site.known_hosts.parent
+    known, identity, config = far.site.known_hosts.read_text(), place / "id_test", (place / "config").read_text()
+    up = "is that machine up, is the way to it open? try: ssh login true"
+    far.site.known_hosts.write_text("")
+    both_bad(
+        far,
+        "login: its host key is not known: ssh-ed25519 SHA256:",
+        "compare the fingerprint with the site's, then run: ssh-keyscan -p",
+    )
+    far.site.known_hosts.write_text(known.rstrip()[:-6] + "AAAAAA\n")
+    both_bad(far, "login: its host key CHANGED: ", "only if the site says that it has a new one: ssh-keygen -R")
+    far.site.known_hosts.write_text(known)
+    identity.chmod(0o644)
+    others = f"({identity} may be read by others: chmod 600 it); it takes: publickey"
+    both_bad(far, others, "make this work without a question: ssh login true")
+    identity.chmod(0o600)
+    (place / "config").write_text(config.replace("127.0.0.1", "fe80::1%%slip"))
+    both_bad(far, "Name or service not known", "is it written right? [batch] host, ~/.ssh/config")
+    (place / "config").write_text(config)
+    far.line.refuse()
+    both_bad(far, "no connection to login", up)
+
+
+def both_bad(far: depots.Far, what: str, mend: str) -> None:
+    """Whoever submits and whoever reads the quota say this."""
+    result = far.ask("doctor", "batch", "quota", "--json")
+    found = [one for one in json.loads(result.out) if one["ok"] is False]
+    assert [one["check"] for one in found] == ["quota", "batch"], str(result)
+    for one in found:
+        assert what in one["found"], one
+        assert one["mend"].startswith(mend), one
+        assert mend not in one["found"], one
+
+
+@pytest.mark.feature("PC-02", "AC-35")
+def test_doctor_names_the_mend_of_the_disk_there(far: depots.Far) -> None:
+    settings = far.campaign.directory / "production.toml"
+    fetch = 'stage = "remote"\nfetch = ["{command}", "{{input}}", "{{to}}"]'
+    (far.remote / "old").write_bytes(bytes(2 << 20))
+    far.begin(depots.SIM, range(1, 2), batch=fetch.format(command="cp"))
+    text = settings.read_text().replace('archive = "archive"\n', "")
+    settings.write_text(text + '\n[quota]\nreader = "directory"\nlimit = "1M"\n')
+    result = far.ask("doctor", "netrc", "archive", "batch", "quota", "--json")
+    said = {one["check"]: one for one in json.loads(result.out)}
+    for check in ("netrc", "archive"):
+        assert said[check]["found"] == "not asked: login fetches the inputs itself (batch.fetch)", said
+    assert said["batch"]["ok"], said
+    assert re.match(r"directory on login: .* of 1\.0 MiB used", said["quota"]["found"]), said
+    kept = "(its log/ and script/ are never removed by us), or raise the limit"
+    assert said["quota"]["mend"].startswith(f"remove something under login:{far.remote} {kept}")
+    settings.write_text(text.replace('"cp"', '"dccp"') + '\n[quota]\nreader = "mmlsquota"\n')
+    result = far.ask("doctor", "batch", "quota", "--json")
+    said = {one["check"]: one for one in json.loads(result.out)}
+    assert said["batch"]["found"] == "batch.fetch: dccp is not on the PATH of login"
+    assert said["quota"]["found"].startswith("mmlsquota -Y on login: exit 1"), said
+    assert said["quota"]["mend"].startswith("try the reader by hand on login")
 
 
 def test_what_cannot_be_done_there_is_refused_at_the_door(far: depots.Far) -> None:
@@ -209,7 +273,7 @@ def test_without_sftp_nothing_is_opened(far: depots.Far) -> None:
     far.site.server.start()
     result = far.start("--new=t").wait()
     assert result.code == 2, str(result)
-    assert "files go there by SFTP: see that sftp login works" in result.err
+    assert "files go there by SFTP: the sshd of login has no sftp; see that sftp login works" in result.err
     assert far.campaign.rows("SELECT count(*) FROM productions") == [(0,)]
     said = far.ask("doctor", "batch")
     assert said.code == 1, str(said)

@@ -259,7 +259,7 @@ def test_a_key_that_is_refused_at_the_door(far: depots.Far) -> None:
     refused = far.start("--new=t").wait()
     assert (refused.code, refused.err.count("\n")) == (2, 1), str(refused)
     assert "login doesn't let" in refused.err
-    assert "See that this works without a question: ssh login true" in refused.err
+    assert "; make this work without a question: ssh login true" in refused.err
     assert far.campaign.rows("SELECT count(*) FROM productions") == [(0,)]
     assert far.there() == []
     allow(far, far.site.server.identity.with_suffix(".pub").read_text())

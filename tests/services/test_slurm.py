@@ -55,14 +55,15 @@ def test_a_job_runs_as_the_user_on_a_node_of_that_name(either: slurms.Slurm) -> 
     assert (either.home / "where.txt").read_text().split() == ["n03", either.user]
 
 
-def test_without_accounting_only_the_list_of_what_ended_is_there(slurm: slurms.Slurm) -> None:
-    job = submit(slurm, "exit 3")
-    ended(slurm, job)
-    refused = slurm.run("sacct", check=False)
-    assert (refused.returncode, refused.stderr) == (1, "Slurm accounting storage is disabled\n")
-    columns = ("sacct", "-c", "-n", "-P", "-o", "jobid,state,exitcode", "-j", job)
-    said = f"{job}|FAILED|3:0\n"  # in a file that is made with the first job's end
-    daemon.until("sacct has it", lambda: slurm.run(*columns, check=False).stdout == said)
+def test_without_accounting_only_the_list_of_what_ended_is_there(own: pathlib.Path) -> None:
+    with slurms.Slurm(own) as alone:
+        job = submit(alone, "exit 3")
+        ended(alone, job)
+        refused = alone.run("sacct", check=False)
+        assert (refused.returncode, refused.stderr) == (1, "Slurm accounting storage is disabled\n")
+        columns = ("sacct", "-c", "-n", "-P", "-o", "jobid,state,exitcode", "-j", job)
+        said = f"{job}|FAILED|3:0\n"  # in a file that is made with the first job's end
+        daemon.until("sacct has it", lambda: alone.run(*columns, check=False).stdout == said)
 
 
 def test_with_accounting_sacct_knows_every_job(slurm_accounting: slurms.SlurmAccounting) -> None:

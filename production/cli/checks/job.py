@@ -16,7 +16,7 @@ from production import clock, disk, errors, settings
 from production import run as runs
 from production.batch import base, witness
 from production.cli import data, depots, wiring
-from production.cli.checks import finding, ground, node
+from production.cli.checks import finding, ground, node, way
 
 POLL = 2.0
 """Seconds between two questions to a cluster, at most: somebody waits."""
@@ -49,8 +49,10 @@ def batch(patient: finding.Patient) -> list[finding.Finding]:
     """It takes a job, runs it, and its end is seen."""
     chosen = _quick(patient.chosen)
     if chosen.batch.host:
-        disk = [finding.Finding("batch", True, depots.tried(chosen))] if chosen.batch.remote_data else []
-        return [node.look(chosen.batch), *disk, _tried(patient, chosen)]
+        with way.told(chosen.batch.host, "[batch] host"):
+            met = node.look(chosen.batch)
+            disk = [finding.Finding("batch", True, depots.tried(chosen))] if chosen.batch.remote_data else []
+            return [met, *disk, _tried(patient, chosen)]
     wiring.check_batch(chosen.batch)
     return [_tried(patient, chosen)]
 

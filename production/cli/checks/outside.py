@@ -8,10 +8,14 @@ import re
 import stat
 import time
 import urllib.parse
+from typing import TYPE_CHECKING
 
 from production import disk, errors, settings
 from production.cli import data, depots, remote, wiring
-from production.cli.checks import finding
+from production.cli.checks import finding, way
+
+if TYPE_CHECKING:
+    from production.transfer import base, usage
 
 
 def netrc(patient: finding.Patient) -> list[finding.Finding]:
@@ -48,6 +52,8 @@ def _archive(patient: finding.Patient) -> settings.Archive:
     chosen = patient.chosen
     if chosen.archive.url:
         return chosen.archive
+    if chosen.batch.stage == "remote":
+        raise finding.Unasked(f"{chosen.batch.host} fetches the inputs itself (batch.fetch)")
     needy = [program.name for program in finding.own(chosen) if program.input]
     if needy:
         found = f"{needy[0]} has an input, but no archive is set"
@@ -57,9 +63,19 @@ def _archive(patient: finding.Patient) -> settings.Archive:
 
 def archive(patient: finding.Patient) -> list[finding.Finding]:
     """It is there, lets us in, and has something in it."""
+    chosen = _archive(patient)
+    if not chosen.url.startswith("sftp:"):
+        return [_entered(chosen)]
+    from production.transfer import sftp
+
+    with way.told(sftp.parse(chosen.url).destination, "archive"):
+        return [_entered(chosen)]
+
+
+def _entered(chosen: settings.Archive) -> finding.Finding:
+    """What is found in it. Raises: Bad, UsageError, TransferError."""
     from production.transfer import copy
 
-    chosen = _archive(patient)
     url = disk.printable(chosen.url)
     began = time.monotonic()
     with contextlib.closing(wiring.transfer(chosen)) as transfer:
@@ -77,7 +93,7 @@ def archive(patient: finding.Patient) -> list[finding.Finding]:
     what += f", {directories:,} {'directory' if directories == 1 else 'directories'}" if directories else ""
     user = disk.printable(_user(chosen))
     how = f"lets us in as {user}" if user else "is there"
-    return [finding.Finding("archive", True, f"{url} {how}: {what}, {seconds:.2f} s")]
+    return finding.Finding("archive", True, f"{url} {how}: {what}, {seconds:.2f} s")
 
 
 def _user(chosen: settings.Archive) -> str:
@@ -104,15 +120,27 @@ def refused(error: errors.LoginRefused) -> tuple[str, str]:
 
 def quota(patient: finding.Patient) -> list[finding.Finding]:
     """Who is to know says how full the disk is, and there is room."""
-    from production import clock, room
+    chosen, host = patient.chosen, patient.chosen.batch.host
+    if not chosen.batch.remote_data:
+        wiring.check_quota(chosen.quota)
+        return [_room(chosen, _reading(patient, None), "", f"remove something under {chosen.data}")]
+    where = chosen.batch.remote_data
+    mend = f"remove something under {host}:{where} (its log/ and script/ are never removed by us)"
+    try:
+        with way.told(host, "[batch] host"):
+            reading = _reading(patient, depots.place(chosen.batch, where))
+    except errors.QuotaUnread as unread:
+        by_hand = f"try the reader by hand on {host}, or give it longer: --patience=600; others: [quota] reader"
+        raise finding.Bad(*finding.parted(str(unread), by_hand)) from unread
+    return [_room(chosen, reading, f" on {host}", mend)]
+
+
+def _reading(patient: finding.Patient, elsewhere: usage.Elsewhere | None) -> base.Reading:
+    """Raises: QuotaUnread."""
+    from production import clock
     from production.transfer import quota as quotas
 
     chosen, leave = patient.chosen, patient.leave
-    elsewhere = None
-    if chosen.batch.remote_data:
-        elsewhere = depots.place(chosen.batch, chosen.batch.remote_data)
-    else:
-        wiring.check_quota(chosen.quota)
     with contextlib.ExitStack() as stack:
         ticking = clock.SystemClock()
         stack.callback(ticking.close)
@@ -122,11 +150,18 @@ def quota(patient: finding.Patient) -> list[finding.Finding]:
             ticking.wait(0.2)
     if reading is None:
         raise errors.QuotaUnread("nobody waits for it any more")
+    return reading
+
+
+def _room(chosen: settings.Settings, reading: base.Reading, where: str, mend: str) -> finding.Finding:
+    """Raises: Bad: there is none."""
+    from production import room
+
     allowed = room.within(reading.limit, chosen.spacelim)
     found = (
-        f"{chosen.quota.reader}: {room.shown(reading.used)} of {room.shown(reading.limit)} used, "
+        f"{chosen.quota.reader}{where}: {room.shown(reading.used)} of {room.shown(reading.limit)} used, "
         f"{100 * reading.used / max(1, reading.limit):.0f} %; spacelim = {chosen.spacelim:g} allows {room.shown(allowed)}"
     )
     if reading.used >= allowed:
-        raise finding.Bad(found, f"remove something under {chosen.data}, or raise the limit or --spacelim")
-    return [finding.Finding("quota", True, found)]
+        raise finding.Bad(found, f"{mend}, or raise the limit or --spacelim")
+    return finding.Finding("quota", True, found)
