@@ -26,6 +26,17 @@
 The message is for the person on shift: it names the run, file, key or command, and the mend.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
 
 class ProductionError(Exception):
     """Something that is told to the user in one line, never as a traceback."""

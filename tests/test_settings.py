@@ -192,6 +192,10 @@ def test_a_disk_that_only_the_cluster_sees(house: House, flag: str | None, name:
             REMOTE + "stage = 'remote'\nfetch = ['dccp', '{inptu}', '{to}']",
             "production.toml:6: batch.fetch: {inptu}: no such field; the fields are {input} {to}",
         ),
+        (
+            REMOTE + "stage = 'remote'\nfetch = ['dccp', '{input}', '{to']",
+            "production.toml:6: batch.fetch: a brace without its partner; a brace itself is written {{ or }}",
+        ),
         (REMOTE + "stage = 'there'", 'batch.stage: "there" is not allowed'),
         (
             REMOTE + "stage = 'remote'",

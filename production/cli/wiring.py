@@ -69,13 +69,9 @@ def _greet(archive: ftp.Ftp | sftp.Sftp) -> None:
         raise errors.UsageError(f"{refused}; no version was opened") from refused
 
 
-def unknown(away: BaseException | None) -> bool:
+def unknown(away: BaseException) -> bool:
     """Whether it is away because nobody knows its name: with a person before us more likely a slip of theirs than the weather."""
-    while away is not None:
-        if isinstance(away, socket.gaierror):
-            return away.errno == socket.EAI_NONAME
-        away = away.__cause__
-    return False
+    return any(isinstance(one, socket.gaierror) and one.errno == socket.EAI_NONAME for one in errors.causes(away))
 
 
 def greet(archive: ftp.Ftp | sftp.Sftp) -> None:

@@ -155,7 +155,7 @@ def _fetch(batch: settings_.Batch) -> Advice:
     """A command on the login node that brings no input."""
     if not batch.fetch:  # the settings of who asks are not those of the manager
         return Advice("try batch.fetch by hand on the login node")
-    words = [word.replace("{input}", "INPUT").replace("{to}", "TO") for word in batch.fetch]
+    words = [settings_.expand(word, {"input": "INPUT", "to": "TO"}) for word in batch.fetch]
     return Advice(f"try it by hand on {batch.host}: {shlex.join(words)}")
 
 

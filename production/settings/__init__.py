@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import re
 import stat
 from collections.abc import Mapping
 from typing import Any
 
+from production import errors
 from production import run as runs
 from production.settings import definition, layer, template, values
 
@@ -206,7 +206,7 @@ BATCH_SYSTEMS = ("local", "sge", "slurm")
 STAGES = ("here", "remote")
 """Inputs come over this machine, or are fetched by a command on the cluster's."""
 FETCH_FIELDS = {"input": "the name in the archive", "to": "the path there"}
-"""What ``batch.fetch`` knows, all of which it uses."""
+"""The fields that ``batch.fetch`` knows, all of which it uses."""
 
 QUOTA_COMMANDS = ("mmlsquota", "lfs", "quota")
 """Readers of a quota that are programs of the site."""
@@ -452,13 +452,13 @@ def _check_fetch(batch: Mapping[str, Any], where: definition.Where) -> None:
         raise where(("batch", "fetch")).wrong('nobody would run it: set batch.stage = "remote", too')
     else:
         return
-    fields = re.findall(r"\{([^{}]*)\}", " ".join(fetch))
-    for field in fields:
-        if field not in FETCH_FIELDS:
-            known = " ".join(f"{{{one}}}" for one in FETCH_FIELDS)
-            raise where(("batch", "fetch")).wrong(f"{{{field}}}: no such field; the fields are {known}")
+    try:
+        for word in fetch:
+            expand(word, FETCH_FIELDS)
+    except errors.UsageError as wrong:
+        raise where(("batch", "fetch")).wrong(str(wrong)) from None
     for field, what in FETCH_FIELDS.items():
-        if field not in fields:
+        if not any(field in template.fields(word) for word in fetch):
             raise where(("batch", "fetch")).wrong(f"nothing in it is {{{field}}}, {what}")
 
 

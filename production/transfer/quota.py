@@ -66,15 +66,14 @@ def _reader(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bo
 
 def _command(chosen: settings.Quota, place: usage.Place, leaving: Callable[[], bool]) -> usage.Command:
     whose = chosen.arguments
+    ask = functools.partial(usage.Command, run=place.run, where=place.where)
     if chosen.reader == "mmlsquota":
-        return usage.Command(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota, run=place.run, where=place.where)
+        return ask(["mmlsquota", "-Y", *whose], replies.parse_mmlsquota)
     if chosen.reader == "lfs":
         whose = whose or ("-u", place.user(leaving), place.standing(leaving))
-        return usage.Command(["lfs", "quota", "-q", *whose], replies.parse_lfs, run=place.run, where=place.where)
+        return ask(["lfs", "quota", "-q", *whose], replies.parse_lfs)
     whose = whose or ("-f", place.mount_point(leaving))
-    return usage.Command(
-        ["quota", "-w", "-p", *whose], replies.parse_quota, run=place.run, where=place.where, over=True
-    )
+    return ask(["quota", "-w", "-p", *whose], replies.parse_quota, over=True)
 
 
 class Disk:

@@ -87,7 +87,7 @@ class Ordered:
         there = self._where(local)
         part = f"{there}.part"
         ending = _Ending(functools.partial(progress, 0))
-        argv = [word.replace("{input}", remote).replace("{to}", part) for word in self._fetch]
+        argv = [settings.expand(word, {"input": remote, "to": part}) for word in self._fetch]
         try:
             self._order(self._called, ("sh", "-c", _FETCH, "sh", part, *argv), ending.wanted)
         finally:

@@ -16,19 +16,13 @@ def told(host: str, setting: str) -> Iterator[None]:
     try:
         yield
     except errors.ProductionError as error:
-        for cause in _causes(error):
+        for cause in errors.causes(error):
             if isinstance(cause, errors.RemoteRefused) and cause.mend:
                 raise finding.Bad(str(error).removesuffix(f"; {cause.mend}"), cause.mend) from error
             # a command that takes too long there says nothing against the way
             if isinstance(cause, errors.RemoteAway) and not isinstance(cause.__cause__, errors.BatchError):
                 raise finding.Bad(str(error), _mend_away(cause, host, setting)) from error
         raise
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
 
 
 def _mend_away(away: errors.RemoteAway, host: str, setting: str) -> str:
